@@ -1,0 +1,134 @@
+//! `proxy explain`: which route takes a request, and what keeps each of the others from it.
+
+use std::process::ExitCode;
+
+use actix_http::{
+    Method, Uri,
+    header::{HOST, HeaderMap, HeaderName, HeaderValue},
+};
+use clap::Args;
+
+use super::{ConfigArg, FAILED, source};
+use crate::{
+    config::RouteAction,
+    gateway::Gateway,
+    routing::{Found, Request, Route, Verdict},
+};
+
+/// The command line is wrong.
+const USAGE: u8 = 2;
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Method of the request
+    method: String,
+    /// URL, or path alone
+    url: String,
+    /// Field of the request, as 'name: value'
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
+}
+
+pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
+    let config = match source::load(&args.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let (method, uri, headers) = match parse(args) {
+        Ok(parsed) => parsed,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let field = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(|authority| authority.as_str()).or(field).unwrap_or_default();
+    let request = Request { host, path: uri.path(), method: &method, headers: &headers };
+    let gateway = Gateway::build(&config);
+    let file = args.config.config.as_ref();
+    let file = file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+    let found = gateway.routes.find(request);
+    let taken = match &found {
+        Found::Route(found) => Some(gateway.routes.route(found.route)),
+        Found::MethodNotAllowed(_) | Found::NoRoute => None,
+    };
+    println!("{}", outcome(&gateway, &found, uri.path()));
+    for (route, verdict) in gateway.routes.explain(request) {
+        let is_taken = taken.is_some_and(|taken| std::ptr::eq(taken, route));
+        println!(
+            "{file}:{}: route \"{}\": {}",
+            route.config.position,
+            route.config.name,
+            why(verdict, is_taken)
+        );
+    }
+    if taken.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {
+    let method = Method::from_bytes(args.method.as_bytes())
+        .map_err(|_| format!("\"{}\" is not a method", args.method))?;
+    let uri: Uri = args.url.parse().map_err(|_| format!("\"{}\" is not a URL", args.url))?;
+    if !uri.path().starts_with('/') {
+        return Err(format!("\"{}\" has no path from \"/\"", args.url));
+    }
+    let mut headers = HeaderMap::new();
+    for field in &args.headers {
+        let parsed = field.split_once(':').and_then(|(name, value)| {
+            let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value.trim()).ok()?))
+        });
+        let (name, value) = parsed.ok_or_else(|| format!("\"{field}\" is not 'name: value'"))?;
+        headers.append(name, value);
+    }
+    Ok((method, uri, headers))
+}
+
+fn outcome(gateway: &Gateway, found: &Found, path: &str) -> String {
+    let found = match found {
+        Found::Route(found) => found,
+        Found::MethodNotAllowed(allowed) => {
+            let methods: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+            return format!("405: the path has a route, for {}", methods.join(", "));
+        }
+        Found::NoRoute => return "404: no route takes this request".to_owned(),
+    };
+    let route: &Route = gateway.routes.route(found.route);
+    let name = &route.config.name;
+    let mut target = Vec::new();
+    let is_rewritten = route.write_template(found, path, &mut target);
+    let target = if is_rewritten { String::from_utf8_lossy(&target).into_owned() } else { path.to_owned() };
+    match &route.config.action {
+        RouteAction::Forward { service, .. } => {
+            use crate::config::ServiceChoice;
+            let service = match service {
+                ServiceChoice::Named(index) => gateway.services()[*index].name.clone(),
+                ServiceChoice::FromPath(placeholder) => {
+                    let service = route.value(found, placeholder, path).unwrap_or_default();
+                    let known = gateway.service_named(service).is_some();
+                    format!("{service}{}", if known { "" } else { " (unknown: 404)" })
+                }
+            };
+            format!("route \"{name}\" sends it to service {service} as {target}")
+        }
+        RouteAction::Redirect { status, .. } => {
+            format!("route \"{name}\" redirects it to {target} with {}", status.as_u16())
+        }
+        RouteAction::Respond { status, .. } => {
+            format!("route \"{name}\" answers it with {}", status.as_u16())
+        }
+    }
+}
+
+fn why(verdict: Verdict, is_taken: bool) -> &'static str {
+    match verdict {
+        Verdict::Matches if is_taken => "takes the request",
+        Verdict::Matches => "would match, but another route ranks before it",
+        Verdict::Host => "another host",
+        Verdict::Path => "another path",
+        Verdict::Method => "another method",
+        Verdict::Fields => "a header it asks for is missing or different",
+    }
+}

@@ -1,0 +1,66 @@
+//! `proxy healthcheck`: asks a running proxy whether it is ready, for a container's HEALTHCHECK.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    process::ExitCode,
+    time::Duration,
+};
+
+use actix_http::Uri;
+use clap::Args;
+
+use super::FAILED;
+
+/// For connecting, and for each read and write.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthcheckArgs {
+    /// What must answer 200
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901/readyz")]
+    url: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Unready {
+    #[error("\"{0}\" is not an http:// URL")]
+    Url(String),
+    #[error("{0} has no address")]
+    NoAddress(String),
+    #[error("no answer: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("answered \"{0}\"")]
+    Status(String),
+}
+
+pub(super) fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
+    match ask(&args.url) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("not ready: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn ask(url: &str) -> Result<(), Unready> {
+    let uri: Uri = url.parse().map_err(|_| Unready::Url(url.to_owned()))?;
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
+    let authority = authority.ok_or_else(|| Unready::Url(url.to_owned()))?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let mut addresses = (host, authority.port_u16().unwrap_or(80)).to_socket_addrs()?;
+    let address: SocketAddr =
+        addresses.next().ok_or_else(|| Unready::NoAddress(authority.to_string()))?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    if head.starts_with(b"HTTP/1.1 200") {
+        return Ok(());
+    }
+    Err(Unready::Status(String::from_utf8_lossy(&head).into_owned()))
+}

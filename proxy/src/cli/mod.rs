@@ -1,0 +1,85 @@
+//! The command line: what was typed, and what it means.
+
+mod check;
+mod explain;
+mod healthcheck;
+mod run;
+mod source;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::schema;
+
+/// The configuration is invalid, or the start failed.
+pub const FAILED: u8 = 1;
+/// Requests were cut: the drain deadline passed, or a second signal came.
+pub const CUT: u8 = 3;
+
+/// A reverse proxy and load balancer
+#[derive(Debug, Parser)]
+#[command(name = "proxy", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy (also without a command)
+    Run(RunArgs),
+    /// Say everything that is wrong with a configuration
+    Check(ConfigArg),
+    /// Say which route takes a request, and why the others do not
+    Explain(explain::ExplainArgs),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Exit 0 if a running proxy is ready
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArg {
+    /// Configuration file; without it, the demo
+    #[arg(short, long, value_name = "FILE", env = "PROXY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Listen here instead of on the first listener's address
+    #[arg(long, value_name = "ADDR", env = "PROXY_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Address of the admin listener
+    #[arg(long, value_name = "ADDR", env = "PROXY_ADMIN")]
+    admin: Option<SocketAddr>,
+    /// Events that are logged: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "PROXY_LOG", value_parser = source::log_level)]
+    log: Option<crate::config::LogLevel>,
+    /// How events are logged: json or text
+    #[arg(long, value_name = "FORMAT", env = "PROXY_LOG_FORMAT", value_parser = source::log_format)]
+    log_format: Option<crate::config::LogFormat>,
+    /// Worker threads
+    #[arg(long, value_name = "N", env = "PROXY_WORKERS", value_parser = source::workers)]
+    workers: Option<std::num::NonZeroUsize>,
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Schema => {
+            println!("{}", schema::text());
+            ExitCode::SUCCESS
+        }
+        Command::Healthcheck(args) => healthcheck::healthcheck(&args),
+    }
+}

@@ -1,0 +1,54 @@
+//! Where the configuration comes from, and what flags change of it.
+
+use std::{fs, num::NonZeroUsize, process::ExitCode};
+
+use super::{ConfigArg, FAILED, RunArgs};
+use crate::config::{AdminConfig, Config, EMBEDDED, LogFormat, LogLevel, worker_count};
+
+/// Reads the file that is named, or the demo; on failure says why on stderr.
+pub(super) fn load(args: &ConfigArg) -> Result<Config, ExitCode> {
+    let file = args.config.as_ref();
+    let name = file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+    let text = match file {
+        Some(file) => fs::read_to_string(file).map_err(|error| {
+            eprintln!("{name}: cannot be read: {error}");
+            ExitCode::from(FAILED)
+        })?,
+        None => EMBEDDED.to_owned(),
+    };
+    Config::load(&text, &name, &|variable| std::env::var(variable).ok()).map_err(|errors| {
+        eprintln!("{errors}");
+        ExitCode::from(FAILED)
+    })
+}
+
+/// Puts flags over the file.
+pub(super) fn apply(args: &RunArgs, config: &mut Config) -> Result<(), ExitCode> {
+    if let (Some(address), Some(first)) = (args.listen, config.listeners.first_mut()) {
+        first.bind = address;
+    }
+    config.log.level = args.log.unwrap_or(config.log.level);
+    config.log.format = args.log_format.unwrap_or(config.log.format);
+    config.server.workers = args.workers.unwrap_or(config.server.workers);
+    if let Some(address) = args.admin {
+        if AdminConfig::needs_token(address) && config.admin.token.is_none() {
+            eprintln!("the admin listener on {address} is not loopback: set \"token\" in [admin]");
+            return Err(ExitCode::from(FAILED));
+        }
+        config.admin.bind = address;
+    }
+    Ok(())
+}
+
+pub(super) fn log_level(text: &str) -> Result<LogLevel, String> {
+    LogLevel::parse(text).ok_or_else(|| format!("expected one of {}", LogLevel::WORDS.join(", ")))
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    LogFormat::parse(text).ok_or_else(|| format!("expected {}", LogFormat::WORDS.join(" or ")))
+}
+
+pub(super) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse().ok().and_then(worker_count);
+    count.ok_or_else(|| "expected a number from 1 to 512".to_owned())
+}

@@ -1,0 +1,159 @@
+//! Deadlines without a timer per request.
+//!
+//! A tokio timer costs a locked wheel operation to set and another to drop, for a deadline that
+//! nearly never passes. Here a deadline is a slot in a slab; one task per worker sleeps until the
+//! earliest one it knows of, and looks again. Under load, slots come and go without waking it.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use slab::Slab;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+/// The running deadlines of one worker. Bound: one slot per attempt in flight.
+#[derive(Default)]
+pub struct Deadlines {
+    slots: RefCell<Slab<Slot>>,
+    /// When the keeper looks next; `None` while it waits to be told.
+    next_look: Cell<Option<Instant>>,
+    keeper: Notify,
+}
+
+struct Slot {
+    at: Instant,
+    passed: bool,
+    waker: Option<Waker>,
+}
+
+/// One deadline, forgotten when dropped.
+pub struct Deadline {
+    owner: Rc<Deadlines>,
+    key: usize,
+}
+
+impl Deadlines {
+    /// The deadlines, and the task that watches over them until the last handle is gone.
+    pub fn new() -> (Rc<Self>, impl Future<Output = ()>) {
+        let deadlines = Rc::new(Self::default());
+        let keeper = keep(Rc::downgrade(&deadlines));
+        (deadlines, keeper)
+    }
+
+    pub fn start(self: &Rc<Self>, at: Instant) -> Deadline {
+        let key = self.slots.borrow_mut().insert(Slot { at, passed: false, waker: None });
+        if self.next_look.get().is_none_or(|look| at < look) {
+            self.keeper.notify_one();
+        }
+        Deadline { owner: Rc::clone(self), key }
+    }
+
+    /// Wakes what has passed and returns the earliest of the rest.
+    fn look(&self, now: Instant) -> Option<Instant> {
+        let mut earliest: Option<Instant> = None;
+        for (_, slot) in self.slots.borrow_mut().iter_mut().filter(|(_, slot)| !slot.passed) {
+            if slot.at <= now {
+                slot.passed = true;
+                if let Some(waker) = slot.waker.take() {
+                    waker.wake();
+                }
+            } else {
+                earliest = Some(earliest.map_or(slot.at, |known| known.min(slot.at)));
+            }
+        }
+        earliest
+    }
+}
+
+async fn keep(deadlines: Weak<Deadlines>) {
+    while let Some(deadlines) = deadlines.upgrade() {
+        let next = deadlines.look(Instant::now());
+        deadlines.next_look.set(next);
+        match next {
+            // Only the time matters: being told and being late lead to the same look.
+            Some(at) => drop(timeout_at(at, deadlines.keeper.notified()).await),
+            None => deadlines.keeper.notified().await,
+        }
+    }
+}
+
+impl Deadline {
+    /// Ready once the deadline has passed.
+    pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slots = self.owner.slots.borrow_mut();
+        let slot = &mut slots[self.key];
+        if slot.passed {
+            return Poll::Ready(());
+        }
+        match &mut slot.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.owner.slots.borrow_mut().remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use super::*;
+
+    /// Runs `test` on paused time with a keeper beside it.
+    fn with_deadlines<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Deadlines>) -> F) {
+        actix_rt::System::new().block_on(async {
+            tokio::time::pause();
+            let (deadlines, keeper) = Deadlines::new();
+            actix_rt::spawn(keeper);
+            test(deadlines).await;
+        });
+    }
+
+    async fn passed(mut deadline: Deadline) {
+        poll_fn(|cx| deadline.poll_passed(cx)).await;
+    }
+
+    #[test]
+    fn a_deadline_passes_at_its_time() {
+        with_deadlines(|deadlines| async move {
+            let start = Instant::now();
+            passed(deadlines.start(start + Duration::from_secs(5))).await;
+            let late = start.elapsed() - Duration::from_secs(5);
+            assert!(late < Duration::from_millis(5), "{late:?} late");
+        });
+    }
+
+    #[test]
+    fn an_earlier_deadline_set_later_still_passes_first() {
+        with_deadlines(|deadlines| async move {
+            let start = Instant::now();
+            let far = deadlines.start(start + Duration::from_secs(60));
+            tokio::task::yield_now().await;
+            passed(deadlines.start(start + Duration::from_secs(1))).await;
+            assert!(start.elapsed() < Duration::from_secs(2));
+            passed(far).await;
+            assert!(start.elapsed() >= Duration::from_secs(60));
+        });
+    }
+
+    #[test]
+    fn a_dropped_deadline_leaves_no_slot() {
+        with_deadlines(|deadlines| async move {
+            let deadline = deadlines.start(Instant::now() + Duration::from_secs(1));
+            drop(deadline);
+            assert!(deadlines.slots.borrow().is_empty());
+        });
+    }
+}

@@ -1,0 +1,148 @@
+//! What is wrong with a configuration, and where: every mistake of a file at once.
+//!
+//! Offsets become `file:line:column` here and nowhere else.
+
+use std::{fmt, ops::Range};
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where in the file, as `line:column`, both from 1.
+    pub position: Position,
+    /// What is wrong, in lower case and without a full stop.
+    pub message: String,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+}
+
+/// A place in the file; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// All mistakes of one file in the order of the file; never empty.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors {
+    file: String,
+    first: ConfigError,
+    rest: Vec<ConfigError>,
+}
+
+impl ConfigErrors {
+    /// `None` if there is no mistake.
+    pub(super) fn new(file: &str, mut errors: Vec<ConfigError>) -> Option<Self> {
+        errors.sort_by_key(|error| error.position);
+        let mut errors = errors.into_iter();
+        let first = errors.next()?;
+        Some(Self { file: file.to_owned(), first, rest: errors.collect() })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}:{}: {}", self.file, error.position, error.message)?;
+            if let Some(hint) = &error.hint {
+                write!(f, " ({hint})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a file, for turning offsets into positions.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let before = &self.text[..self.text.floor_char_boundary(offset)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Position {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// A value that cannot be used, before it has a place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// "did you mean" for `given`, if one of `known` is near enough to be a typing mistake.
+pub(super) fn did_you_mean<'a>(
+    given: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let bound = (given.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .filter(|(distance, _)| *distance <= bound)
+        .min()
+        .map(|(_, name)| format!("did you mean \"{name}\"?"))
+}
+
+/// A value and the bytes of the file it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+impl<T> Located<T> {
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
+        Located { value: f(self.value), span: self.span }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        let source = Source { text: "a = 1\nä = 2\n" };
+        assert_eq!(source.position(0), Position { line: 1, column: 1 });
+        assert_eq!(source.position(8), Position { line: 2, column: 2 });
+        assert_eq!(source.position(13), Position { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn a_near_name_is_suggested_and_a_far_one_is_not() {
+        let known = ["workers", "drain_timeout"];
+        assert_eq!(did_you_mean("worker", known).as_deref(), Some("did you mean \"workers\"?"));
+        assert_eq!(did_you_mean("zebra", known), None);
+    }
+}

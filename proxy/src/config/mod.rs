@@ -1,0 +1,174 @@
+//! The configuration file, checked: after a `Config` exists no code checks a setting again.
+//!
+//! One walk over the spanned TOML tree reads every section and collects every mistake. Later
+//! rooms take their section of `Config`; none of them sees the file.
+
+mod auth;
+mod duration;
+mod error;
+mod expand;
+mod header_rules;
+mod listeners;
+mod log;
+mod pattern;
+mod routes;
+pub mod schema;
+mod section;
+mod server;
+mod services;
+mod size;
+mod timeouts;
+mod value;
+
+use toml::de::DeTable;
+
+pub use self::{
+    auth::{AuthScheme, BearerConfig},
+    error::{ConfigError, ConfigErrors, Position},
+    header_rules::HeaderRules,
+    listeners::{AdminConfig, ListenerConfig},
+    log::{LogConfig, LogFormat, LogLevel},
+    pattern::{PathPattern, Piece, Template},
+    routes::{HostPattern, NO_ROUTE, RouteAction, RouteConfig, ServiceChoice},
+    server::{ServerConfig, worker_count},
+    services::{Balance, EndpointUrl, ServiceConfig, UpstreamHost},
+    size::{BodyLimit, ByteSize},
+    timeouts::{TimeoutOverrides, Timeouts},
+};
+use self::{
+    error::{Located, Problem},
+    routes::{Names, find_scheme},
+    section::{Reader, Section},
+};
+
+/// The demo: what runs when no file is named.
+pub const EMBEDDED: &str = include_str!("../../examples/demo.toml");
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub log: LogConfig,
+    /// Never empty.
+    pub listeners: Vec<ListenerConfig>,
+    pub admin: AdminConfig,
+    pub auth_schemes: Vec<AuthScheme>,
+    /// For requests that match no route: an index into the auth schemes.
+    pub default_auth: Option<usize>,
+    pub routes: Vec<RouteConfig>,
+    pub services: Vec<ServiceConfig>,
+}
+
+impl Config {
+    /// Reads `text`; `file` is its name in messages, `variables` resolves `${VAR}`.
+    ///
+    /// # Errors
+    /// Every mistake in the file, in its order.
+    pub fn load(
+        text: &str,
+        file: &str,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        let reader = Reader::new(text, variables);
+        let (document, syntax_errors) = DeTable::parse_recoverable(text);
+        for error in &syntax_errors {
+            let span = error.span().unwrap_or(0..0);
+            reader.report(&span, Problem::new(error.message().to_lowercase()));
+        }
+        // What stands behind a syntax error may be lost: only a whole tree is worth judging.
+        let config = syntax_errors.is_empty().then(|| {
+            let top = Section::new(&reader, String::new(), document.get_ref(), 0..0);
+            Self::read(top)
+        });
+        let errors = ConfigErrors::new(file, reader.into_errors());
+        match (config.flatten(), errors) {
+            (Some(config), None) => Ok(config),
+            (_, Some(errors)) => Err(errors),
+            (None, None) => unreachable!("a configuration without value has reported why"),
+        }
+    }
+
+    /// The configuration that ships inside the program.
+    pub fn embedded() -> Self {
+        Self::load(EMBEDDED, "embedded default", &|_| None)
+            .expect("examples/demo.toml is valid: a test loads it")
+    }
+
+    /// `None` if something is missing that was reported.
+    fn read(mut top: Section<'_>) -> Option<Self> {
+        let server = ServerConfig::read(top.section("server"));
+        let log = LogConfig::read(top.section("log"));
+        let listeners = ListenerConfig::read_all(top.sections("listeners"));
+        let admin = AdminConfig::read(top.section("admin"));
+        listeners::report_duplicates(&top, &listeners, &admin);
+        let schemes = AuthScheme::read_all(top.named_sections("auth_schemes"));
+        let scheme_names: Vec<(String, bool)> =
+            schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
+        let default_auth = top
+            .get::<String>("auth")
+            .and_then(|name| find_scheme(&top, &name, &scheme_names));
+        let services = top.named_sections("services");
+        let services: Vec<ServiceConfig> =
+            services.into_iter().map(|(name, section)| ServiceConfig::read(name, section)).collect();
+        let service_names: Vec<String> =
+            services.iter().map(|service| service.name.clone()).collect();
+        let names =
+            Names { services: &service_names, schemes: &scheme_names, default_auth };
+        let routes = read_routes(&mut top, &names);
+        if listeners.is_empty() {
+            top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));
+        }
+        top.finish();
+        Some(Self {
+            server,
+            log,
+            listeners: listeners.into_iter().map(|listener| listener.value).collect(),
+            admin: admin.value,
+            auth_schemes: schemes.into_iter().map(|(_, scheme)| scheme).collect::<Option<_>>()?,
+            default_auth,
+            routes,
+            services,
+        })
+    }
+}
+
+fn read_routes(top: &mut Section<'_>, names: &Names<'_>) -> Vec<RouteConfig> {
+    let sections = top.sections("routes").unwrap_or_default();
+    let spans: Vec<_> = sections.iter().map(|section| section.key_span("name")).collect();
+    let numbered = sections.into_iter().zip(spans).enumerate();
+    let read: Vec<Located<RouteConfig>> = numbered
+        .filter_map(|(index, (section, span))| {
+            let value = RouteConfig::read(section, index + 1, names)?;
+            Some(Located { value, span })
+        })
+        .collect();
+    for (index, route) in read.iter().enumerate() {
+        if read[..index].iter().any(|earlier| earlier.value.name == route.value.name) {
+            let message = format!("a route named \"{}\" stands above", route.value.name);
+            top.report(&route.span, Problem::new(message));
+        }
+    }
+    read.into_iter().map(|route| route.value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_configuration_is_the_demo() {
+        let config = Config::embedded();
+        assert_eq!(config.routes.len(), 1);
+        assert_eq!(config.services.len(), 2);
+        assert_eq!(config.default_auth, Some(0));
+        assert_eq!(config.server.health_path.as_deref(), Some("/health"));
+    }
+
+    #[test]
+    fn an_empty_file_is_one_open_listener_without_routes() {
+        let config = Config::load("", "empty.toml", &|_| None).expect("is valid");
+        assert_eq!(config.listeners[0].bind.to_string(), "0.0.0.0:8080");
+        assert!(config.admin.bind.ip().is_loopback());
+        assert!(config.routes.is_empty() && config.default_auth.is_none());
+    }
+}

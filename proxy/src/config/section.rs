@@ -1,0 +1,188 @@
+//! Reads one table of the file key by key, and remembers which keys it asked for: what is left
+//! at the end is unknown. Mistakes are collected, never returned early, so that one run of
+//! `check` shows all of them.
+
+use std::{cell::RefCell, ops::Range};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    error::{ConfigError, Located, Problem, Source, did_you_mean},
+    value::Value,
+};
+
+/// Looks a variable up for `${VAR}`.
+pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What all sections of one file share.
+pub(super) struct Reader<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) variables: Lookup<'a>,
+    errors: RefCell<Vec<ConfigError>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, variables: Lookup<'a>) -> Self {
+        Self { source: Source { text }, variables, errors: RefCell::default() }
+    }
+
+    pub(super) fn report(&self, span: &Range<usize>, problem: Problem) {
+        let position = self.source.position(span.start);
+        let Problem { message, hint } = problem;
+        self.errors.borrow_mut().push(ConfigError { position, message, hint });
+    }
+
+    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+        self.errors.into_inner()
+    }
+}
+
+/// One table.
+pub(super) struct Section<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) span: Range<usize>,
+    /// As written between brackets: `services.books`; empty for the top level.
+    pub(super) name: String,
+    table: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(
+        reader: &'a Reader<'a>,
+        name: String,
+        table: &'a DeTable<'a>,
+        span: Range<usize>,
+    ) -> Self {
+        Self { reader, span, name, table, known: Vec::new() }
+    }
+
+    /// The value of `key`; `None` if it is absent, or wrong and reported.
+    pub(super) fn get<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
+        let value = self.raw(key)?;
+        read(self.reader, value)
+    }
+
+    pub(super) fn or<T: Value>(&mut self, key: &'static str, default: T) -> T {
+        self.get(key).map_or(default, |located| located.value)
+    }
+
+    /// Like `get`, but absence is a mistake.
+    pub(super) fn require<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
+        if self.table.get(key).is_none() {
+            self.known.push(key);
+            let problem = Problem::new(format!("{} needs \"{key}\"", self.title()));
+            self.reader.report(&self.span, problem);
+            return None;
+        }
+        self.get(key)
+    }
+
+    /// The table under `key`.
+    pub(super) fn section(&mut self, key: &'static str) -> Option<Section<'a>> {
+        let value = self.raw(key)?;
+        self.as_section(key, value)
+    }
+
+    /// The tables of the array of tables under `key`; `None` if the key is absent.
+    pub(super) fn sections(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
+        let value = self.raw(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            let message = format!("\"{key}\" must be an array of tables, written [[{key}]]");
+            self.reader.report(&value.span(), Problem::new(message));
+            return Some(Vec::new());
+        };
+        Some(items.iter().filter_map(|item| self.as_section(key, item)).collect())
+    }
+
+    /// The tables under `key` by name: `[key.name]`.
+    pub(super) fn named_sections(&mut self, key: &'static str) -> Vec<(Located<String>, Self)> {
+        let Some(outer) = self.section(key) else { return Vec::new() };
+        let entries = outer.table.iter().filter_map(|(name, value)| {
+            let section = outer.as_section(name.get_ref(), value)?;
+            let name = Located { value: name.get_ref().to_string(), span: name.span() };
+            Some((name, section))
+        });
+        entries.collect()
+    }
+
+    /// All entries as they are, for tables whose keys are the user's.
+    pub(super) fn entries<T: Value>(self) -> Vec<(Located<String>, Located<T>)> {
+        let entries = self.table.iter().filter_map(|(key, value)| {
+            let name = Located { value: key.get_ref().to_string(), span: key.span() };
+            Some((name, read(self.reader, value)?))
+        });
+        entries.collect()
+    }
+
+    /// Whether the file has `key` here.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
+    /// Where `key` stands.
+    pub(super) fn key_span(&self, key: &str) -> Range<usize> {
+        let entry = self.table.get_key_value(key);
+        entry.map_or_else(|| self.span.clone(), |(key, _)| key.span())
+    }
+
+    pub(super) fn report(&self, span: &Range<usize>, problem: Problem) {
+        self.reader.report(span, problem);
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, _) in self.table {
+            let name = key.get_ref().as_ref();
+            if !self.known.contains(&name) {
+                let mut problem =
+                    Problem::new(format!("unknown key \"{name}\" in {}", self.title()));
+                problem.hint =
+                    did_you_mean(name, self.known.iter().copied()).or_else(|| self.known_keys());
+                self.reader.report(&key.span(), problem);
+            }
+        }
+    }
+
+    fn known_keys(&self) -> Option<String> {
+        (!self.known.is_empty()).then(|| format!("known: {}", self.known.join(", ")))
+    }
+
+    pub(super) fn title(&self) -> String {
+        match self.name.as_str() {
+            "" => "the top level".to_owned(),
+            name => format!("[{name}]"),
+        }
+    }
+
+    fn raw(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.known.push(key);
+        self.table.get(key)
+    }
+
+    fn as_section(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Option<Section<'a>> {
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!("\"{key}\" must be a table");
+            self.reader.report(&value.span(), Problem::new(message));
+            return None;
+        };
+        let name = match self.name.as_str() {
+            "" => key.to_owned(),
+            outer => format!("{outer}.{key}"),
+        };
+        Some(Section::new(self.reader, name, table, value.span()))
+    }
+}
+
+fn read<T: Value>(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Located<T>> {
+    match T::read(reader, value) {
+        Ok(read) => Some(Located { value: read, span: value.span() }),
+        Err(problem) => {
+            reader.report(&value.span(), problem);
+            None
+        }
+    }
+}

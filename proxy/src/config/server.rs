@@ -1,0 +1,106 @@
+//! `[server]`: what holds for the whole process.
+
+use std::{num::NonZeroUsize, thread, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{
+    error::{Located, Problem},
+    section::Section,
+    size::BodyLimit,
+    value::FromText,
+};
+
+/// More workers than this are refused by actix-server.
+const MOST_WORKERS: usize = 512;
+
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub workers: NonZeroUsize,
+    /// How long running requests may go on after a stop signal.
+    pub drain_timeout: Duration,
+    /// How long listeners stay open after `/readyz` has turned 503.
+    pub drain_delay: Duration,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub max_body: BodyLimit,
+    /// Answered by the proxy itself, without authentication.
+    pub health_path: Option<String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            drain_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+            trusted_proxies: Vec::new(),
+            max_body: BodyLimit::UNLIMITED,
+            health_path: None,
+        }
+    }
+}
+
+impl ServerConfig {
+    pub(super) fn read(section: Option<Section<'_>>) -> Self {
+        let default = Self::default();
+        let Some(mut section) = section else { return default };
+        let networks = section.or::<Vec<Located<Network>>>("trusted_proxies", Vec::new());
+        let config = Self {
+            workers: workers(&mut section).unwrap_or(default.workers),
+            drain_timeout: section.or("drain_timeout", default.drain_timeout),
+            drain_delay: section.or("drain_delay", default.drain_delay),
+            trusted_proxies: networks.into_iter().map(|network| network.value.0).collect(),
+            max_body: section.or("max_body", default.max_body),
+            health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
+        };
+        section.finish();
+        config
+    }
+}
+
+fn workers(section: &mut Section<'_>) -> Option<NonZeroUsize> {
+    let given = section.get::<u64>("workers")?;
+    let count = worker_count(given.value);
+    if count.is_none() {
+        section.report(&given.span, Problem::new(format!("workers must be 1 to {MOST_WORKERS}")));
+    }
+    count
+}
+
+/// The number of workers, if the server can have so many.
+pub fn worker_count(given: u64) -> Option<NonZeroUsize> {
+    let count = usize::try_from(given).ok().and_then(NonZeroUsize::new)?;
+    (count.get() <= MOST_WORKERS).then_some(count)
+}
+
+/// An address or a network: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
+struct Network(IpNet);
+
+impl FromText for Network {
+    const EXPECTED: &'static str = "an address or network such as \"10.0.0.0/8\"";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        let network = text.parse::<IpNet>().ok();
+        network
+            .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+            .map(Self)
+            .ok_or_else(|| Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED)))
+    }
+}
+
+/// A path from "/", of bytes that can stand in a request target, without a query.
+struct AbsolutePath(String);
+
+impl FromText for AbsolutePath {
+    const EXPECTED: &'static str = "a path such as \"/health\"";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        let is_path = text.starts_with('/')
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+        if !is_path {
+            return Err(Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}

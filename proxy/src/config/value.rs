@@ -1,0 +1,113 @@
+//! How a TOML value becomes one of ours, and what is said when it cannot.
+
+use toml::{
+    Spanned,
+    de::DeValue,
+};
+
+use super::{
+    error::{Located, Problem},
+    expand::expand,
+    section::Reader,
+};
+
+/// A type that a key can have.
+pub(super) trait Value: Sized {
+    fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem>;
+}
+
+/// A type that is written as a string.
+pub(super) trait FromText: Sized {
+    /// Completes "expected …".
+    const EXPECTED: &'static str;
+    fn from_text(text: &str) -> Result<Self, Problem>;
+}
+
+impl<T: FromText> Value for T {
+    fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        let DeValue::String(text) = value.get_ref() else {
+            return Err(expected(T::EXPECTED, value));
+        };
+        T::from_text(&expand(text, reader.variables)?)
+    }
+}
+
+impl FromText for String {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        Ok(text.to_owned())
+    }
+}
+
+impl Value for bool {
+    fn read(_: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        match value.get_ref() {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(expected("true or false", value)),
+        }
+    }
+}
+
+impl Value for u64 {
+    fn read(_: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        const EXPECTED: &str = "a whole number, 0 or more";
+        match value.get_ref() {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| expected(EXPECTED, value)),
+            _ => Err(expected(EXPECTED, value)),
+        }
+    }
+}
+
+impl<T: Value> Value for Vec<Located<T>> {
+    /// A wrong item is reported by itself, and the others are kept.
+    fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(expected("an array", value));
+        };
+        let mut read = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            match T::read(reader, item) {
+                Ok(value) => read.push(Located { value, span: item.span() }),
+                Err(problem) => reader.report(&item.span(), problem),
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// One value, or an array of them.
+pub(super) struct OneOrMore<T>(pub(super) Vec<Located<T>>);
+
+impl<T: Value> Value for OneOrMore<T> {
+    fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        if matches!(value.get_ref(), DeValue::Array(_)) {
+            return Vec::read(reader, value).map(Self);
+        }
+        let one = T::read(reader, value)?;
+        Ok(Self(vec![Located { value: one, span: value.span() }]))
+    }
+}
+
+/// "expected X, found Y".
+pub(super) fn expected(what: &str, value: &Spanned<DeValue<'_>>) -> Problem {
+    let found = match value.get_ref() {
+        DeValue::String(text) => format!("the string \"{text}\""),
+        DeValue::Integer(number) => format!("the number {number}"),
+        DeValue::Float(number) => format!("the number {}", number.as_str()),
+        DeValue::Boolean(value) => format!("{value}"),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    };
+    Problem::new(format!("expected {what}, found {found}"))
+}
+
+/// The error for a word outside a closed set.
+pub(super) fn unknown_word(given: &str, known: &[&str]) -> Problem {
+    let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
+    let mut problem = Problem::new(format!("expected {}, found \"{given}\"", quoted.join(" or ")));
+    problem.hint = super::error::did_you_mean(given, known.iter().copied());
+    problem
+}

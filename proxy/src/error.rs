@@ -1,0 +1,157 @@
+//! Every failure the proxy itself can answer, in one table. This file alone knows their status
+//! codes; `docs/errors.md` is checked against it.
+//!
+//! A `Reason` is what clients, logs and metrics see. A `ProxyError` also keeps the cause, for the
+//! log only: what an upstream or a parser said never reaches a client.
+
+use std::{error::Error as StdError, fmt, io};
+
+use actix_http::{StatusCode, header::HeaderValue};
+
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $variant:ident = $status:literal, $word:literal, $token:literal, $message:literal; )*) => {
+        /// Why a request failed. The word is stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $( $(#[$doc])* $variant, )* }
+
+        impl Reason {
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
+
+            /// The word in `Proxy-Status`, in the access log and in metrics.
+            pub const fn word(self) -> &'static str {
+                match self { $( Self::$variant => $word, )* }
+            }
+
+            /// The status answered; 499 stands in the log only.
+            pub fn status(self) -> StatusCode {
+                let status: u16 = match self { $( Self::$variant => $status, )* };
+                StatusCode::from_u16(status).expect("the table holds statuses from 100 to 999")
+            }
+
+            /// The error type of RFC 9209 section 2.3.
+            pub const fn error_type(self) -> &'static str {
+                match self { $( Self::$variant => $token, )* }
+            }
+
+            /// The text for the client.
+            pub const fn message(self) -> &'static str {
+                match self { $( Self::$variant => $message, )* }
+            }
+
+            /// The `Proxy-Status` field (RFC 9209).
+            pub fn proxy_status(self) -> HeaderValue {
+                HeaderValue::from_static(match self {
+                    $( Self::$variant => concat!("proxy; error=", $token, "; details=\"", $word, "\""), )*
+                })
+            }
+
+            /// The JSON body, where the message is fixed.
+            pub const fn body(self) -> &'static str {
+                match self { $( Self::$variant => concat!("{\"message\": \"", $message, "\"}"), )* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The request is not one that HTTP allows.
+    BadRequest = 400, "bad_request", "http_request_error", "Bad request";
+    /// No credentials, or wrong ones.
+    NotAuthenticated = 401, "not_authenticated", "http_request_denied", "Not authenticated";
+    /// No route takes the request.
+    NoRoute = 404, "no_route", "destination_not_found", "Not found";
+    /// The path names a service that does not exist.
+    UnknownService = 404, "unknown_service", "destination_not_found", "Service not found";
+    /// A route takes the path, but not the method.
+    MethodNotAllowed = 405, "method_not_allowed", "http_request_error", "Method not allowed";
+    /// The body is larger than `max_body`.
+    BodyTooLarge = 413, "body_too_large", "http_request_error", "Body too large";
+    /// The client left before the answer was complete.
+    ClientClosed = 499, "client_closed", "-", "Client closed the connection";
+    /// The endpoint could not be reached.
+    ConnectFailed = 502, "connect_failed", "connection_refused", "Bad gateway";
+    /// Nothing listens on the endpoint's port.
+    ConnectionRefused = 502, "connection_refused", "connection_refused", "Bad gateway";
+    /// The endpoint closed the connection before the response was complete.
+    UpstreamReset = 502, "upstream_reset", "connection_terminated", "Bad gateway";
+    /// The endpoint answered something that is not HTTP/1.
+    UpstreamProtocol = 502, "upstream_protocol", "http_protocol_error", "Bad gateway";
+    /// The endpoint's name has no address.
+    NameUnresolved = 502, "name_unresolved", "dns_error", "Bad gateway";
+    /// `timeouts.connect` passed.
+    ConnectTimeout = 504, "connect_timeout", "connection_timeout", "Gateway timeout";
+    /// `timeouts.response` passed.
+    ResponseTimeout = 504, "response_timeout", "http_response_timeout", "Gateway timeout";
+}
+
+/// A failure with its cause.
+#[derive(Debug)]
+pub struct ProxyError {
+    reason: Reason,
+    source: Option<Box<dyn StdError>>,
+}
+
+impl ProxyError {
+    pub fn new(reason: Reason, source: impl Into<Box<dyn StdError>>) -> Self {
+        Self { reason, source: Some(source.into()) }
+    }
+
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// A failed read or write on a connection that had been open.
+    pub fn upstream_io(source: io::Error) -> Self {
+        Self::new(Reason::UpstreamReset, source)
+    }
+}
+
+impl From<Reason> for ProxyError {
+    fn from(reason: Reason) -> Self {
+        Self { reason, source: None }
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.word())
+    }
+}
+
+impl StdError for ProxyError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref()
+    }
+}
+
+/// An error and its causes in one line, for the log.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_snake_case() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            let word = reason.word();
+            assert!(word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{word}");
+            assert!(Reason::ALL[..index].iter().all(|earlier| earlier.word() != word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let error = ProxyError::upstream_io(io::Error::other("cut"));
+        assert_eq!(chain(&error), "upstream_reset: cut");
+    }
+}

@@ -1,0 +1,175 @@
+//! Sends one request to an endpoint of its service and turns the answer into ours.
+
+use std::{rc::Rc, time::Instant};
+
+use actix_http::{ConnectionType, Version, header};
+use actix_web::{
+    HttpMessage, HttpResponse,
+    body::{BodySize, MessageBody},
+    dev::{Payload, ServiceRequest},
+};
+use bytes::BytesMut;
+
+use crate::{
+    config::{BodyLimit, Timeouts, UpstreamHost},
+    error::{ProxyError, Reason},
+    headers::stage::UpstreamFields,
+    record::RequestRecord,
+    routing::{Route, RouteMatch, stage::host},
+    service::{Endpoint, Service},
+    upstream::{
+        Answer, Bounds, Connection, RequestBody, RequestFraming,
+        request_head::{self, RequestLine},
+        send,
+    },
+    worker::Worker,
+};
+
+/// A request, ready to be sent as often as need be.
+pub(super) struct Attempts<'a> {
+    worker: &'a Worker,
+    service: &'a Service,
+    record: &'a Rc<RequestRecord>,
+    request: &'a ServiceRequest,
+    framing: RequestFraming,
+    limit: BodyLimit,
+    timeouts: Timeouts,
+    /// The rewritten path; `None` if it goes as it came.
+    path: Option<Vec<u8>>,
+    fields: BytesMut,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn prepare(
+        worker: &'a Worker,
+        request: &'a ServiceRequest,
+        service: &'a Service,
+        route: &Route,
+        found: &RouteMatch,
+        record: &'a Rc<RequestRecord>,
+    ) -> Result<Self, Reason> {
+        let framing = framing(request)?;
+        let limit = route.config.max_body.unwrap_or(worker.gateway.max_body);
+        if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
+            return Err(Reason::BodyTooLarge);
+        }
+        if !request.path().starts_with('/') {
+            return Err(Reason::BadRequest);
+        }
+        let mut path = Vec::new();
+        let is_rewritten = route.write_template(found, request.path(), &mut path);
+        let fields = request.extensions_mut().remove::<UpstreamFields>();
+        Ok(Self {
+            worker,
+            service,
+            record,
+            request,
+            framing,
+            limit,
+            timeouts: service.timeouts.overridden(route.config.timeouts),
+            path: is_rewritten.then_some(path),
+            fields: fields.map(|fields| fields.0).unwrap_or_default(),
+        })
+    }
+
+    /// One endpoint; a second connection to it if the first turns out to have been closed.
+    pub(super) async fn run(self, payload: Payload) -> Result<HttpResponse, ProxyError> {
+        let endpoint = self.service.pick(&mut self.worker.rng.borrow_mut());
+        self.record.endpoint.set(Some(endpoint.index));
+        let mut body = RequestBody {
+            framing: self.framing,
+            payload,
+            limit: self.limit,
+            record: Rc::clone(self.record),
+        };
+        let mut pooled = self.worker.pool(endpoint.index).take();
+        loop {
+            self.record.attempts.set(self.record.attempts.get() + 1);
+            let connection = match pooled.take() {
+                Some(connection) => connection,
+                None => self.connect(endpoint).await?,
+            };
+            let sent = self.exchange(endpoint, connection, body).await;
+            let code = sent.as_ref().ok().map(|answer| answer.head.status.as_u16());
+            self.worker.shard.upstream_answered(endpoint.index, code);
+            match sent {
+                Ok(answer) => return Ok(self.respond(answer)),
+                Err(failure) => match failure.replay {
+                    Some(unsent) => body = unsent,
+                    None => return Err(failure.error),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, ProxyError> {
+        let started = Instant::now();
+        let connected = self.worker.dialer.connect(&endpoint.uri, self.timeouts.connect).await;
+        match &connected {
+            Ok(_) => self.worker.shard.upstream_connected(endpoint.index, started.elapsed()),
+            Err(_) => self.worker.shard.upstream_answered(endpoint.index, None),
+        }
+        connected
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        connection: Connection,
+        body: RequestBody,
+    ) -> Result<Answer, crate::upstream::SendFailure> {
+        let head = self.head(endpoint);
+        let bounds = Bounds {
+            response: self.timeouts.response,
+            head_bytes: self.service.response_head_bytes,
+        };
+        let pool = self.worker.pool(endpoint.index);
+        let method = self.request.method();
+        send(connection, head, body, method, bounds, &self.worker.deadlines, pool).await
+    }
+
+    fn head(&self, endpoint: &Endpoint) -> BytesMut {
+        let given = self.request.path().as_bytes();
+        let path = self.path.as_deref().unwrap_or(given);
+        let client_host = host(self.request.head());
+        let line = RequestLine {
+            method: self.request.method(),
+            base: &endpoint.base,
+            path: if path.is_empty() && endpoint.base.is_empty() { b"/" } else { path },
+            query: self.request.uri().query(),
+            host: match &self.service.host {
+                UpstreamHost::Preserve if !client_host.is_empty() => client_host,
+                UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),
+                UpstreamHost::Named(name) => name.as_bytes(),
+            },
+        };
+        request_head::write(&line, self.framing, &self.fields)
+    }
+
+    fn respond(&self, answer: Answer) -> HttpResponse {
+        let is_stream = answer.body.size() == BodySize::Stream;
+        let mut response = HttpResponse::with_body(answer.head.status, answer.body);
+        *response.headers_mut() = answer.head.fields;
+        // HTTP/1.0 has no chunks: the body ends with the connection (RFC 9112 section 6.1).
+        if is_stream && self.request.version() < Version::HTTP_11 {
+            response.head_mut().no_chunking(true);
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        response.map_into_boxed_body()
+    }
+}
+
+/// actix has checked the length fields: one `Content-Length`, or `chunked` alone.
+fn framing(request: &ServiceRequest) -> Result<RequestFraming, Reason> {
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(RequestFraming::Chunked);
+    }
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => {
+            let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
+            length.map(RequestFraming::Length).ok_or(Reason::BadRequest)
+        }
+        None => Ok(RequestFraming::None),
+    }
+}

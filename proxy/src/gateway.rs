@@ -1,0 +1,83 @@
+//! Everything a request needs to know of the configuration, prepared once: routes, schemes and
+//! services. Immutable and shared by all workers.
+
+use std::collections::HashMap;
+
+use crate::{
+    auth::Authenticator,
+    config::{BodyLimit, Config},
+    headers::forwarded::TrustedProxies,
+    record::Index,
+    routing::RouteTable,
+    service::{Endpoint, Service},
+};
+
+pub struct Gateway {
+    pub routes: RouteTable,
+    pub trusted_proxies: TrustedProxies,
+    pub health_path: Option<String>,
+    pub max_body: BodyLimit,
+    authenticators: Vec<Authenticator>,
+    default_auth: Option<usize>,
+    services: Vec<Service>,
+    service_names: HashMap<String, Index>,
+    /// Service and place in it, by the index of the endpoint.
+    endpoints: Vec<(Index, usize)>,
+}
+
+impl Gateway {
+    pub fn build(config: &Config) -> Self {
+        let mut services = Vec::with_capacity(config.services.len());
+        let mut endpoints = Vec::new();
+        for (service, index) in config.services.iter().zip(0..) {
+            let first = Index::try_from(endpoints.len()).expect("a file has fewer endpoints");
+            let service = Service::new(index, first, service);
+            endpoints.extend((0..service.endpoints().len()).map(|place| (index, place)));
+            services.push(service);
+        }
+        Self {
+            routes: RouteTable::new(&config.routes),
+            trusted_proxies: TrustedProxies::new(&config.server.trusted_proxies),
+            health_path: config.server.health_path.clone(),
+            max_body: config.server.max_body,
+            authenticators: config.auth_schemes.iter().map(Authenticator::new).collect(),
+            default_auth: config.default_auth,
+            service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
+            services,
+            endpoints,
+        }
+    }
+
+    /// Who guards `route`; who guards requests without one. `None` lets everybody in.
+    pub fn authenticator(&self, route: Option<Index>) -> Option<&Authenticator> {
+        let scheme = match route {
+            Some(route) => self.routes.route(route).config.auth,
+            None => self.default_auth,
+        };
+        scheme.map(|index| &self.authenticators[index])
+    }
+
+    pub fn service(&self, index: Index) -> &Service {
+        &self.services[index as usize]
+    }
+
+    /// A service by the name that stands in a path.
+    pub fn service_named(&self, name: &str) -> Option<&Service> {
+        self.service_names.get(name).map(|index| self.service(*index))
+    }
+
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    pub fn endpoint(&self, index: Index) -> &Endpoint {
+        let (service, place) = self.endpoints[index as usize];
+        &self.service(service).endpoints()[place]
+    }
+
+    /// All endpoints in the order of their indexes, each with its service.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Service, &Endpoint)> {
+        let services = self.services.iter();
+        services.flat_map(|one| one.endpoints().iter().map(move |endpoint| (one, endpoint)))
+    }
+}

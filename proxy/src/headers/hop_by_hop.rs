@@ -1,0 +1,79 @@
+//! Fields that belong to one connection (RFC 9110 section 7.6.1) and must not be forwarded.
+
+use actix_http::header::{self, HeaderName};
+
+/// Fields that `Connection` may not take away: a client could otherwise strip what the upstream
+/// relies on (CVE-2022-31813, CVE-2024-45410).
+const PROTECTED: [&str; 12] = [
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "set-cookie",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// Whether a response field of this name stays behind. `Connection`, `Content-Length` and
+/// `Transfer-Encoding` are the caller's.
+pub fn is_response_field(name: &HeaderName) -> bool {
+    match *name {
+        header::TE | header::TRAILER | header::UPGRADE | header::PROXY_AUTHENTICATE => true,
+        header::PROXY_AUTHORIZATION => true,
+        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+    }
+}
+
+/// Whether a request field of this name stays behind.
+pub fn is_request_field(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Calls `remove` with every field that a `Connection` value names and may take away.
+pub fn for_each_nominated(connection: &[u8], mut remove: impl FnMut(&str)) {
+    for option in connection.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        let is_option = [&b"close"[..], b"keep-alive", b"upgrade", b""]
+            .iter()
+            .any(|known| option.eq_ignore_ascii_case(known));
+        if is_option {
+            continue;
+        }
+        let Ok(name) = std::str::from_utf8(option).map(str::to_ascii_lowercase) else { continue };
+        if !PROTECTED.contains(&name.as_str()) {
+            remove(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nominated(connection: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for_each_nominated(connection.as_bytes(), |name| names.push(name.to_owned()));
+        names
+    }
+
+    #[test]
+    fn a_connection_field_names_fields_but_not_protected_ones() {
+        assert_eq!(nominated("close, X-Hop,, te"), ["x-hop", "te"]);
+        assert_eq!(nominated("Authorization, x-forwarded-for, Cookie"), Vec::<String>::new());
+    }
+}

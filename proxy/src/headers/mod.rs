@@ -1,0 +1,9 @@
+//! What happens to header fields on their way through, in both directions.
+
+pub mod forwarded;
+pub mod hop_by_hop;
+pub mod request_fields;
+pub mod request_id;
+pub mod response_fields;
+pub mod stage;
+pub mod trace;

@@ -1,0 +1,149 @@
+//! Writes the fields that the upstream gets, straight as the bytes that go on the wire: no second
+//! header map is built. `Host` and the length fields are the request head's business.
+
+use std::{fmt::Write, net::IpAddr};
+
+use actix_http::{
+    RequestHead,
+    header::{self, HeaderValue},
+};
+use bytes::{BufMut, BytesMut};
+
+use super::{
+    forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    hop_by_hop,
+};
+use crate::config::HeaderRules;
+
+/// What the fields are made from.
+pub struct Source<'a> {
+    pub head: &'a RequestHead,
+    pub peer: IpAddr,
+    pub peer_is_trusted: bool,
+    pub request_id: &'a HeaderValue,
+    /// What the client called the host.
+    pub host: &'a [u8],
+    pub rules: &'a HeaderRules,
+}
+
+/// Fields the proxy writes itself, and those of which it is the only sender. Another spelling of
+/// one of them is dropped too: servers that map "_" to "-" would take it for the field itself.
+const OWN: [&str; 14] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "forwarded",
+    "host",
+    "transfer-encoding",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-original-url",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// Writes all fields but `Host`, `Content-Length` and `Transfer-Encoding`, each with its CRLF.
+pub fn write(source: &Source<'_>, out: &mut BytesMut) {
+    let nominated = nominated(source);
+    for (name, value) in source.head.headers.iter() {
+        let name = name.as_str();
+        if !is_dropped(name, source) && !nominated.iter().any(|one| one == name) {
+            put(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+    put(out, b"x-request-id", source.request_id.as_bytes());
+    write_forwarded(source, out);
+    for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
+        put(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+}
+
+pub fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// Fields that `Connection` takes away; nearly always none, and then nothing is allocated.
+fn nominated(source: &Source<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for value in source.head.headers.get_all(header::CONNECTION) {
+        hop_by_hop::for_each_nominated(value.as_bytes(), |name| names.push(name.to_owned()));
+    }
+    names
+}
+
+fn is_dropped(name: &str, source: &Source<'_>) -> bool {
+    let own = match name {
+        "host" | "content-length" | "expect" | "x-request-id" => true,
+        "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => true,
+        "forwarded" | "x-real-ip" | "x-forwarded-port" | "x-forwarded-prefix"
+        | "x-original-url" | "x-rewrite-url" => !source.peer_is_trusted,
+        name => hop_by_hop::is_request_field(name) || is_alias(name, source.rules),
+    };
+    own || is_ruled(name, source.rules)
+}
+
+/// Whether the route removes or sets the field.
+fn is_ruled(name: &str, rules: &HeaderRules) -> bool {
+    rules.remove.iter().any(|one| one == name) || rules.set.iter().any(|(one, _)| one == name)
+}
+
+/// Whether `name` is another spelling of a field that the proxy or the route sets.
+fn is_alias(name: &str, rules: &HeaderRules) -> bool {
+    if !name.bytes().any(|byte| byte == b'_' || byte == b'.') {
+        return false;
+    }
+    let same = |own: &str| {
+        let normal = |byte: u8| if byte == b'_' || byte == b'.' { b'-' } else { byte };
+        own.len() == name.len() && own.bytes().map(normal).eq(name.bytes().map(normal))
+    };
+    OWN.iter().any(|own| same(own)) || rules.set.iter().any(|(own, _)| own != name && same(own.as_str()))
+}
+
+fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
+    let is_ruled = |name: &str| is_ruled(name, source.rules);
+    let given = |name| source.peer_is_trusted.then(|| source.head.headers.get(name)).flatten();
+    if !is_ruled("x-forwarded-for") {
+        out.put_slice(b"x-forwarded-for: ");
+        if source.peer_is_trusted {
+            for value in source.head.headers.get_all(X_FORWARDED_FOR) {
+                out.put_slice(value.as_bytes());
+                out.put_slice(b", ");
+            }
+        }
+        put_address(out, source.peer);
+        out.put_slice(b"\r\n");
+    }
+    if !is_ruled("x-forwarded-proto") {
+        let proto = given(X_FORWARDED_PROTO).map_or(&b"http"[..], HeaderValue::as_bytes);
+        put(out, b"x-forwarded-proto", proto);
+    }
+    if !is_ruled("x-forwarded-host") {
+        let host = given(X_FORWARDED_HOST).map_or(source.host, HeaderValue::as_bytes);
+        if !host.is_empty() {
+            put(out, b"x-forwarded-host", host);
+        }
+    }
+}
+
+/// An address as text; an IPv4 one without the formatter, as it is written for every request.
+pub fn put_address(out: &mut BytesMut, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let mut digits = itoa::Buffer::new();
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.put_u8(b'.');
+                }
+                out.put_slice(digits.format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => write!(out, "{address}").expect("a BytesMut grows"),
+    }
+}

@@ -1,0 +1,57 @@
+//! Stage: writes the fields for the upstream on the way in, applies the route's rules on the way
+//! out.
+
+use std::rc::Rc;
+
+use actix_web::{
+    Error, HttpMessage,
+    body::BoxBody,
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::Next,
+};
+use bytes::BytesMut;
+
+use super::{
+    request_fields::{self, Source},
+    response_fields,
+};
+use crate::{routing::stage::host, telemetry::observe::record, worker::Worker};
+
+/// Room for the fields of a usual request, in bytes.
+const USUAL_FIELDS: usize = 1024;
+
+/// The field lines that go upstream.
+pub struct UpstreamFields(pub BytesMut);
+
+/// Puts `UpstreamFields` beside the request.
+///
+/// # Errors
+/// None of its own.
+pub async fn headers(
+    worker: Rc<Worker>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse, Error> {
+    let record = record(&request);
+    let Some(route) = record.route.get() else { return next.call(request).await };
+    let rules = &worker.gateway.routes.route(route).config;
+    let mut fields = BytesMut::with_capacity(USUAL_FIELDS);
+    let head = request.head();
+    if let Some(peer) = head.peer_addr.map(|peer| peer.ip()) {
+        let source = Source {
+            head,
+            peer,
+            peer_is_trusted: worker.gateway.trusted_proxies.contains(peer),
+            request_id: &record.request_id,
+            host: host(head),
+            rules: &rules.request_headers,
+        };
+        request_fields::write(&source, &mut fields);
+    }
+    request.extensions_mut().insert(UpstreamFields(fields));
+    let mut response = next.call(request).await?;
+    if !rules.response_headers.is_empty() {
+        response_fields::apply(&rules.response_headers, response.headers_mut());
+    }
+    Ok(response)
+}

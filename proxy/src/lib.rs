@@ -1,0 +1,21 @@
+//! A reverse proxy and load balancer on actix-web and awc. See docs/architecture.md for the map.
+
+pub mod admin;
+pub mod auth;
+pub mod balance;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod forward;
+pub mod gateway;
+pub mod headers;
+pub mod pipeline;
+pub mod record;
+pub mod reply;
+pub mod routing;
+pub mod server;
+pub mod service;
+pub mod telemetry;
+pub mod upstream;
+pub mod worker;

@@ -1,0 +1,73 @@
+//! What is known of one request. The stages fill it, each what it decides; log and metrics read
+//! it once, when the last byte is sent or the request is cut.
+
+use std::{cell::Cell, net::IpAddr};
+
+use actix_http::{
+    Method, StatusCode,
+    header::HeaderValue,
+    uri::PathAndQuery,
+};
+use tokio::time::Instant;
+
+use crate::error::Reason;
+
+/// An index into the routes, services or endpoints of the gateway; see `Gateway`.
+pub type Index = u32;
+
+pub struct RequestRecord {
+    pub started: Instant,
+    pub request_id: HeaderValue,
+    /// From `traceparent`.
+    pub trace_id: Option<[u8; 32]>,
+    /// The peer, or whom a trusted proxy speaks for.
+    pub client: Cell<IpAddr>,
+    pub method: Method,
+    /// Kept for the access log alone.
+    pub logged: Option<LoggedHead>,
+    pub route: Cell<Option<Index>>,
+    pub service: Cell<Option<Index>>,
+    pub endpoint: Cell<Option<Index>>,
+    /// Tries to send the request upstream.
+    pub attempts: Cell<u32>,
+    /// Of the response head; `None` until there is one.
+    pub status: Cell<Option<StatusCode>>,
+    pub reason: Cell<Option<Reason>>,
+    /// Body bytes read from the client.
+    pub bytes_in: Cell<u64>,
+    /// Body bytes given to the client's connection.
+    pub bytes_out: Cell<u64>,
+}
+
+/// The parts of the request head that an access line shows.
+pub struct LoggedHead {
+    pub target: Option<PathAndQuery>,
+    pub host: Option<HeaderValue>,
+    pub user_agent: Option<HeaderValue>,
+}
+
+impl RequestRecord {
+    pub fn new(request_id: HeaderValue, method: Method, peer: IpAddr) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id,
+            trace_id: None,
+            client: Cell::new(peer),
+            method,
+            logged: None,
+            route: Cell::default(),
+            service: Cell::default(),
+            endpoint: Cell::default(),
+            attempts: Cell::default(),
+            status: Cell::default(),
+            reason: Cell::default(),
+            bytes_in: Cell::default(),
+            bytes_out: Cell::default(),
+        }
+    }
+
+    /// The status to log: 499 if the client left before there was one.
+    pub fn final_status(&self) -> StatusCode {
+        self.status.get().unwrap_or_else(|| Reason::ClientClosed.status())
+    }
+}

@@ -1,0 +1,68 @@
+//! The proxy's own answers: a failure of the table, as HTTP.
+
+use actix_http::{
+    Method, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+use actix_web::{HttpResponse, body::BoxBody};
+
+use crate::{error::Reason, record::RequestRecord};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The answer for `reason`, which goes into the record too.
+pub fn reject(record: &RequestRecord, reason: Reason) -> HttpResponse {
+    reject_with_body(record, reason, reason.body().to_owned())
+}
+
+/// 401 with the scheme to use (RFC 9110 section 11.6.1).
+pub fn not_authenticated(record: &RequestRecord, challenge: HeaderValue) -> HttpResponse {
+    let mut response = reject(record, Reason::NotAuthenticated);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+/// 404 that names the service.
+pub fn unknown_service(record: &RequestRecord, name: &str) -> HttpResponse {
+    let mut body = b"{\"message\": \"Service '".to_vec();
+    crate::telemetry::access_log::escape(name.as_bytes(), &mut body);
+    body.extend_from_slice(b"' not found\"}");
+    reject_with_body(record, Reason::UnknownService, body)
+}
+
+/// 405 with the methods there are (RFC 9110 section 15.5.6).
+pub fn method_not_allowed(record: &RequestRecord, allowed: &[Method]) -> HttpResponse {
+    let mut response = reject(record, Reason::MethodNotAllowed);
+    let methods: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+/// What `health_path` answers.
+pub fn healthy() -> HttpResponse {
+    with_body(StatusCode::OK, JSON, "{\"status\": \"ok\"}".to_owned())
+}
+
+pub fn with_body(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Into<bytes::Bytes>,
+) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status, BoxBody::new(body.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn reject_with_body(
+    record: &RequestRecord,
+    reason: Reason,
+    body: impl Into<bytes::Bytes>,
+) -> HttpResponse {
+    record.reason.set(Some(reason));
+    let mut response = with_body(reason.status(), JSON, body);
+    response.headers_mut().insert(PROXY_STATUS, reason.proxy_status());
+    response
+}

@@ -1,0 +1,169 @@
+//! Which route takes a request: a pure function of host, path, method and fields.
+//!
+//! Order: host (exact, then the longest wildcard, then any), path as matchit ranks it, routes
+//! with methods before those without, more fields first, then the order of the file. A route
+//! takes a request only if all of its conditions hold; if none does but one failed by its method
+//! alone, the answer is 405.
+
+mod explain;
+mod group;
+mod host;
+mod rewrite;
+pub mod stage;
+
+use std::collections::HashMap;
+
+use actix_http::{Method, header::HeaderMap};
+
+pub use self::{explain::Verdict, host::host_without_port};
+use self::{group::Group, rewrite::Filled};
+use crate::{
+    config::{HostPattern, RouteConfig, Template},
+    record::Index,
+};
+
+/// What a route looks at.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The `Host` field or the authority of the target, with port.
+    pub host: &'a str,
+    pub path: &'a str,
+    pub method: &'a Method,
+    pub headers: &'a HeaderMap,
+}
+
+/// The outcome of routing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    Route(RouteMatch),
+    /// A route takes the path, with one of these methods.
+    MethodNotAllowed(Vec<Method>),
+    NoRoute,
+}
+
+/// A route and where its placeholders stand in the path.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    pub route: Index,
+    /// Which of the route's paths matched.
+    path: usize,
+    values: Values,
+}
+
+/// Byte ranges of the path, in the order of the placeholders.
+type Values = smallvec::SmallVec<[(usize, usize); 4]>;
+
+/// All routes, prepared.
+pub struct RouteTable {
+    routes: Vec<Route>,
+    exact: HashMap<String, Group>,
+    /// Longest first.
+    suffixes: Vec<(String, Group)>,
+    any: Group,
+}
+
+/// A route as configured, with its templates resolved for each of its paths.
+pub struct Route {
+    pub config: RouteConfig,
+    /// One per path of the route; one without names if it has none.
+    paths: Vec<RoutePath>,
+}
+
+struct RoutePath {
+    names: Vec<String>,
+    template: Option<Filled>,
+}
+
+impl RouteTable {
+    pub fn new(routes: &[RouteConfig]) -> Self {
+        let mut exact: HashMap<String, Vec<Index>> = HashMap::new();
+        let mut suffixes: HashMap<String, Vec<Index>> = HashMap::new();
+        let mut any = Vec::new();
+        for (route, index) in routes.iter().zip(0..) {
+            for host in &route.hosts {
+                match host {
+                    HostPattern::Exact(name) => exact.entry(name.clone()).or_default().push(index),
+                    HostPattern::Suffix(name) => suffixes.entry(name.clone()).or_default().push(index),
+                }
+            }
+            if route.hosts.is_empty() {
+                any.push(index);
+            }
+        }
+        let group = |indexes: Vec<Index>| Group::new(routes, &indexes);
+        let mut suffixes: Vec<(String, Group)> =
+            suffixes.into_iter().map(|(name, indexes)| (name, group(indexes))).collect();
+        suffixes.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        Self {
+            exact: exact.into_iter().map(|(name, indexes)| (name, group(indexes))).collect(),
+            suffixes,
+            any: group(any),
+            routes: routes.iter().map(Route::new).collect(),
+        }
+    }
+
+    /// The route that takes `request`.
+    pub fn find(&self, request: Request<'_>) -> Found {
+        let mut allowed = Vec::new();
+        let found = self
+            .groups(request.host)
+            .find_map(|group| group.find(&self.routes, request, &mut allowed));
+        match found {
+            Some(found) => Found::Route(found),
+            None if allowed.is_empty() => Found::NoRoute,
+            None => Found::MethodNotAllowed(allowed),
+        }
+    }
+
+    pub fn route(&self, index: Index) -> &Route {
+        &self.routes[index as usize]
+    }
+
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The groups that a host belongs to, best first.
+    fn groups(&self, host: &str) -> impl Iterator<Item = &Group> {
+        let has_hosts = !(self.exact.is_empty() && self.suffixes.is_empty());
+        let name = if has_hosts { host_without_port(host) } else { "".into() };
+        let exact = if has_hosts { self.exact.get(&*name) } else { None };
+        let suffixes = self.suffixes.iter().filter(move |(suffix, _)| {
+            name.len() > suffix.len() && name.ends_with(suffix.as_str())
+        });
+        exact.into_iter().chain(suffixes.map(|(_, group)| group)).chain([&self.any])
+    }
+}
+
+impl Route {
+    fn new(config: &RouteConfig) -> Self {
+        use crate::config::RouteAction;
+        let template: Option<&Template> = match &config.action {
+            RouteAction::Forward { rewrite, .. } => rewrite.as_ref(),
+            RouteAction::Redirect { to, .. } => Some(to),
+            RouteAction::Respond { .. } => None,
+        };
+        let path = |names: &[String]| RoutePath {
+            names: names.to_vec(),
+            template: template.map(|template| Filled::new(template, names)),
+        };
+        let paths = match config.paths.as_slice() {
+            [] => vec![path(&[])],
+            paths => paths.iter().map(|pattern| path(&pattern.names)).collect(),
+        };
+        Self { config: config.clone(), paths }
+    }
+
+    /// What the placeholder `name` stands for in `path`.
+    pub fn value<'a>(&self, found: &RouteMatch, name: &str, path: &'a str) -> Option<&'a str> {
+        let index = self.paths[found.path].names.iter().position(|known| known == name)?;
+        found.values.get(index).map(|(start, end)| &path[*start..*end])
+    }
+
+    /// Writes the route's template for `path`; false if it has none.
+    pub fn write_template(&self, found: &RouteMatch, path: &str, out: &mut Vec<u8>) -> bool {
+        let Some(template) = &self.paths[found.path].template else { return false };
+        template.write(path, &found.values, out);
+        true
+    }
+}

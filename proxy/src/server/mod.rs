@@ -1,0 +1,181 @@
+//! The running process: listeners, workers and the admin listener, from start to drain.
+//!
+//! `start` binds every address before anything is served, so that a port in use stops the start
+//! as a whole. `main` and the tests use the same door.
+
+mod connections;
+mod listener;
+mod open_files;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_server::ServerHandle;
+use actix_rt::task::JoinHandle;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use self::connections::Connections;
+use crate::{
+    admin,
+    config::Config,
+    gateway::Gateway,
+    telemetry::{
+        access_log::{self, LogWriter},
+        metrics::Metrics,
+    },
+    worker::Shared,
+};
+
+/// Connections that may wait to be accepted, per listener.
+const BACKLOG: i32 = 4096;
+/// How long the last access lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error("cannot start the access log: {0}")]
+    AccessLog(#[source] io::Error),
+    #[error("cannot start the server: {0}")]
+    Server(#[source] io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another process has it: stop it, or choose another address)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
+        _ => "",
+    }
+}
+
+/// A started proxy.
+pub struct Running {
+    /// Where traffic is taken, in the order of the configuration.
+    pub traffic: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+    handle: ServerHandle,
+    server: JoinHandle<io::Result<()>>,
+    admin_handle: ServerHandle,
+    draining: Arc<AtomicBool>,
+    connections: Arc<Connections>,
+    metrics: Arc<Metrics>,
+    log_writer: Option<LogWriter>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request that had begun was answered.
+    Whole,
+    /// This many requests were cut.
+    Cut(u64),
+}
+
+/// Binds, builds and serves.
+///
+/// # Errors
+/// An address that cannot be bound, or a thread that cannot be started; nothing is served then.
+pub fn start(config: &Config) -> Result<Running, StartError> {
+    open_files::raise_limit();
+    let listeners: Vec<TcpListener> =
+        config.listeners.iter().map(|listener| bind(listener.bind)).collect::<Result<_, _>>()?;
+    let admin_listener = bind(config.admin.bind)?;
+    let traffic = addresses(&listeners)?;
+    let admin_address = admin_listener.local_addr().map_err(StartError::Server)?;
+    let (sender, log_writer) = if config.log.access {
+        let (sender, writer) = access_log::start().map_err(StartError::AccessLog)?;
+        (Some(sender), Some(writer))
+    } else {
+        (None, None)
+    };
+    let gateway = Arc::new(Gateway::build(config));
+    let metrics = Arc::new(Metrics::new(&gateway));
+    let shared = Shared { gateway, metrics: Arc::clone(&metrics), access_log: sender };
+    let draining = Arc::new(AtomicBool::new(false));
+    let connections = Arc::new(Connections::default());
+    let server = listener::serve(config, listeners, &shared, &connections).map_err(StartError::Server)?;
+    let handle = server.handle();
+    let server = actix_rt::spawn(server);
+    let admin = admin::State { metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
+    let admin_server = admin::serve(&config.admin, admin_listener, admin).map_err(StartError::Server)?;
+    let admin_handle = admin_server.handle();
+    actix_rt::spawn(admin_server);
+    Ok(Running {
+        traffic,
+        admin: admin_address,
+        drain_delay: config.server.drain_delay,
+        drain_timeout: config.server.drain_timeout,
+        handle,
+        server,
+        admin_handle,
+        draining,
+        connections,
+        metrics,
+        log_writer,
+    })
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for connections of the process before it to time out.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|source| StartError::Bind { address, source })
+}
+
+fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, StartError> {
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    addresses.collect::<Result<_, _>>().map_err(StartError::Server)
+}
+
+impl Running {
+    /// Lets running requests finish: `/readyz` turns 503, `drain_delay` passes, listeners and idle
+    /// connections close, and what still runs has `drain_timeout` to end.
+    pub async fn drain(&self) -> Drained {
+        self.draining.store(true, Ordering::Relaxed);
+        tracing::info!(in_flight = self.metrics.in_flight(), "draining");
+        actix_rt::time::sleep(self.drain_delay).await;
+        let stopping = actix_rt::spawn(self.handle.stop(true));
+        let closed = self.connections.all_closed();
+        let in_time = actix_rt::time::timeout(self.drain_timeout, closed).await.is_ok();
+        stopping.abort();
+        match self.metrics.in_flight() {
+            0 => Drained::Whole,
+            _ if in_time => Drained::Whole,
+            cut => Drained::Cut(cut),
+        }
+    }
+
+    /// Requests that have begun and not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.metrics.in_flight()
+    }
+
+    /// Ends everything at once; the last access lines are still written.
+    pub async fn stop(self) {
+        self.server.abort();
+        // Aborting is the only way: a second stop is never read by a server that is stopping.
+        let _ = self.server.await;
+        self.admin_handle.stop(false).await;
+        if let Some(writer) = self.log_writer {
+            let written = actix_rt::task::spawn_blocking(move || writer.join());
+            let _ = actix_rt::time::timeout(LAST_LINES, written).await;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One JSON object per request on stdout, at its end.
+//!
+//! A line is written by hand into a buffer of the worker. Buffers go to one writer thread when
+//! they are full or 50 ms old. Bounds: 32 KiB a buffer, 64 buffers on the way; if stdout does not
+//! take them, lines are dropped and counted, and requests go on.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, Write},
+    rc::Rc,
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use super::timestamp::Clock;
+use crate::{gateway::Gateway, record::RequestRecord};
+
+const BUFFER: usize = 32 << 10;
+const BUFFERS_ON_THE_WAY: usize = 64;
+const FLUSH_AFTER: Duration = Duration::from_millis(50);
+
+/// Hands buffers to the writer thread.
+#[derive(Clone)]
+pub struct LogSender(SyncSender<Batch>);
+
+struct Batch {
+    lines: Vec<u8>,
+}
+
+/// The thread that writes; it ends when all senders are gone.
+pub struct LogWriter(thread::JoinHandle<()>);
+
+/// The log of one worker.
+pub struct AccessLog {
+    sender: LogSender,
+    buffer: RefCell<Vec<u8>>,
+    lines: Cell<u64>,
+    clock: RefCell<Clock>,
+    flush_is_due: Cell<bool>,
+    dropped: Box<dyn Fn(u64)>,
+}
+
+/// Starts the writer thread over stdout.
+///
+/// # Errors
+/// The thread could not be started.
+pub fn start() -> io::Result<(LogSender, LogWriter)> {
+    let (sender, receiver) = sync_channel(BUFFERS_ON_THE_WAY);
+    let thread = thread::Builder::new().name("access-log".to_owned());
+    Ok((LogSender(sender), LogWriter(thread.spawn(move || write_all(&receiver))?)))
+}
+
+fn write_all(receiver: &Receiver<Batch>) {
+    let mut stdout = io::stdout().lock();
+    for batch in receiver {
+        // Nobody reads stdout any more: requests go on all the same.
+        let _ = stdout.write_all(&batch.lines).and_then(|()| stdout.flush());
+    }
+}
+
+impl LogWriter {
+    /// Waits until the last line is written; all senders must be gone.
+    pub fn join(self) {
+        let _ = self.0.join();
+    }
+}
+
+impl AccessLog {
+    /// `dropped` counts lines that were lost.
+    pub fn new(sender: LogSender, dropped: impl Fn(u64) + 'static) -> Rc<Self> {
+        Rc::new(Self {
+            sender,
+            buffer: RefCell::new(Vec::with_capacity(BUFFER)),
+            lines: Cell::new(0),
+            clock: RefCell::default(),
+            flush_is_due: Cell::new(false),
+            dropped: Box::new(dropped),
+        })
+    }
+
+    /// Appends the line of a request that has ended.
+    pub fn write(self: &Rc<Self>, record: &RequestRecord, duration: Duration, gateway: &Gateway) {
+        let mut buffer = self.buffer.borrow_mut();
+        let mut line = Line::begin(&mut buffer);
+        line.raw("ts", |out| {
+            out.push(b'"');
+            self.clock.borrow_mut().write(SystemTime::now(), out);
+            out.push(b'"');
+        });
+        write_fields(&mut line, record, duration, gateway);
+        line.end();
+        let is_full = buffer.len() >= BUFFER;
+        drop(buffer);
+        self.lines.set(self.lines.get() + 1);
+        if is_full {
+            self.flush();
+        } else if !self.flush_is_due.replace(true) {
+            let log = Rc::clone(self);
+            actix_rt::spawn(async move {
+                actix_rt::time::sleep(FLUSH_AFTER).await;
+                log.flush_is_due.set(false);
+                log.flush();
+            });
+        }
+    }
+
+    /// Hands over what is buffered.
+    pub fn flush(&self) {
+        let lines = self.lines.replace(0);
+        if lines == 0 {
+            return;
+        }
+        let full = self.buffer.replace(Vec::with_capacity(BUFFER));
+        match self.sender.0.try_send(Batch { lines: full }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => (self.dropped)(lines),
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+fn write_fields(line: &mut Line<'_>, record: &RequestRecord, duration: Duration, gateway: &Gateway) {
+    line.text("request_id", record.request_id.as_bytes());
+    line.optional("trace_id", record.trace_id.as_ref().map(|id| &id[..]));
+    line.raw("client_ip", |out| {
+        write!(out, "\"{}\"", record.client.get().to_canonical()).expect("a Vec grows");
+    });
+    line.text("method", record.method.as_str().as_bytes());
+    let logged = record.logged.as_ref();
+    let host = logged.and_then(|logged| logged.host.as_ref());
+    line.optional("host", host.map(|host| host.as_bytes()));
+    let target = logged.and_then(|logged| logged.target.as_ref());
+    line.text("path", target.map_or(&b""[..], |target| target.path().as_bytes()));
+    line.number("status", u64::from(record.final_status().as_u16()));
+    line.number("bytes_in", record.bytes_in.get());
+    line.number("bytes_out", record.bytes_out.get());
+    line.raw("duration_ms", |out| {
+        let us = duration.as_micros();
+        write!(out, "{}.{:03}", us / 1000, us % 1000).expect("a Vec grows");
+    });
+    let route = record.route.get().map(|index| gateway.routes.route(index).config.name.as_bytes());
+    line.optional("route", route);
+    let service = record.service.get().map(|index| gateway.service(index).name.as_bytes());
+    line.optional("service", service);
+    let endpoint = record.endpoint.get().map(|index| gateway.endpoint(index).url.as_bytes());
+    line.optional("endpoint", endpoint);
+    line.number("attempts", u64::from(record.attempts.get()));
+    line.optional("reason", record.reason.get().map(|reason| reason.word().as_bytes()));
+    let user_agent = logged.and_then(|logged| logged.user_agent.as_ref());
+    line.optional("user_agent", user_agent.map(|agent| agent.as_bytes()));
+}
+
+/// A JSON object in one line.
+struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> Line<'a> {
+    fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_first: true }
+    }
+
+    fn end(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+
+    fn raw(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        value(self.out);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.raw(key, |out| out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()));
+    }
+
+    fn text(&mut self, key: &str, value: &[u8]) {
+        self.raw(key, |out| {
+            out.push(b'"');
+            escape(value, out);
+            out.push(b'"');
+        });
+    }
+
+    /// `null` if there is none, so that every line has the same keys.
+    fn optional(&mut self, key: &str, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.raw(key, |out| out.extend_from_slice(b"null")),
+        }
+    }
+}
+
+/// Bytes as the inside of a JSON string; what is not UTF-8 becomes U+FFFD.
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'"' && *byte != b'\\';
+    if bytes.iter().all(is_plain) {
+        return out.extend_from_slice(bytes);
+    }
+    for character in String::from_utf8_lossy(bytes).chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            control if (control as u32) < 0x20 || control == '\u{7f}' => {
+                write!(out, "\\u{:04x}", control as u32).expect("a Vec grows");
+            }
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_become_a_json_string() {
+        for (bytes, expected) in [
+            (&b"plain"[..], "plain"),
+            (b"say \"hi\" \\ \x01\n", "say \"hi\" \\ \x01\n"),
+            ("grüße".as_bytes(), "grüße"),
+            (b"bad \xff", "bad \u{fffd}"),
+        ] {
+            let mut out = vec![b'"'];
+            escape(bytes, &mut out);
+            out.push(b'"');
+            let read: String = serde_json::from_slice(&out).expect("is JSON");
+            assert_eq!(read, expected);
+        }
+    }
+}

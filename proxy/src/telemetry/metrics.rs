@@ -1,0 +1,202 @@
+//! The numbers a worker counts. Each worker has a shard of its own; reading adds them up.
+//!
+//! Label values are bounded: routes, services and endpoints are those of the configuration,
+//! methods outside the usual ones are `other`, codes have three digits.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use actix_http::Method;
+
+use super::{
+    counter::{Counter, Histogram},
+    series::{Published, Series},
+};
+use crate::{
+    error::Reason,
+    gateway::Gateway,
+    record::{Index, RequestRecord},
+};
+
+/// All shards, and the names that indexes stand for.
+#[derive(Default)]
+pub struct Metrics {
+    pub(super) routes: Vec<String>,
+    pub(super) services: Vec<String>,
+    /// Service and URL.
+    pub(super) endpoints: Vec<(String, String)>,
+    /// Guards the list of shards: taken once by each worker, and when metrics are read.
+    pub(super) shards: Mutex<Vec<Arc<SharedShard>>>,
+}
+
+/// The part of a shard that others read.
+#[derive(Default)]
+pub struct SharedShard {
+    pub(super) requests: Published<RequestLabels, RequestCells>,
+    pub(super) upstream: Published<UpstreamLabels, Counter>,
+    pub(super) connects: Published<Index, Histogram>,
+    pub(super) errors: [Counter; Reason::ALL.len()],
+    pub(super) in_flight: Counter,
+    pub(super) log_lines_dropped: Counter,
+    pub(super) connections: Arc<UpstreamConnections>,
+}
+
+/// Connections of one worker to all endpoints.
+#[derive(Debug, Default)]
+pub struct UpstreamConnections {
+    pub open: Counter,
+    pub idle: Counter,
+}
+
+/// What one worker counts.
+pub struct Shard {
+    shared: Arc<SharedShard>,
+    requests: Series<RequestLabels, RequestCells>,
+    upstream: Series<UpstreamLabels, Counter>,
+    connects: Series<Index, Histogram>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestLabels {
+    pub(super) route: Option<Index>,
+    pub(super) service: Option<Index>,
+    pub(super) method: MethodLabel,
+    pub(super) code: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UpstreamLabels {
+    pub(super) endpoint: Index,
+    /// 0 if there was no answer.
+    pub(super) code: u16,
+}
+
+#[derive(Default)]
+pub struct RequestCells {
+    pub(super) duration: Histogram,
+    pub(super) bytes_in: Counter,
+    pub(super) bytes_out: Counter,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MethodLabel {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Patch,
+    Options,
+    Connect,
+    Trace,
+    Other,
+}
+
+impl Metrics {
+    pub fn new(gateway: &Gateway) -> Self {
+        let endpoint = |(service, endpoint): (&crate::service::Service, &crate::service::Endpoint)| {
+            (service.name.clone(), endpoint.url.clone())
+        };
+        Self {
+            routes: gateway.routes.routes().iter().map(|route| route.config.name.clone()).collect(),
+            services: gateway.services().iter().map(|service| service.name.clone()).collect(),
+            endpoints: gateway.endpoints().map(endpoint).collect(),
+            shards: Mutex::default(),
+        }
+    }
+
+    /// A shard for a new worker.
+    pub fn shard(&self) -> Shard {
+        let shared = Arc::new(SharedShard::default());
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.push(Arc::clone(&shared));
+        Shard {
+            requests: Series::new(Arc::clone(&shared.requests)),
+            upstream: Series::new(Arc::clone(&shared.upstream)),
+            connects: Series::new(Arc::clone(&shared.connects)),
+            shared,
+        }
+    }
+
+    /// Requests that have begun and not ended.
+    pub fn in_flight(&self) -> u64 {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.iter().map(|shard| shard.in_flight.get()).sum()
+    }
+}
+
+impl Shard {
+    pub fn request_started(&self) {
+        self.shared.in_flight.add(1);
+    }
+
+    pub fn request_ended(&self, record: &RequestRecord, duration: Duration) {
+        self.shared.in_flight.subtract(1);
+        if let Some(reason) = record.reason.get() {
+            self.shared.errors[reason as usize].add(1);
+        }
+        let labels = RequestLabels {
+            route: record.route.get(),
+            service: record.service.get(),
+            method: MethodLabel::of(&record.method),
+            code: record.final_status().as_u16(),
+        };
+        self.requests.with(labels, |cells| {
+            cells.duration.observe(duration);
+            cells.bytes_in.add(record.bytes_in.get());
+            cells.bytes_out.add(record.bytes_out.get());
+        });
+    }
+
+    /// An attempt ended with this status, or without an answer.
+    pub fn upstream_answered(&self, endpoint: Index, code: Option<u16>) {
+        let labels = UpstreamLabels { endpoint, code: code.unwrap_or(0) };
+        self.upstream.with(labels, |count| count.add(1));
+    }
+
+    pub fn upstream_connected(&self, endpoint: Index, duration: Duration) {
+        self.connects.with(endpoint, |histogram| histogram.observe(duration));
+    }
+
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.shared.log_lines_dropped.add(lines);
+    }
+
+    pub fn connections(&self) -> Arc<UpstreamConnections> {
+        Arc::clone(&self.shared.connections)
+    }
+}
+
+impl MethodLabel {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::DELETE => Self::Delete,
+            Method::PATCH => Self::Patch,
+            Method::OPTIONS => Self::Options,
+            Method::CONNECT => Self::Connect,
+            Method::TRACE => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Patch => "PATCH",
+            Self::Options => "OPTIONS",
+            Self::Connect => "CONNECT",
+            Self::Trace => "TRACE",
+            Self::Other => "other",
+        }
+    }
+}

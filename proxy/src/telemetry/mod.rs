@@ -1,0 +1,10 @@
+//! What operators see: metrics, the access log and events.
+
+pub mod access_log;
+pub mod counter;
+pub mod events;
+pub mod metrics;
+pub mod observe;
+mod publish;
+mod series;
+pub mod timestamp;

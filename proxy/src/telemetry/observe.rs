@@ -1,0 +1,139 @@
+//! Stage: gives each request its id and its record, sees every answer, and closes the record with
+//! the last byte of the body or when the request is cut.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use actix_http::{RequestHead, header};
+use actix_web::{
+    Error, HttpMessage,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::Next,
+};
+use bytes::Bytes;
+
+use crate::{
+    error::{ProxyError, Reason},
+    headers::{
+        request_id::{self, X_REQUEST_ID},
+        trace,
+    },
+    record::{LoggedHead, RequestRecord},
+    worker::Worker,
+};
+
+/// Runs the stages behind it.
+///
+/// # Errors
+/// None of its own; stages answer failures themselves.
+pub async fn observe(
+    worker: Rc<Worker>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<Observed>, Error> {
+    let record = Rc::new(open(&worker, request.head()));
+    request.extensions_mut().insert(Rc::clone(&record));
+    worker.shard.request_started();
+    let open = OpenRecord { worker, record, is_whole: false };
+    let mut response = next.call(request).await?;
+    open.record.status.set(Some(response.status()));
+    response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
+    Ok(response.map_body(|_, body| Observed::new(body, open)))
+}
+
+/// The record of a request; every stage behind `observe` finds one.
+pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
+    let extensions = request.extensions();
+    Rc::clone(extensions.get().expect("observe runs before every other stage"))
+}
+
+fn open(worker: &Worker, head: &RequestHead) -> RequestRecord {
+    let peer = head.peer_addr.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let id = request_id::choose(&head.headers);
+    let mut record = RequestRecord::new(id, head.method.clone(), peer);
+    if worker.access_log.is_some() {
+        record.trace_id = trace::trace_id(&head.headers);
+        record.logged = Some(LoggedHead {
+            target: head.uri.path_and_query().cloned(),
+            host: head.headers.get(header::HOST).cloned(),
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
+        });
+    }
+    record
+}
+
+/// Closes the record when dropped.
+struct OpenRecord {
+    worker: Rc<Worker>,
+    record: Rc<RequestRecord>,
+    /// Whether the answer went out to its end.
+    is_whole: bool,
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        let (worker, record) = (&self.worker, &self.record);
+        if !self.is_whole && record.reason.get().is_none() {
+            record.reason.set(Some(Reason::ClientClosed));
+        }
+        let duration = record.started.elapsed();
+        worker.shard.request_ended(record, duration);
+        if let Some(log) = &worker.access_log {
+            log.write(record, duration, &worker.gateway);
+        }
+    }
+}
+
+/// A body on its way to the client.
+pub struct Observed {
+    body: BoxBody,
+    size: BodySize,
+    open: OpenRecord,
+}
+
+impl Observed {
+    fn new(body: BoxBody, mut open: OpenRecord) -> Self {
+        let size = body.size();
+        // actix drops an empty body without asking it for an end.
+        open.is_whole = matches!(size, BodySize::None | BodySize::Sized(0));
+        Self { body, size, open }
+    }
+
+    fn count(&mut self, bytes: &Bytes) {
+        let sent = &self.open.record.bytes_out;
+        sent.set(sent.get() + bytes.len() as u64);
+        if matches!(self.size, BodySize::Sized(size) if sent.get() >= size) {
+            self.open.is_whole = true;
+        }
+    }
+}
+
+impl MessageBody for Observed {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let this = self.get_mut();
+        let next = ready!(Pin::new(&mut this.body).poll_next(cx));
+        match &next {
+            Some(Ok(bytes)) => this.count(bytes),
+            Some(Err(error)) => {
+                let reason = error.downcast_ref().map_or(Reason::UpstreamReset, ProxyError::reason);
+                this.open.record.reason.set(Some(reason));
+            }
+            None => this.open.is_whole = true,
+        }
+        Poll::Ready(next)
+    }
+}

@@ -1,0 +1,178 @@
+//! Metrics as text: the shards added up, and their keys turned into labels.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::{
+    counter::{BUCKETS, Distribution},
+    metrics::{Metrics, SharedShard},
+    series::read,
+};
+use crate::{config::NO_ROUTE, error::Reason, record::Index};
+
+impl Metrics {
+    /// All metrics in the OpenMetrics text format.
+    pub fn render(self: &Arc<Self>) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Page(Arc::clone(self))));
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("a String grows");
+        text
+    }
+
+    fn name_of(names: &[String], index: Option<Index>) -> &str {
+        index.and_then(|index| names.get(index as usize)).map_or(NO_ROUTE, String::as_str)
+    }
+}
+
+struct Page(Arc<Metrics>);
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Page")
+    }
+}
+
+type Written = Result<(), fmt::Error>;
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Written {
+        let metrics = &*self.0;
+        let shards: Vec<Arc<SharedShard>> =
+            metrics.shards.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        write_requests(metrics, &shards, &mut encoder)?;
+        write_upstream(metrics, &shards, &mut encoder)?;
+        write_errors(&shards, &mut encoder)?;
+        let sum = |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
+        family(&mut encoder, "proxy_requests_in_flight", "Requests that have begun and not ended", MetricType::Gauge)?
+            .encode_gauge(&sum(|shard| shard.in_flight.get()))?;
+        family(&mut encoder, "proxy_access_log_dropped", "Access lines lost because stdout did not take them", MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&sum(|shard| shard.log_lines_dropped.get()), None)?;
+        let mut connections = family(&mut encoder, "proxy_upstream_connections", "Open connections to endpoints", MetricType::Gauge)?;
+        let idle = sum(|shard| shard.connections.idle.get());
+        let active = sum(|shard| shard.connections.open.get()).saturating_sub(idle);
+        connections.encode_family(&[("state", "active")])?.encode_gauge(&active)?;
+        connections.encode_family(&[("state", "idle")])?.encode_gauge(&idle)?;
+        family(&mut encoder, "proxy_build_info", "The version that runs", MetricType::Gauge)?
+            .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
+            .encode_gauge(&1_u64)
+    }
+}
+
+fn family<'a>(
+    encoder: &'a mut DescriptorEncoder<'_>,
+    name: &'a str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'a>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, kind)
+}
+
+/// The sums of one label set over all workers.
+#[derive(Default)]
+struct Totals {
+    duration: Distribution,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+fn write_requests(
+    metrics: &Metrics,
+    shards: &[Arc<SharedShard>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Written {
+    let mut codes: BTreeMap<(&str, &str, &str, u16), u64> = BTreeMap::new();
+    let mut totals: BTreeMap<(&str, &str), Totals> = BTreeMap::new();
+    for (labels, cells) in shards.iter().flat_map(|shard| read(&shard.requests)) {
+        let route = Metrics::name_of(&metrics.routes, labels.route);
+        let service = Metrics::name_of(&metrics.services, labels.service);
+        let total = totals.entry((route, service)).or_default();
+        let mut own = Distribution::default();
+        cells.duration.add_to(&mut own);
+        cells.duration.add_to(&mut total.duration);
+        total.bytes_in += cells.bytes_in.get();
+        total.bytes_out += cells.bytes_out.get();
+        *codes.entry((route, service, labels.method.text(), labels.code)).or_default() +=
+            own.buckets.iter().sum::<u64>();
+    }
+    let mut requests = family(encoder, "proxy_requests", "Requests by outcome", MetricType::Counter)?;
+    for ((route, service, method, code), count) in &codes {
+        let code = code.to_string();
+        let labels = [("route", *route), ("service", *service), ("method", *method), ("code", &code)];
+        requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+    }
+    let mut durations = family(encoder, "proxy_request_duration_seconds", "From the request head to the last byte of the answer", MetricType::Histogram)?;
+    for ((route, service), total) in &totals {
+        let labels = [("route", *route), ("service", *service)];
+        write_histogram(durations.encode_family(&labels)?, &total.duration)?;
+    }
+    for (name, help, bytes) in [
+        ("proxy_request_bytes", "Body bytes read from clients", (|total| total.bytes_in) as fn(&Totals) -> u64),
+        ("proxy_response_bytes", "Body bytes given to clients", |total| total.bytes_out),
+    ] {
+        let mut sizes = family(encoder, name, help, MetricType::Counter)?;
+        for ((route, service), total) in &totals {
+            let labels = [("route", *route), ("service", *service)];
+            sizes.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&bytes(total), None)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_upstream(
+    metrics: &Metrics,
+    shards: &[Arc<SharedShard>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Written {
+    let mut codes: BTreeMap<(Index, u16), u64> = BTreeMap::new();
+    for (labels, count) in shards.iter().flat_map(|shard| read(&shard.upstream)) {
+        *codes.entry((labels.endpoint, labels.code)).or_default() += count.get();
+    }
+    let mut attempts = family(encoder, "proxy_upstream_requests", "Attempts by endpoint and answer; code 0 without answer", MetricType::Counter)?;
+    for ((endpoint, code), count) in &codes {
+        let (service, url) = &metrics.endpoints[*endpoint as usize];
+        let code = code.to_string();
+        let labels = [("service", service.as_str()), ("endpoint", url), ("code", &code)];
+        attempts.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+    }
+    let mut connects: BTreeMap<Index, Distribution> = BTreeMap::new();
+    for (endpoint, histogram) in shards.iter().flat_map(|shard| read(&shard.connects)) {
+        histogram.add_to(connects.entry(endpoint).or_default());
+    }
+    let mut durations = family(encoder, "proxy_upstream_connect_duration_seconds", "Time to open a connection", MetricType::Histogram)?;
+    for (endpoint, distribution) in &connects {
+        let (service, url) = &metrics.endpoints[*endpoint as usize];
+        let labels = [("service", service.as_str()), ("endpoint", url)];
+        write_histogram(durations.encode_family(&labels)?, distribution)?;
+    }
+    Ok(())
+}
+
+fn write_errors(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let mut errors = family(encoder, "proxy_errors", "Failures answered by the proxy itself", MetricType::Counter)?;
+    for reason in Reason::ALL {
+        let count: u64 = shards.iter().map(|shard| shard.errors[*reason as usize].get()).sum();
+        errors
+            .encode_family(&[("reason", reason.word())])?
+            .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    }
+    Ok(())
+}
+
+fn write_histogram(mut encoder: MetricEncoder<'_>, distribution: &Distribution) -> Written {
+    let bounds = BUCKETS.iter().copied().chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(distribution.buckets).collect();
+    let sum = std::time::Duration::from_micros(distribution.sum_us).as_secs_f64();
+    let count = distribution.buckets.iter().sum();
+    encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+}

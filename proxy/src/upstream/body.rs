@@ -1,0 +1,306 @@
+//! A response body on its way from the endpoint. It ends only where its framing says; a
+//! connection that closes before that is an error all the way to the client (RFC 9112 section 8).
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use actix_rt::task::JoinHandle;
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    chunked::{ChunkDecoder, Decoded},
+    connection::{Connection, Io},
+    pool::Pool,
+    request_body::Upload,
+    response_head::Framing,
+};
+use crate::error::{ProxyError, Reason};
+
+/// Read room for a body of unknown length, in bytes; doubled while reads fill it.
+const FIRST_ROOM: u64 = 16 << 10;
+/// Larger reads save system calls, until the copies fall out of the cache.
+const LARGEST_ROOM: u64 = 128 << 10;
+
+pub enum ResponseBody {
+    /// No body; the length is what `Content-Length` says of the body that a GET would get.
+    Empty(Option<u64>),
+    /// All of it came with the head.
+    Whole(Option<Bytes>),
+    Streamed(Box<Streamed>),
+}
+
+/// A body that is still being read.
+pub struct Streamed {
+    /// `None` once the body is complete or has failed.
+    connection: Option<Connection>,
+    rest: Rest,
+    size: BodySize,
+    room: u64,
+    reusable: bool,
+    /// The rest of a request that was answered before it was sent.
+    upload: Option<RunningUpload>,
+    pool: Rc<Pool>,
+}
+
+/// What is still to come.
+enum Rest {
+    Length(u64),
+    Chunked(ChunkDecoder),
+    UntilClose,
+}
+
+impl ResponseBody {
+    pub(super) fn new(
+        mut connection: Connection,
+        framing: Framing,
+        reusable: bool,
+        unsent: Option<Upload>,
+        pool: &Rc<Pool>,
+    ) -> Self {
+        let rest = match framing {
+            Framing::Empty(length) => {
+                release(connection, reusable, pool);
+                return Self::Empty(length);
+            }
+            Framing::Length(length) if length <= connection.unread.len() as u64 => {
+                let length = usize::try_from(length).expect("not longer than a buffer");
+                let bytes = connection.unread.split_to(length).freeze();
+                release(connection, reusable, pool);
+                return Self::Whole(Some(bytes));
+            }
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(ChunkDecoder::default()),
+            Framing::UntilClose => Rest::UntilClose,
+        };
+        let size = match rest {
+            Rest::Length(length) => BodySize::Sized(length),
+            Rest::Chunked(_) | Rest::UntilClose => BodySize::Stream,
+        };
+        let upload = unsent.map(|upload| RunningUpload::start(&mut connection, upload));
+        Self::Streamed(Box::new(Streamed {
+            connection: Some(connection),
+            rest,
+            size,
+            room: FIRST_ROOM,
+            reusable,
+            upload,
+            pool: Rc::clone(pool),
+        }))
+    }
+}
+
+/// Back to the pool, or closed.
+fn release(connection: Connection, reusable: bool, pool: &Pool) {
+    if reusable && connection.unread.is_empty() {
+        pool.put(connection);
+    }
+}
+
+impl MessageBody for ResponseBody {
+    type Error = ProxyError;
+
+    fn size(&self) -> BodySize {
+        match self {
+            Self::Empty(None) => BodySize::None,
+            Self::Empty(Some(length)) => BodySize::Sized(*length),
+            Self::Whole(bytes) => BodySize::Sized(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Streamed(body) => body.size,
+        }
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ProxyError>>> {
+        match self.get_mut() {
+            Self::Empty(_) => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(Ok)),
+            Self::Streamed(body) => body.poll_chunk(cx),
+        }
+    }
+
+    /// Saves the box that a stream would need.
+    fn try_into_bytes(self) -> Result<Bytes, Self> {
+        match self {
+            Self::Whole(bytes) => Ok(bytes.unwrap_or_default()),
+            other => Err(other),
+        }
+    }
+}
+
+impl Streamed {
+    /// The next bytes; never empty ones, which would end a chunked body.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ProxyError>>> {
+        loop {
+            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            match self.rest.take(connection) {
+                Ok(Taken::Data(bytes)) => {
+                    if matches!(self.rest, Rest::Length(0)) {
+                        self.finish();
+                    }
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Ok(Taken::End) => {
+                    self.finish();
+                    return Poll::Ready(None);
+                }
+                Ok(Taken::NeedsMore) => {}
+                Err(error) => return self.fail(error),
+            }
+            let room = self.rest.room(self.room);
+            match ready!(connection.poll_fill(room, cx)) {
+                Ok(0) if matches!(self.rest, Rest::UntilClose) => {
+                    self.connection = None;
+                    return Poll::Ready(None);
+                }
+                Ok(0) => {
+                    let eof = io::ErrorKind::UnexpectedEof.into();
+                    return self.fail(ProxyError::upstream_io(eof));
+                }
+                Ok(read) if read >= room => self.room = (self.room * 2).min(LARGEST_ROOM),
+                Ok(_) => {}
+                Err(error) => return self.fail(ProxyError::upstream_io(error)),
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let is_sent = self.upload.take().is_none_or(|upload| upload.finished.get());
+        if let Some(connection) = self.connection.take() {
+            release(connection, self.reusable && is_sent, &self.pool);
+        }
+    }
+
+    fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Bytes, ProxyError>>> {
+        self.connection = None;
+        self.upload = None;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+enum Taken {
+    Data(Bytes),
+    NeedsMore,
+    End,
+}
+
+impl Rest {
+    fn take(&mut self, connection: &mut Connection) -> Result<Taken, ProxyError> {
+        let unread = &mut connection.unread;
+        match self {
+            Self::Length(0) => Ok(Taken::End),
+            Self::Length(_) | Self::UntilClose if unread.is_empty() => Ok(Taken::NeedsMore),
+            Self::Length(left) => {
+                let available = unread.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= available as u64;
+                Ok(Taken::Data(unread.split_to(available).freeze()))
+            }
+            Self::UntilClose => Ok(Taken::Data(unread.split().freeze())),
+            Self::Chunked(decoder) => match decoder.decode(unread) {
+                Ok(Decoded::Data(bytes)) => Ok(Taken::Data(bytes)),
+                Ok(Decoded::Partial) => Ok(Taken::NeedsMore),
+                Ok(Decoded::End) => Ok(Taken::End),
+                Err(error) => Err(ProxyError::new(Reason::UpstreamProtocol, error)),
+            },
+        }
+    }
+
+    /// How much to read: all that is left, if that is known.
+    fn room(&self, unknown: u64) -> usize {
+        let room = match self {
+            Self::Length(left) => (*left).min(LARGEST_ROOM),
+            Self::Chunked(_) | Self::UntilClose => unknown,
+        };
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+}
+
+/// Sends the rest of a request while its response is being read, independent of how fast the
+/// client takes the response. Dropped, it stops.
+struct RunningUpload {
+    task: JoinHandle<()>,
+    finished: Rc<Cell<bool>>,
+}
+
+impl RunningUpload {
+    fn start(connection: &mut Connection, mut upload: Upload) -> Self {
+        let shared = SharedIo::share(connection);
+        let finished = Rc::new(Cell::new(false));
+        let done = Rc::clone(&finished);
+        let task = actix_rt::spawn(async move {
+            let mut io = shared;
+            let sent = poll_fn(|cx| upload.poll_send(&mut io, cx)).await;
+            done.set(sent.is_ok());
+        });
+        Self { task, finished }
+    }
+}
+
+impl Drop for RunningUpload {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One connection, read by one task and written by another of the same thread.
+#[derive(Clone)]
+struct SharedIo(Rc<RefCell<Box<dyn Io>>>);
+
+impl SharedIo {
+    /// Puts a shared handle in the place of the connection's own, and returns another.
+    fn share(connection: &mut Connection) -> Self {
+        let placeholder: Box<dyn Io> = Box::new(tokio::io::empty());
+        let io = std::mem::replace(&mut connection.io, placeholder);
+        let shared = Self(Rc::new(RefCell::new(io)));
+        connection.io = Box::new(shared.clone());
+        shared
+    }
+}
+
+impl AsyncRead for SharedIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut **self.0.borrow_mut()).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SharedIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut **self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut **self.0.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut **self.0.borrow_mut()).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut **self.0.borrow_mut()).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().is_write_vectored()
+    }
+}

@@ -1,0 +1,60 @@
+//! One open connection and the bytes read from it that nobody has taken yet.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use crate::telemetry::metrics::UpstreamConnections;
+
+/// awc's connection type cannot be named outside awc.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+pub struct Connection {
+    pub(super) io: Box<dyn Io>,
+    pub(super) unread: BytesMut,
+    /// Whether a request has been answered over it before.
+    pub(super) reused: bool,
+    counted: Arc<UpstreamConnections>,
+}
+
+impl Connection {
+    pub fn new(io: Box<dyn Io>, counted: Arc<UpstreamConnections>) -> Self {
+        counted.open.add(1);
+        Self { io, unread: BytesMut::new(), reused: false, counted }
+    }
+
+    /// Reads more into `unread`, making room for at least `room` bytes; 0 is the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        room: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.unread.reserve(room);
+        poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.unread)
+    }
+
+    /// Whether an idle connection can take a request: the peer has neither closed it nor sent
+    /// anything. Costs no system call while the reactor has reported nothing.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        self.unread.is_empty()
+            && Pin::new(&mut *self.io).poll_read(&mut cx, &mut buffer).is_pending()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.counted.open.subtract(1);
+    }
+}

@@ -1,0 +1,184 @@
+//! One HTTP/1.1 exchange: the request goes out while the response comes in.
+//!
+//! A connection returns to its pool only if the response ended by its own framing, the whole
+//! request was sent, and no byte is left over. An interim response is skipped; a final one that
+//! comes before the request is sent is delivered, and with its end the upload ends too.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use actix_http::Method;
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::{
+    body::ResponseBody,
+    connection::Connection,
+    pool::Pool,
+    request_body::{RequestBody, Upload, UploadError},
+    response_head::{Parsed, ResponseHead, parse},
+};
+use crate::{
+    clock::{Deadline, Deadlines},
+    error::{ProxyError, Reason},
+};
+
+/// Read room for a response head, in bytes.
+const HEAD_ROOM: usize = 8 << 10;
+/// More interim responses than this are an error.
+const MOST_INTERIM: u8 = 16;
+
+/// What an exchange may take.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// From the request sent to the end of the response head.
+    pub response: Duration,
+    /// Of one response head, in bytes.
+    pub head_bytes: usize,
+}
+
+/// A final response; the body may still be on its way.
+pub struct Answer {
+    pub head: ResponseHead,
+    pub body: ResponseBody,
+}
+
+/// Why there is no answer.
+pub struct SendFailure {
+    pub error: ProxyError,
+    /// The body, if the request can be sent again on a fresh connection and nothing is lost: an
+    /// idle connection was closed by its peer before it answered anything, no byte of the body
+    /// was read, and the request is idempotent or was never written (RFC 9112 section 9.3.1).
+    pub replay: Option<RequestBody>,
+}
+
+struct Attempt<'a> {
+    connection: Connection,
+    upload: Upload,
+    is_sent: bool,
+    write_error: Option<io::Error>,
+    answered_bytes: bool,
+    interims: u8,
+    method: &'a Method,
+    bounds: Bounds,
+    deadlines: &'a Rc<Deadlines>,
+    deadline: Option<Deadline>,
+}
+
+/// Sends `head` and `body` over `connection` and waits for the final response head.
+pub async fn send(
+    connection: Connection,
+    head: BytesMut,
+    body: RequestBody,
+    method: &Method,
+    bounds: Bounds,
+    deadlines: &Rc<Deadlines>,
+    pool: &Rc<Pool>,
+) -> Result<Answer, SendFailure> {
+    let mut attempt = Attempt {
+        connection,
+        upload: Upload::new(head, body),
+        is_sent: false,
+        write_error: None,
+        answered_bytes: false,
+        interims: 0,
+        method,
+        bounds,
+        deadlines,
+        deadline: None,
+    };
+    match poll_fn(|cx| attempt.poll(cx)).await {
+        Ok(head) => Ok(attempt.into_answer(head, pool)),
+        Err(error) => Err(attempt.into_failure(error)),
+    }
+}
+
+impl Attempt<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ProxyError>> {
+        if !self.is_sent && self.write_error.is_none() {
+            self.poll_upload(cx)?;
+        }
+        if let Poll::Ready(answer) = self.poll_head(cx) {
+            return Poll::Ready(answer);
+        }
+        if let Some(error) = self.write_error.take() {
+            return Poll::Ready(Err(ProxyError::upstream_io(error)));
+        }
+        match &mut self.deadline {
+            Some(deadline) => deadline
+                .poll_passed(cx)
+                .map(|()| Err(ProxyError::from(Reason::ResponseTimeout))),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Sends what it can. A failed write is kept back: the endpoint may have answered first.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
+        match self.upload.poll_send(&mut *self.connection.io, cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) => {
+                self.is_sent = true;
+                let at = Instant::now() + self.bounds.response;
+                self.deadline = Some(self.deadlines.start(at));
+                Ok(())
+            }
+            Poll::Ready(Err(UploadError::Upstream(error))) => {
+                self.write_error = Some(error);
+                Ok(())
+            }
+            Poll::Ready(Err(error @ UploadError::TooLarge)) => {
+                Err(ProxyError::new(Reason::BodyTooLarge, error))
+            }
+            Poll::Ready(Err(error)) => Err(ProxyError::new(Reason::BadRequest, error)),
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ProxyError>> {
+        loop {
+            while !self.connection.unread.is_empty() {
+                self.answered_bytes = true;
+                match parse(&mut self.connection.unread, self.method, self.bounds.head_bytes) {
+                    Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
+                    Ok(Parsed::Partial) => break,
+                    Ok(Parsed::Interim) if self.interims < MOST_INTERIM => self.interims += 1,
+                    Ok(Parsed::Interim) => {
+                        let error = "too many interim responses";
+                        return Poll::Ready(Err(ProxyError::new(Reason::UpstreamProtocol, error)));
+                    }
+                    Err(error) => {
+                        return Poll::Ready(Err(ProxyError::new(Reason::UpstreamProtocol, error)));
+                    }
+                }
+            }
+            match ready!(self.connection.poll_fill(HEAD_ROOM, cx)) {
+                Ok(0) => {
+                    let eof = io::ErrorKind::UnexpectedEof.into();
+                    return Poll::Ready(Err(ProxyError::upstream_io(eof)));
+                }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(ProxyError::upstream_io(error))),
+            }
+        }
+    }
+
+    fn into_answer(self, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
+        let unsent = (!self.is_sent && self.write_error.is_none()).then_some(self.upload);
+        let reusable = head.keeps_alive && self.is_sent;
+        let body = ResponseBody::new(self.connection, head.framing, reusable, unsent, pool);
+        Answer { head, body }
+    }
+
+    fn into_failure(self, error: ProxyError) -> SendFailure {
+        let is_stale = self.connection.reused
+            && !self.answered_bytes
+            && error.reason() == Reason::UpstreamReset;
+        let is_safe = self.method.is_idempotent() || !self.upload.written;
+        let replays = is_stale && is_safe && self.upload.is_untouched();
+        SendFailure { error, replay: replays.then(|| self.upload.into_body()) }
+    }
+}

@@ -1,0 +1,25 @@
+//! Connections to endpoints and the HTTP/1.1 exchange over them.
+//!
+//! awc opens connections; this room speaks over them. awc's own client loses bodies without
+//! length, passes cut bodies as whole and mixes up answers after an interim response
+//! (docs/adr/0001). Everything here belongs to one worker and never leaves its thread.
+
+mod body;
+mod chunked;
+mod connection;
+mod dial;
+mod exchange;
+mod pool;
+mod request_body;
+pub mod request_head;
+mod response_head;
+
+pub use self::{
+    body::ResponseBody,
+    connection::Connection,
+    dial::Dialer,
+    exchange::{Answer, Bounds, SendFailure, send},
+    pool::{Pool, SWEEP_INTERVAL},
+    request_body::{RequestBody, RequestFraming},
+    response_head::{Framing, ResponseHead},
+};

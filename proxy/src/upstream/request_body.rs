@@ -1,0 +1,167 @@
+//! Sends a request: the head, then the body as it arrives from the client, never more of it in
+//! memory than one chunk.
+
+use std::{
+    fmt::Write,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use actix_web::{dev::Payload, error::PayloadError};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, ready};
+use tokio_util::io::poll_write_buf;
+
+use super::connection::Io;
+use crate::{config::BodyLimit, record::RequestRecord};
+
+/// How the length of a request body is told to the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFraming {
+    /// No body.
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// A body on its way from the client.
+pub struct RequestBody {
+    pub framing: RequestFraming,
+    pub payload: Payload,
+    pub limit: BodyLimit,
+    /// Counts what was read of the body.
+    pub record: Rc<RequestRecord>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    /// The endpoint does not take it; it may have answered all the same.
+    #[error("the request could not be written")]
+    Upstream(#[source] io::Error),
+    /// The client's part failed.
+    #[error("the request body could not be read")]
+    Client(#[source] PayloadError),
+    #[error("the request body ended early")]
+    Short,
+    #[error("the request body is larger than max_body")]
+    TooLarge,
+}
+
+/// The request while it is being sent.
+pub(super) struct Upload {
+    /// Head bytes and chunk lines.
+    lines: BytesMut,
+    chunk: Bytes,
+    body: RequestBody,
+    source: Source,
+    /// Whether any byte has reached the connection.
+    pub(super) written: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Not asked yet.
+    Fresh,
+    /// Asked once without answer: the head waits no longer.
+    Waited,
+    Open,
+    Ended,
+}
+
+impl Upload {
+    pub(super) fn new(head: BytesMut, body: RequestBody) -> Self {
+        let source = match body.framing {
+            RequestFraming::None | RequestFraming::Length(0) => Source::Ended,
+            RequestFraming::Length(_) | RequestFraming::Chunked => Source::Fresh,
+        };
+        Self { lines: head, chunk: Bytes::new(), body, source, written: false }
+    }
+
+    /// Whether the client's body is still all there to be sent again.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.body.record.bytes_in.get() == 0
+    }
+
+    /// Gives back what is needed to send the request again.
+    pub(super) fn into_body(self) -> RequestBody {
+        self.body
+    }
+
+    /// Sends until the whole request is written.
+    pub(super) fn poll_send(
+        &mut self,
+        io: &mut dyn Io,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UploadError>> {
+        loop {
+            // The body is asked before the head is written, so that both leave in one segment.
+            if self.chunk.is_empty() && self.source != Source::Ended {
+                match Pin::new(&mut self.body.payload).poll_next(cx) {
+                    Poll::Ready(Some(Ok(bytes))) => self.take(bytes)?,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(UploadError::Client(error))),
+                    Poll::Ready(None) => self.end()?,
+                    Poll::Pending if self.source == Source::Fresh => {
+                        self.source = Source::Waited;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if self.lines.is_empty() && self.chunk.is_empty() {
+                ready!(Pin::new(io).poll_flush(cx)).map_err(UploadError::Upstream)?;
+                return if self.source == Source::Ended { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            let mut pending = (&mut self.lines).chain(&mut self.chunk);
+            let written = ready!(poll_write_buf(Pin::new(&mut *io), cx, &mut pending));
+            match written {
+                Ok(0) => return Poll::Ready(Err(UploadError::Upstream(io::ErrorKind::WriteZero.into()))),
+                Ok(_) => self.written = true,
+                Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
+            }
+        }
+    }
+
+    /// The next bytes of the body become the next bytes of the request.
+    fn take(&mut self, bytes: Bytes) -> Result<(), UploadError> {
+        let received = self.body.record.bytes_in.get() + bytes.len() as u64;
+        self.body.record.bytes_in.set(received);
+        if !self.body.limit.allows(received) {
+            return Err(UploadError::TooLarge);
+        }
+        match self.body.framing {
+            RequestFraming::Chunked if bytes.is_empty() => return Ok(()),
+            RequestFraming::Chunked => {
+                // The CRLF behind the chunk before travels with this chunk's size.
+                if self.source == Source::Open {
+                    self.lines.extend_from_slice(b"\r\n");
+                }
+                write!(self.lines, "{:x}\r\n", bytes.len()).expect("a BytesMut grows");
+            }
+            RequestFraming::Length(length) if received >= length => {
+                self.source = Source::Ended;
+                self.chunk = bytes.slice(..bytes.len() - usize::try_from(received - length).unwrap_or(0));
+                return Ok(());
+            }
+            RequestFraming::Length(_) | RequestFraming::None => {}
+        }
+        self.source = Source::Open;
+        self.chunk = bytes;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), UploadError> {
+        match self.body.framing {
+            RequestFraming::Chunked if self.source == Source::Open => {
+                self.lines.extend_from_slice(b"\r\n0\r\n\r\n");
+            }
+            RequestFraming::Chunked => self.lines.extend_from_slice(b"0\r\n\r\n"),
+            RequestFraming::Length(_) => return Err(UploadError::Short),
+            RequestFraming::None => {}
+        }
+        self.source = Source::Ended;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! Writes a request head in one go into one buffer.
+
+use actix_http::Method;
+use bytes::{BufMut, BytesMut};
+
+use super::request_body::RequestFraming;
+use crate::headers::request_fields::put;
+
+/// What stands before the fields; the path is from "/", the query without "?".
+pub struct RequestLine<'a> {
+    pub method: &'a Method,
+    pub base: &'a str,
+    pub path: &'a [u8],
+    pub query: Option<&'a str>,
+    pub host: &'a [u8],
+}
+
+/// A whole head; `fields` are the lines of all fields but `Host` and the length fields.
+pub fn write(line: &RequestLine<'_>, framing: RequestFraming, fields: &[u8]) -> BytesMut {
+    let mut out = BytesMut::with_capacity(
+        line.base.len() + line.path.len() + line.query.map_or(0, str::len)
+            + line.host.len() + fields.len() + 128,
+    );
+    out.put_slice(line.method.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(line.base.as_bytes());
+    out.put_slice(line.path);
+    if let Some(query) = line.query {
+        out.put_u8(b'?');
+        out.put_slice(query.as_bytes());
+    }
+    out.put_slice(b" HTTP/1.1\r\n");
+    put(&mut out, b"host", line.host);
+    match framing {
+        RequestFraming::None => {}
+        RequestFraming::Length(length) => {
+            put(&mut out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        RequestFraming::Chunked => put(&mut out, b"transfer-encoding", b"chunked"),
+    }
+    out.put_slice(fields);
+    out.put_slice(b"\r\n");
+    out
+}
