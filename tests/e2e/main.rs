@@ -1,1 +1,5 @@
-//! End-to-end tests.
+//! End-to-end tests: the real proxy, the real mock backend and origins that misbehave on purpose,
+//! over real sockets. One file a capability.
+
+mod support;
+

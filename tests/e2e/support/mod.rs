@@ -1,0 +1,15 @@
+//! The only helpers of the end-to-end tests: programs, clients, origins, and one way to wait.
+//!
+//! Each test has a world of its own: ports are chosen by the system, programs die with the test.
+
+mod client;
+mod origin;
+mod program;
+mod wait;
+
+pub use self::{
+    client::{Answer, Client, Request},
+    origin::{Exchange, Head, Origin},
+    program::{Mock, Program, Proxy, demo_config, mock_binary, proxy_binary},
+    wait::{PATIENCE, eventually},
+};

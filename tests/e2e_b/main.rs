@@ -1,0 +1,3 @@
+//! temporary
+#[path = "../e2e/support/mod.rs"]
+mod support;
