@@ -11,8 +11,12 @@ use actix_web::{
 };
 
 use crate::{
-    auth::stage::authenticate, forward::forward, headers::stage::headers, routing::stage::route,
-    telemetry::observe::{Observed, observe}, worker::Worker,
+    auth::stage::authenticate,
+    forward::forward,
+    headers::stage::headers,
+    routing::stage::route,
+    telemetry::observe::{Observed, observe},
+    worker::Worker,
 };
 
 /// Wraps a stage so that it gets the worker with each request.

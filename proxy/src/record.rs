@@ -3,11 +3,7 @@
 
 use std::{cell::Cell, net::IpAddr};
 
-use actix_http::{
-    Method, StatusCode,
-    header::HeaderValue,
-    uri::PathAndQuery,
-};
+use actix_http::{Method, StatusCode, header::HeaderValue, uri::PathAndQuery};
 use tokio::time::Instant;
 
 use crate::error::Reason;

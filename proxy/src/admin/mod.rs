@@ -20,9 +20,8 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-const METRICS: header::HeaderValue = header::HeaderValue::from_static(
-    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-);
+const METRICS: header::HeaderValue =
+    header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What the admin listener shows.
 #[derive(Clone)]

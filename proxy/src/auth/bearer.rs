@@ -50,7 +50,8 @@ mod tests {
         let tokens = vec!["secret-token".to_owned(), "other-token".to_owned()];
         let mut headers = HeaderMap::new();
         for field in fields {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_str(field).expect("is a value"));
+            headers
+                .append(header::AUTHORIZATION, HeaderValue::from_str(field).expect("is a value"));
         }
         Bearer::new(&BearerConfig { tokens }).check(&headers).is_ok()
     }

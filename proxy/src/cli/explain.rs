@@ -48,7 +48,8 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     let request = Request { host, path: uri.path(), method: &method, headers: &headers };
     let gateway = Gateway::build(&config);
     let file = args.config.config.as_ref();
-    let file = file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+    let file =
+        file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
     let found = gateway.routes.find(request);
     let taken = match &found {
         Found::Route(found) => Some(gateway.routes.route(found.route)),
@@ -99,7 +100,8 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str) -> String {
     let name = &route.config.name;
     let mut target = Vec::new();
     let is_rewritten = route.write_template(found, path, &mut target);
-    let target = if is_rewritten { String::from_utf8_lossy(&target).into_owned() } else { path.to_owned() };
+    let target =
+        if is_rewritten { String::from_utf8_lossy(&target).into_owned() } else { path.to_owned() };
     match &route.config.action {
         RouteAction::Forward { service, .. } => {
             use crate::config::ServiceChoice;

@@ -8,7 +8,8 @@ use crate::config::{AdminConfig, Config, EMBEDDED, LogFormat, LogLevel, worker_c
 /// Reads the file that is named, or the demo; on failure says why on stderr.
 pub(super) fn load(args: &ConfigArg) -> Result<Config, ExitCode> {
     let file = args.config.as_ref();
-    let name = file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+    let name =
+        file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
     let text = match file {
         Some(file) => fs::read_to_string(file).map_err(|error| {
             eprintln!("{name}: cannot be read: {error}");

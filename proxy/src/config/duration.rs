@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "5", "s", "-1s", "1.5s", "5 s", "5S", "8000000h", "99999999999999999999s"] {
+        for text in ["", "5", "s", "-1s", "1.5s", "5 s", "5S", "8000000h", "99999999999999999999s"]
+        {
             assert!(Duration::from_text(text).is_err(), "{text}");
         }
     }

@@ -36,7 +36,9 @@ impl HeaderRules {
     }
 
     pub(super) fn read(section: Option<Section<'_>>) -> Self {
-        let Some(mut section) = section else { return Self::default() };
+        let Some(mut section) = section else {
+            return Self::default();
+        };
         let remove = section.or::<Vec<Located<FieldName>>>("remove", Vec::new());
         for name in &remove {
             if let Err(problem) = check_own(&name.value) {

@@ -40,7 +40,9 @@ impl Default for LogConfig {
 impl LogConfig {
     pub(super) fn read(section: Option<Section<'_>>) -> Self {
         let default = Self::default();
-        let Some(mut section) = section else { return default };
+        let Some(mut section) = section else {
+            return default;
+        };
         let config = Self {
             level: section.or("level", default.level),
             format: section.or("format", default.format),

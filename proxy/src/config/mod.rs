@@ -73,7 +73,7 @@ impl Config {
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
             let span = error.span().unwrap_or(0..0);
-            reader.report(&span, Problem::new(error.message().to_lowercase()));
+            reader.report(&span, Problem::new(lower_first(error.message())));
         }
         // What stands behind a syntax error may be lost: only a whole tree is worth judging.
         let config = syntax_errors.is_empty().then(|| {
@@ -104,16 +104,16 @@ impl Config {
         let schemes = AuthScheme::read_all(top.named_sections("auth_schemes"));
         let scheme_names: Vec<(String, bool)> =
             schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
-        let default_auth = top
-            .get::<String>("auth")
-            .and_then(|name| find_scheme(&top, &name, &scheme_names));
+        let default_auth =
+            top.get::<String>("auth").and_then(|name| find_scheme(&top, &name, &scheme_names));
         let services = top.named_sections("services");
-        let services: Vec<ServiceConfig> =
-            services.into_iter().map(|(name, section)| ServiceConfig::read(name, section)).collect();
+        let services: Vec<ServiceConfig> = services
+            .into_iter()
+            .map(|(name, section)| ServiceConfig::read(name, section))
+            .collect();
         let service_names: Vec<String> =
             services.iter().map(|service| service.name.clone()).collect();
-        let names =
-            Names { services: &service_names, schemes: &scheme_names, default_auth };
+        let names = Names { services: &service_names, schemes: &scheme_names, default_auth };
         let routes = read_routes(&mut top, &names);
         if listeners.is_empty() {
             top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));
@@ -129,6 +129,15 @@ impl Config {
             routes,
             services,
         })
+    }
+}
+
+/// The parser starts its messages with a capital; ours do not.
+fn lower_first(message: &str) -> String {
+    let mut characters = message.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
     }
 }
 

@@ -158,8 +158,19 @@ mod tests {
     #[test]
     fn bad_patterns_are_refused() {
         for wrong in [
-            "items", "", "/{", "/}", "/{}", "/{a b}", "/{a}/{a}", "/{*rest}/more", "/a b", "/a?b",
-            "/a#b", "/{1a}", "/ü",
+            "items",
+            "",
+            "/{",
+            "/}",
+            "/{}",
+            "/{a b}",
+            "/{a}/{a}",
+            "/{*rest}/more",
+            "/a b",
+            "/a?b",
+            "/a#b",
+            "/{1a}",
+            "/ü",
         ] {
             assert!(PathPattern::from_text(wrong).is_err(), "{wrong}");
         }

@@ -104,7 +104,9 @@ impl RouteConfig {
 }
 
 fn route_name(section: &mut Section<'_>, number: usize) -> String {
-    let Some(name) = section.get::<String>("name") else { return format!("route-{number}") };
+    let Some(name) = section.get::<String>("name") else {
+        return format!("route-{number}");
+    };
     if let Err(problem) = check_name(&name.value) {
         section.report(&name.span, problem);
     }
@@ -116,7 +118,9 @@ fn route_name(section: &mut Section<'_>, number: usize) -> String {
 }
 
 fn list<T: FromText>(section: &mut Section<'_>, key: &'static str) -> Vec<T> {
-    let Some(values) = section.get::<OneOrMore<T>>(key) else { return Vec::new() };
+    let Some(values) = section.get::<OneOrMore<T>>(key) else {
+        return Vec::new();
+    };
     if values.value.0.is_empty() {
         let message = format!("\"{key}\" is empty and would match nothing");
         section.report(&values.span, Problem::new(message).hint("leave it out to match all"));
@@ -125,7 +129,9 @@ fn list<T: FromText>(section: &mut Section<'_>, key: &'static str) -> Vec<T> {
 }
 
 fn matched_headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderValue)> {
-    let Some(headers) = section.section("headers") else { return Vec::new() };
+    let Some(headers) = section.section("headers") else {
+        return Vec::new();
+    };
     HeaderRules::fields(headers, |_: &FieldName| Ok(()), |FieldValue(value)| value)
 }
 
@@ -232,7 +238,9 @@ fn check_names(section: &Section<'_>, template: &Located<Template>, paths: &[Pat
 fn read_redirect(mut section: Section<'_>, paths: &[PathPattern]) -> Option<RouteAction> {
     let to = section.require::<Template>("to");
     let status = section.get::<u64>("status");
-    if let Some(given) = status.as_ref().filter(|given| ![301, 302, 303, 307, 308].contains(&given.value)) {
+    if let Some(given) =
+        status.as_ref().filter(|given| ![301, 302, 303, 307, 308].contains(&given.value))
+    {
         section.report(&given.span, Problem::new("expected 301, 302, 303, 307 or 308"));
     }
     if let Some(to) = &to {

@@ -39,7 +39,6 @@ struct File {
     services: Option<BTreeMap<String, Service>>,
 }
 
-
 /// What holds for the whole process.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -309,7 +308,11 @@ mod tests {
             ("Log", "[log]\nzzzzzzzz = 1".to_owned()),
             ("Listener", "[[listeners]]\nbind = \"127.0.0.1:0\"\nzzzzzzzz = 1".to_owned()),
             ("Admin", "[admin]\nzzzzzzzz = 1".to_owned()),
-            ("AuthScheme", "[auth_schemes.x]\ntype = \"bearer\"\ntokens = [\"12345678\"]\nzzzzzzzz = 1".to_owned()),
+            (
+                "AuthScheme",
+                "[auth_schemes.x]\ntype = \"bearer\"\ntokens = [\"12345678\"]\nzzzzzzzz = 1"
+                    .to_owned(),
+            ),
             ("Route", format!("{route}zzzzzzzz = 1")),
             ("Redirect", "[[routes]]\nredirect = { to = \"/\", zzzzzzzz = 1 }".to_owned()),
             ("Respond", "[[routes]]\nrespond = { zzzzzzzz = 1 }".to_owned()),

@@ -100,7 +100,9 @@ impl<'a> Section<'a> {
 
     /// The tables under `key` by name: `[key.name]`.
     pub(super) fn named_sections(&mut self, key: &'static str) -> Vec<(Located<String>, Self)> {
-        let Some(outer) = self.section(key) else { return Vec::new() };
+        let Some(outer) = self.section(key) else {
+            return Vec::new();
+        };
         let entries = outer.table.iter().filter_map(|(name, value)| {
             let section = outer.as_section(name.get_ref(), value)?;
             let name = Located { value: name.get_ref().to_string(), span: name.span() };

@@ -44,7 +44,9 @@ impl Default for ServerConfig {
 impl ServerConfig {
     pub(super) fn read(section: Option<Section<'_>>) -> Self {
         let default = Self::default();
-        let Some(mut section) = section else { return default };
+        let Some(mut section) = section else {
+            return default;
+        };
         let networks = section.or::<Vec<Located<Network>>>("trusted_proxies", Vec::new());
         let config = Self {
             workers: workers(&mut section).unwrap_or(default.workers),

@@ -71,7 +71,8 @@ impl ServiceConfig {
             endpoints: endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
             balance: section.or("balance", Balance::Random),
             host: section.or("host", UpstreamHost::Preserve),
-            timeouts: Timeouts::default().overridden(TimeoutOverrides::read(section.section("timeouts"))),
+            timeouts: Timeouts::default()
+                .overridden(TimeoutOverrides::read(section.section("timeouts"))),
             max_response_header_bytes: head_bound(&mut section),
         };
         section.finish();
@@ -183,7 +184,10 @@ mod tests {
     fn an_endpoint_is_taken_apart() {
         let endpoint = EndpointUrl::from_text("http://[::1]:8000/serverA/").expect("is a URL");
         assert_eq!((endpoint.host.as_str(), endpoint.port), ("::1", 8000));
-        assert_eq!((endpoint.base.as_str(), endpoint.authority.as_bytes()), ("/serverA", &b"[::1]:8000"[..]));
+        assert_eq!(
+            (endpoint.base.as_str(), endpoint.authority.as_bytes()),
+            ("/serverA", &b"[::1]:8000"[..])
+        );
         let endpoint = EndpointUrl::from_text("http://api.test").expect("is a URL");
         assert_eq!((endpoint.port, endpoint.base.as_str()), (80, ""));
     }
@@ -191,8 +195,16 @@ mod tests {
     #[test]
     fn what_is_no_endpoint_is_refused() {
         for wrong in [
-            "127.0.0.1:8000", "https://a", "http://", "http://a:0", "http://a:99999", "http://u@a",
-            "http://a/?q", "http://a/#f", "http://a b", "http://a:",
+            "127.0.0.1:8000",
+            "https://a",
+            "http://",
+            "http://a:0",
+            "http://a:99999",
+            "http://u@a",
+            "http://a/?q",
+            "http://a/#f",
+            "http://a b",
+            "http://a:",
         ] {
             assert!(EndpointUrl::from_text(wrong).is_err(), "{wrong}");
         }

@@ -36,7 +36,9 @@ impl Timeouts {
 
 impl TimeoutOverrides {
     pub(super) fn read(section: Option<Section<'_>>) -> Self {
-        let Some(mut section) = section else { return Self::default() };
+        let Some(mut section) = section else {
+            return Self::default();
+        };
         let mut timeout = |key| section.get::<Timeout>(key).map(|timeout| timeout.value.0);
         let overrides = Self { connect: timeout("connect"), response: timeout("response") };
         section.finish();

@@ -1,9 +1,6 @@
 //! How a TOML value becomes one of ours, and what is said when it cannot.
 
-use toml::{
-    Spanned,
-    de::DeValue,
-};
+use toml::{Spanned, de::DeValue};
 
 use super::{
     error::{Located, Problem},

@@ -26,7 +26,10 @@ use crate::{
 ///
 /// # Errors
 /// None: every failure is an answer.
-pub async fn forward(worker: Rc<Worker>, request: ServiceRequest) -> Result<ServiceResponse, Error> {
+pub async fn forward(
+    worker: Rc<Worker>,
+    request: ServiceRequest,
+) -> Result<ServiceResponse, Error> {
     let record = record(&request);
     let found = request.extensions_mut().remove::<Found>();
     let found = match found {

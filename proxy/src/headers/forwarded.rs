@@ -38,7 +38,9 @@ impl TrustedProxies {
             headers.get_all(X_FORWARDED_FOR).map(|value| value.as_bytes()).collect();
         let entries = fields.iter().rev().flat_map(|field| field.rsplit(|byte| *byte == b','));
         for entry in entries {
-            let Some(address) = parse_address(entry.trim_ascii()) else { return client };
+            let Some(address) = parse_address(entry.trim_ascii()) else {
+                return client;
+            };
             client = address;
             if !self.contains(address) {
                 return client;

@@ -54,7 +54,9 @@ pub fn for_each_nominated(connection: &[u8], mut remove: impl FnMut(&str)) {
         if is_option {
             continue;
         }
-        let Ok(name) = std::str::from_utf8(option).map(str::to_ascii_lowercase) else { continue };
+        let Ok(name) = std::str::from_utf8(option).map(str::to_ascii_lowercase) else {
+            continue;
+        };
         if !PROTECTED.contains(&name.as_str()) {
             remove(&name);
         }

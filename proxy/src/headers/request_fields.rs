@@ -100,10 +100,13 @@ fn is_alias(name: &str, rules: &HeaderRules) -> bool {
         return false;
     }
     let same = |own: &str| {
-        let normal = |byte: u8| if byte == b'_' || byte == b'.' { b'-' } else { byte };
+        let normal = |byte: u8| {
+            if byte == b'_' || byte == b'.' { b'-' } else { byte }
+        };
         own.len() == name.len() && own.bytes().map(normal).eq(name.bytes().map(normal))
     };
-    OWN.iter().any(|own| same(own)) || rules.set.iter().any(|(own, _)| own != name && same(own.as_str()))
+    OWN.iter().any(|own| same(own))
+        || rules.set.iter().any(|(own, _)| own != name && same(own.as_str()))
 }
 
 fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {

@@ -44,7 +44,14 @@ mod tests {
             assert_eq!(chosen(&[id]), id);
         }
         let too_long = "a".repeat(129);
-        for ids in [&[][..], &["short"], &[&too_long], &["has space"], &["a/b/c/d/e"], &["12345678", "87654321"]] {
+        for ids in [
+            &[][..],
+            &["short"],
+            &[&too_long],
+            &["has space"],
+            &["a/b/c/d/e"],
+            &["12345678", "87654321"],
+        ] {
             let id = chosen(ids);
             assert_eq!(Uuid::parse_str(&id).map(|id| id.get_version_num()), Ok(4), "{id}");
         }

@@ -33,7 +33,9 @@ pub async fn headers(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
-    let Some(route) = record.route.get() else { return next.call(request).await };
+    let Some(route) = record.route.get() else {
+        return next.call(request).await;
+    };
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(USUAL_FIELDS);
     let head = request.head();

@@ -9,7 +9,8 @@ pub fn trace_id(headers: &HeaderMap) -> Option<[u8; 32]> {
     if given.next().is_some() || value.len() < 55 || [value[2], value[35]] != *b"--" {
         return None;
     }
-    let digits = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
+    let digits =
+        |part: &[u8]| part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
     let id: [u8; 32] = value[3..35].try_into().ok()?;
     let is_valid = digits(&value[..2]) && &value[..2] != b"ff" && digits(&id) && id != [b'0'; 32];
     is_valid.then_some(id)

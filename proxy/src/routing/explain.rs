@@ -31,9 +31,8 @@ impl Route {
                 host.len() > suffix.len() && host.ends_with(suffix.as_str())
             }
         };
-        let paths = || {
-            config.paths.iter().any(|pattern| group::matches(&pattern.key, request.path))
-        };
+        let paths =
+            || config.paths.iter().any(|pattern| group::matches(&pattern.key, request.path));
         match () {
             () if !(config.hosts.is_empty() || config.hosts.iter().any(hosts)) => Verdict::Host,
             () if !(config.paths.is_empty() || paths()) => Verdict::Path,

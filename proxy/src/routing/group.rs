@@ -15,6 +15,9 @@ use crate::{
 pub(super) struct Group {
     /// From a pattern to its place in `patterns`.
     router: matchit::Router<usize>,
+    /// Places of patterns that one router cannot hold together with the others: a placeholder and
+    /// a catch-all at the same spot. They are tried one by one.
+    unrouted: Vec<usize>,
     /// Best first; those without a path at the end.
     patterns: Vec<Pattern>,
 }
@@ -37,9 +40,12 @@ impl Group {
         let mut keyed: Vec<(Option<&PathPattern>, Candidate)> = Vec::new();
         for route in indexes {
             let paths = &routes[*route as usize].paths;
-            keyed.extend(paths.iter().zip(0..).map(|(pattern, path)| {
-                (Some(pattern), Candidate { route: *route, path })
-            }));
+            keyed.extend(
+                paths
+                    .iter()
+                    .zip(0..)
+                    .map(|(pattern, path)| (Some(pattern), Candidate { route: *route, path })),
+            );
             if paths.is_empty() {
                 keyed.push((None, Candidate { route: *route, path: 0 }));
             }
@@ -51,25 +57,28 @@ impl Group {
             let key = pattern.map(|pattern| pattern.key.clone());
             (rank, key, any_method, usize::MAX - route.headers.len(), candidate.route)
         });
-        let mut router = matchit::Router::new();
-        let mut patterns: Vec<Pattern> = Vec::new();
-        let mut known: Option<&str> = None;
+        let mut group =
+            Self { router: matchit::Router::new(), unrouted: Vec::new(), patterns: Vec::new() };
+        let mut last: Option<Option<&str>> = None;
         for (pattern, candidate) in keyed {
             let key = pattern.map(|pattern| pattern.key.as_str());
-            if patterns.is_empty() || known != key {
-                let path = key.map(|key| single(key));
-                if let Some(key) = key {
-                    // Two patterns may be too alike for one router; the ordered list still has both.
-                    let _ = router.insert(key, patterns.len());
-                }
-                patterns.push(Pattern { path, routes: Vec::new() });
-                known = key;
+            if last != Some(key) {
+                group.push(key);
+                last = Some(key);
             }
-            if let Some(pattern) = patterns.last_mut() {
+            if let Some(pattern) = group.patterns.last_mut() {
                 pattern.routes.push(candidate);
             }
         }
-        Self { router, patterns }
+        group
+    }
+
+    fn push(&mut self, key: Option<&str>) {
+        let place = self.patterns.len();
+        self.patterns.push(Pattern { path: key.map(single), routes: Vec::new() });
+        if key.is_some_and(|key| self.router.insert(key, place).is_err()) {
+            self.unrouted.push(place);
+        }
     }
 
     /// The best route; the methods of routes that only the method keeps away go to `allowed`.
@@ -79,16 +88,24 @@ impl Group {
         request: Request<'_>,
         allowed: &mut Vec<Method>,
     ) -> Option<RouteMatch> {
-        if let Ok(best) = self.router.at(request.path) {
-            let pattern = &self.patterns[*best.value];
-            if let Some(candidate) = pattern.first(routes, request, &mut Vec::new()) {
-                return Some(candidate.with(values(request.path, &best.params)));
-            }
+        if let Some((place, values)) = self.best(request.path)
+            && let Some(found) = self.patterns[place].first(routes, request, &mut Vec::new())
+        {
+            return Some(found.with(values));
         }
         self.patterns.iter().find_map(|pattern| {
             let values = pattern.values(request.path)?;
             pattern.first(routes, request, allowed).map(|candidate| candidate.with(values))
         })
+    }
+    /// The pattern that ranks first among those that match `path`.
+    fn best(&self, path: &str) -> Option<(usize, Values)> {
+        let routed = self.router.at(path).ok();
+        let bound = routed.as_ref().map_or(usize::MAX, |found| *found.value);
+        let mut before = self.unrouted.iter().copied().take_while(|place| *place < bound);
+        before
+            .find_map(|place| Some((place, self.patterns[place].values(path)?)))
+            .or_else(|| routed.map(|found| (*found.value, values(path, &found.params))))
     }
 }
 
@@ -125,7 +142,11 @@ impl Pattern {
             }
             let takes = takes_method(config, request.method);
             if !takes {
-                allowed.extend(config.methods.iter().filter(|one| !allowed.contains(one)).cloned().collect::<Vec<_>>());
+                for method in &config.methods {
+                    if !allowed.contains(method) {
+                        allowed.push(method.clone());
+                    }
+                }
             }
             takes
         })
@@ -178,4 +199,82 @@ fn rank(key: &str) -> Vec<Segment> {
         _ => Segment::Text,
     };
     key.split('/').skip(1).map(segment).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        routing::{Found, RouteTable},
+    };
+
+    /// The name of the route that takes a GET of `path`.
+    fn taken(table: &RouteTable, path: &str) -> Option<String> {
+        let headers = HeaderMap::new();
+        let request = Request { host: "", path, method: &Method::GET, headers: &headers };
+        match table.find(request) {
+            Found::Route(found) => Some(table.route(found.route).config.name.clone()),
+            Found::MethodNotAllowed(_) | Found::NoRoute => None,
+        }
+    }
+
+    /// A table with one route per pattern, each named by its number.
+    fn table(patterns: &[&str]) -> RouteTable {
+        let routes = patterns.iter().enumerate().map(|(number, pattern)| {
+            format!("[[routes]]\nname = \"{number}\"\npath = \"{pattern}\"\nrespond = {{}}\n")
+        });
+        let config = Config::load(&routes.collect::<String>(), "test", &|_| None);
+        RouteTable::new(&config.expect("is valid").routes)
+    }
+
+    #[test]
+    fn a_placeholder_and_a_catch_all_at_one_spot_both_match() {
+        let table = table(&["/{*rest}", "/a/{*rest}", "/a/{one}", "/a/{one}/b", "/a/fixed"]);
+        for (path, expected) in [
+            ("/a/fixed", Some("4")),
+            ("/a/x", Some("2")),
+            ("/a/x/b", Some("3")),
+            ("/a/x/c", Some("1")),
+            ("/b/c", Some("0")),
+            ("/", None),
+        ] {
+            assert_eq!(taken(&table, path).as_deref(), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        /// The router is a short cut: it never changes what the ordered list alone would say.
+        #[test]
+        fn the_order_of_the_file_does_not_matter_between_patterns(
+            picks in proptest::sample::subsequence(vec![
+                "/a", "/{x}", "/{*x}", "/a/b", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a/{*x}",
+                "/{x}/{*y}", "/a/b/c", "/a/{x}/c", "/{x}/b/{*y}",
+            ], 1..12),
+            path in "(/[abc]){1,3}",
+        ) {
+            let reversed: Vec<&str> = picks.iter().rev().copied().collect();
+            let name = |patterns: &[&str]| {
+                let number: Option<usize> =
+                    taken(&table(patterns), &path).map(|name| name.parse().expect("is a number"));
+                number.map(|number| patterns[number].to_owned())
+            };
+            let best = picks
+                .iter()
+                .filter(|pattern| matches(&key(pattern), &path))
+                .min_by_key(|pattern| rank(pattern));
+            prop_assert_eq!(name(&picks), best.map(|best| (*best).to_owned()));
+            prop_assert_eq!(name(&picks), name(&reversed));
+        }
+    }
+
+    fn key(pattern: &str) -> String {
+        pattern
+            .replace("{x}", "{p0}")
+            .replace("{*x}", "{*p0}")
+            .replace("{y}", "{p1}")
+            .replace("{*y}", "{*p1}")
+    }
 }

@@ -83,7 +83,9 @@ impl RouteTable {
             for host in &route.hosts {
                 match host {
                     HostPattern::Exact(name) => exact.entry(name.clone()).or_default().push(index),
-                    HostPattern::Suffix(name) => suffixes.entry(name.clone()).or_default().push(index),
+                    HostPattern::Suffix(name) => {
+                        suffixes.entry(name.clone()).or_default().push(index);
+                    }
                 }
             }
             if route.hosts.is_empty() {
@@ -162,7 +164,9 @@ impl Route {
 
     /// Writes the route's template for `path`; false if it has none.
     pub fn write_template(&self, found: &RouteMatch, path: &str, out: &mut Vec<u8>) -> bool {
-        let Some(template) = &self.paths[found.path].template else { return false };
+        let Some(template) = &self.paths[found.path].template else {
+            return false;
+        };
         template.write(path, &found.values, out);
         true
     }

@@ -21,7 +21,7 @@ impl Filled {
                 Piece::Literal(text) => pieces.push(FilledPiece::Literal(text.clone())),
                 Piece::Placeholder(name) => match names.iter().position(|known| known == name) {
                     Some(index) => pieces.push(FilledPiece::Value(index)),
-                    None => drop_slash(pieces.last_mut()),
+                    None => drop_slash(&mut pieces),
                 },
             }
         }
@@ -41,8 +41,8 @@ impl Filled {
     }
 }
 
-fn drop_slash(before: Option<&mut FilledPiece>) {
-    if let Some(FilledPiece::Literal(text)) = before
+fn drop_slash(pieces: &mut [FilledPiece]) {
+    if let Some(FilledPiece::Literal(text)) = pieces.last_mut()
         && text.ends_with('/')
     {
         text.pop();

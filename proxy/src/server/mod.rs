@@ -17,8 +17,8 @@ use std::{
     time::Duration,
 };
 
-use actix_server::ServerHandle;
 use actix_rt::task::JoinHandle;
+use actix_server::ServerHandle;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use self::connections::Connections;
@@ -104,11 +104,13 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let shared = Shared { gateway, metrics: Arc::clone(&metrics), access_log: sender };
     let draining = Arc::new(AtomicBool::new(false));
     let connections = Arc::new(Connections::default());
-    let server = listener::serve(config, listeners, &shared, &connections).map_err(StartError::Server)?;
+    let server =
+        listener::serve(config, listeners, &shared, &connections).map_err(StartError::Server)?;
     let handle = server.handle();
     let server = actix_rt::spawn(server);
     let admin = admin::State { metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
-    let admin_server = admin::serve(&config.admin, admin_listener, admin).map_err(StartError::Server)?;
+    let admin_server =
+        admin::serve(&config.admin, admin_listener, admin).map_err(StartError::Server)?;
     let admin_handle = admin_server.handle();
     actix_rt::spawn(admin_server);
     Ok(Running {
@@ -128,8 +130,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     let listen = || {
-        let socket =
-            Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // A restart must not wait for connections of the process before it to time out.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;

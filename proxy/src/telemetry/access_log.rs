@@ -125,7 +125,12 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_fields(line: &mut Line<'_>, record: &RequestRecord, duration: Duration, gateway: &Gateway) {
+fn write_fields(
+    line: &mut Line<'_>,
+    record: &RequestRecord,
+    duration: Duration,
+    gateway: &Gateway,
+) {
     line.text("request_id", record.request_id.as_bytes());
     line.optional("trace_id", record.trace_id.as_ref().map(|id| &id[..]));
     line.raw("client_ip", |out| {
@@ -183,7 +188,9 @@ impl<'a> Line<'a> {
     }
 
     fn number(&mut self, key: &str, value: u64) {
-        self.raw(key, |out| out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()));
+        self.raw(key, |out| {
+            out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        });
     }
 
     fn text(&mut self, key: &str, value: &[u8]) {

@@ -96,9 +96,10 @@ pub enum MethodLabel {
 
 impl Metrics {
     pub fn new(gateway: &Gateway) -> Self {
-        let endpoint = |(service, endpoint): (&crate::service::Service, &crate::service::Endpoint)| {
-            (service.name.clone(), endpoint.url.clone())
-        };
+        let endpoint =
+            |(service, endpoint): (&crate::service::Service, &crate::service::Endpoint)| {
+                (service.name.clone(), endpoint.url.clone())
+            };
         Self {
             routes: gateway.routes.routes().iter().map(|route| route.config.name.clone()).collect(),
             services: gateway.services().iter().map(|service| service.name.clone()).collect(),

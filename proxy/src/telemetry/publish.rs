@@ -53,12 +53,28 @@ impl Collector for Page {
         write_requests(metrics, &shards, &mut encoder)?;
         write_upstream(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
-        let sum = |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
-        family(&mut encoder, "proxy_requests_in_flight", "Requests that have begun and not ended", MetricType::Gauge)?
-            .encode_gauge(&sum(|shard| shard.in_flight.get()))?;
-        family(&mut encoder, "proxy_access_log_dropped", "Access lines lost because stdout did not take them", MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, u64>(&sum(|shard| shard.log_lines_dropped.get()), None)?;
-        let mut connections = family(&mut encoder, "proxy_upstream_connections", "Open connections to endpoints", MetricType::Gauge)?;
+        let sum =
+            |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
+        family(
+            &mut encoder,
+            "proxy_requests_in_flight",
+            "Requests that have begun and not ended",
+            MetricType::Gauge,
+        )?
+        .encode_gauge(&sum(|shard| shard.in_flight.get()))?;
+        family(
+            &mut encoder,
+            "proxy_access_log_dropped",
+            "Access lines lost because stdout did not take them",
+            MetricType::Counter,
+        )?
+        .encode_counter::<NoLabelSet, _, u64>(&sum(|shard| shard.log_lines_dropped.get()), None)?;
+        let mut connections = family(
+            &mut encoder,
+            "proxy_upstream_connections",
+            "Open connections to endpoints",
+            MetricType::Gauge,
+        )?;
         let idle = sum(|shard| shard.connections.idle.get());
         let active = sum(|shard| shard.connections.open.get()).saturating_sub(idle);
         connections.encode_family(&[("state", "active")])?.encode_gauge(&active)?;
@@ -86,13 +102,15 @@ struct Totals {
     bytes_out: u64,
 }
 
+type Totalled<'a> = BTreeMap<(&'a str, &'a str), Totals>;
+
 fn write_requests(
     metrics: &Metrics,
     shards: &[Arc<SharedShard>],
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Written {
     let mut codes: BTreeMap<(&str, &str, &str, u16), u64> = BTreeMap::new();
-    let mut totals: BTreeMap<(&str, &str), Totals> = BTreeMap::new();
+    let mut totals = Totalled::new();
     for (labels, cells) in shards.iter().flat_map(|shard| read(&shard.requests)) {
         let route = Metrics::name_of(&metrics.routes, labels.route);
         let service = Metrics::name_of(&metrics.services, labels.service);
@@ -105,25 +123,36 @@ fn write_requests(
         *codes.entry((route, service, labels.method.text(), labels.code)).or_default() +=
             own.buckets.iter().sum::<u64>();
     }
-    let mut requests = family(encoder, "proxy_requests", "Requests by outcome", MetricType::Counter)?;
+    let mut requests =
+        family(encoder, "proxy_requests", "Requests by outcome", MetricType::Counter)?;
     for ((route, service, method, code), count) in &codes {
         let code = code.to_string();
-        let labels = [("route", *route), ("service", *service), ("method", *method), ("code", &code)];
+        let labels =
+            [("route", *route), ("service", *service), ("method", *method), ("code", &code)];
         requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
     }
-    let mut durations = family(encoder, "proxy_request_duration_seconds", "From the request head to the last byte of the answer", MetricType::Histogram)?;
-    for ((route, service), total) in &totals {
+    write_totals(&totals, encoder)
+}
+
+fn write_totals(totals: &Totalled<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let help = "From the request head to the last byte of the answer";
+    let mut durations =
+        family(encoder, "proxy_request_duration_seconds", help, MetricType::Histogram)?;
+    for ((route, service), total) in totals {
         let labels = [("route", *route), ("service", *service)];
         write_histogram(durations.encode_family(&labels)?, &total.duration)?;
     }
+    let bytes_in: fn(&Totals) -> u64 = |total| total.bytes_in;
+    let bytes_out: fn(&Totals) -> u64 = |total| total.bytes_out;
     for (name, help, bytes) in [
-        ("proxy_request_bytes", "Body bytes read from clients", (|total| total.bytes_in) as fn(&Totals) -> u64),
-        ("proxy_response_bytes", "Body bytes given to clients", |total| total.bytes_out),
+        ("proxy_request_bytes", "Body bytes read from clients", bytes_in),
+        ("proxy_response_bytes", "Body bytes given to clients", bytes_out),
     ] {
         let mut sizes = family(encoder, name, help, MetricType::Counter)?;
-        for ((route, service), total) in &totals {
+        for ((route, service), total) in totals {
             let labels = [("route", *route), ("service", *service)];
-            sizes.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&bytes(total), None)?;
+            let count = bytes(total);
+            sizes.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
     }
     Ok(())
@@ -138,7 +167,12 @@ fn write_upstream(
     for (labels, count) in shards.iter().flat_map(|shard| read(&shard.upstream)) {
         *codes.entry((labels.endpoint, labels.code)).or_default() += count.get();
     }
-    let mut attempts = family(encoder, "proxy_upstream_requests", "Attempts by endpoint and answer; code 0 without answer", MetricType::Counter)?;
+    let mut attempts = family(
+        encoder,
+        "proxy_upstream_requests",
+        "Attempts by endpoint and answer; code 0 without answer",
+        MetricType::Counter,
+    )?;
     for ((endpoint, code), count) in &codes {
         let (service, url) = &metrics.endpoints[*endpoint as usize];
         let code = code.to_string();
@@ -149,7 +183,12 @@ fn write_upstream(
     for (endpoint, histogram) in shards.iter().flat_map(|shard| read(&shard.connects)) {
         histogram.add_to(connects.entry(endpoint).or_default());
     }
-    let mut durations = family(encoder, "proxy_upstream_connect_duration_seconds", "Time to open a connection", MetricType::Histogram)?;
+    let mut durations = family(
+        encoder,
+        "proxy_upstream_connect_duration_seconds",
+        "Time to open a connection",
+        MetricType::Histogram,
+    )?;
     for (endpoint, distribution) in &connects {
         let (service, url) = &metrics.endpoints[*endpoint as usize];
         let labels = [("service", service.as_str()), ("endpoint", url)];
@@ -159,7 +198,12 @@ fn write_upstream(
 }
 
 fn write_errors(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_>) -> Written {
-    let mut errors = family(encoder, "proxy_errors", "Failures answered by the proxy itself", MetricType::Counter)?;
+    let mut errors = family(
+        encoder,
+        "proxy_errors",
+        "Failures answered by the proxy itself",
+        MetricType::Counter,
+    )?;
     for reason in Reason::ALL {
         let count: u64 = shards.iter().map(|shard| shard.errors[*reason as usize].get()).sum();
         errors

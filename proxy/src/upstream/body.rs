@@ -111,7 +111,9 @@ impl MessageBody for ResponseBody {
         match self {
             Self::Empty(None) => BodySize::None,
             Self::Empty(Some(length)) => BodySize::Sized(*length),
-            Self::Whole(bytes) => BodySize::Sized(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Whole(bytes) => {
+                BodySize::Sized(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Self::Streamed(body) => body.size,
         }
     }
@@ -122,7 +124,9 @@ impl MessageBody for ResponseBody {
     ) -> Poll<Option<Result<Bytes, ProxyError>>> {
         match self.get_mut() {
             Self::Empty(_) => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(Ok)),
+            Self::Whole(bytes) => {
+                Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(Ok))
+            }
             Self::Streamed(body) => body.poll_chunk(cx),
         }
     }
@@ -140,7 +144,9 @@ impl Streamed {
     /// The next bytes; never empty ones, which would end a chunked body.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ProxyError>>> {
         loop {
-            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            let Some(connection) = &mut self.connection else {
+                return Poll::Ready(None);
+            };
             match self.rest.take(connection) {
                 Ok(Taken::Data(bytes)) => {
                     if matches!(self.rest, Rest::Length(0)) {

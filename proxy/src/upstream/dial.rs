@@ -38,7 +38,11 @@ impl Dialer {
         });
         // The pool is ours, so awc's limit of connections in use must not bind.
         let connector = Rc::new(
-            Connector::new().connector(ShareDial(Rc::new(service))).limit(0).timeout(NO_BOUND).finish(),
+            Connector::new()
+                .connector(ShareDial(Rc::new(service)))
+                .limit(0)
+                .timeout(NO_BOUND)
+                .finish(),
         );
         let open = move |connect| -> Opened {
             let connecting = connector.call(connect);
@@ -55,22 +59,23 @@ impl Dialer {
         let connecting = (self.open)(Connect { uri: uri.clone(), addr: None });
         match timeout(bound, connecting).await {
             Ok(Ok(io)) => Ok(Connection::new(io, Arc::clone(&self.counted))),
-            Ok(Err(error)) => Err(classify(error)),
+            Ok(Err(error)) => Err(ProxyError::new(reason(&error), error.to_string())),
             Err(elapsed) => Err(ProxyError::new(Reason::ConnectTimeout, elapsed)),
         }
     }
 }
 
-fn classify(error: AwcError) -> ProxyError {
-    let reason = match &error {
-        AwcError::Resolver(_) | AwcError::NoRecords | AwcError::Unresolved => Reason::NameUnresolved,
+fn reason(error: &AwcError) -> Reason {
+    match error {
+        AwcError::Resolver(_) | AwcError::NoRecords | AwcError::Unresolved => {
+            Reason::NameUnresolved
+        }
         AwcError::Io(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
             Reason::ConnectionRefused
         }
         AwcError::Timeout => Reason::ConnectTimeout,
         _ => Reason::ConnectFailed,
-    };
-    ProxyError::new(reason, error.to_string())
+    }
 }
 
 async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {

@@ -110,9 +110,9 @@ impl Attempt<'_> {
             return Poll::Ready(Err(ProxyError::upstream_io(error)));
         }
         match &mut self.deadline {
-            Some(deadline) => deadline
-                .poll_passed(cx)
-                .map(|()| Err(ProxyError::from(Reason::ResponseTimeout))),
+            Some(deadline) => {
+                deadline.poll_passed(cx).map(|()| Err(ProxyError::from(Reason::ResponseTimeout)))
+            }
             None => Poll::Pending,
         }
     }

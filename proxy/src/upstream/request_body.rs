@@ -100,7 +100,9 @@ impl Upload {
             if self.chunk.is_empty() && self.source != Source::Ended {
                 match Pin::new(&mut self.body.payload).poll_next(cx) {
                     Poll::Ready(Some(Ok(bytes))) => self.take(bytes)?,
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(UploadError::Client(error))),
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Err(UploadError::Client(error)));
+                    }
                     Poll::Ready(None) => self.end()?,
                     Poll::Pending if self.source == Source::Fresh => {
                         self.source = Source::Waited;
@@ -112,16 +114,33 @@ impl Upload {
             }
             if self.lines.is_empty() && self.chunk.is_empty() {
                 ready!(Pin::new(io).poll_flush(cx)).map_err(UploadError::Upstream)?;
-                return if self.source == Source::Ended { Poll::Ready(Ok(())) } else { Poll::Pending };
+                return if self.source == Source::Ended {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Pending
+                };
             }
-            let mut pending = (&mut self.lines).chain(&mut self.chunk);
-            let written = ready!(poll_write_buf(Pin::new(&mut *io), cx, &mut pending));
-            match written {
-                Ok(0) => return Poll::Ready(Err(UploadError::Upstream(io::ErrorKind::WriteZero.into()))),
+            match ready!(self.poll_write(&mut *io, cx)) {
+                Ok(0) => {
+                    return Poll::Ready(Err(UploadError::Upstream(
+                        io::ErrorKind::WriteZero.into(),
+                    )));
+                }
                 Ok(_) => self.written = true,
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
+    }
+
+    /// A vectored write only where there are two pieces: the plain one is cheaper.
+    fn poll_write(&mut self, io: &mut dyn Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(io);
+        if self.chunk.is_empty() {
+            let written = ready!(io.poll_write(cx, &self.lines))?;
+            self.lines.advance(written);
+            return Poll::Ready(Ok(written));
+        }
+        poll_write_buf(io, cx, &mut (&mut self.lines).chain(&mut self.chunk))
     }
 
     /// The next bytes of the body become the next bytes of the request.
@@ -142,7 +161,8 @@ impl Upload {
             }
             RequestFraming::Length(length) if received >= length => {
                 self.source = Source::Ended;
-                self.chunk = bytes.slice(..bytes.len() - usize::try_from(received - length).unwrap_or(0));
+                self.chunk =
+                    bytes.slice(..bytes.len() - usize::try_from(received - length).unwrap_or(0));
                 return Ok(());
             }
             RequestFraming::Length(_) | RequestFraming::None => {}

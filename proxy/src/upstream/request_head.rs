@@ -18,8 +18,12 @@ pub struct RequestLine<'a> {
 /// A whole head; `fields` are the lines of all fields but `Host` and the length fields.
 pub fn write(line: &RequestLine<'_>, framing: RequestFraming, fields: &[u8]) -> BytesMut {
     let mut out = BytesMut::with_capacity(
-        line.base.len() + line.path.len() + line.query.map_or(0, str::len)
-            + line.host.len() + fields.len() + 128,
+        line.base.len()
+            + line.path.len()
+            + line.query.map_or(0, str::len)
+            + line.host.len()
+            + fields.len()
+            + 128,
     );
     out.put_slice(line.method.as_str().as_bytes());
     out.put_u8(b' ');

@@ -163,9 +163,8 @@ fn read_fields(
     {
         fields.insert(header::CONTENT_LENGTH, length.into());
     }
-    let keeps_alive = framing != Framing::UntilClose
-        && !control.close
-        && (!is_1_0 || control.keep_alive);
+    let keeps_alive =
+        framing != Framing::UntilClose && !control.close && (!is_1_0 || control.keep_alive);
     Ok(ResponseHead { status, fields, framing, keeps_alive })
 }
 
@@ -243,14 +242,34 @@ mod tests {
     fn framing_follows_method_status_and_length_fields() {
         for (wire, method, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Length(5)),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Length(5)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+                Method::GET,
+                Framing::Length(5),
+            ),
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD, Framing::Empty(Some(5))),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", Method::GET, Framing::Chunked),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Method::HEAD, Framing::Empty(None)),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n",
+                Method::GET,
+                Framing::Chunked,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Method::HEAD,
+                Framing::Empty(None),
+            ),
             ("HTTP/1.1 200 OK\r\n\r\n", Method::GET, Framing::UntilClose),
             ("HTTP/1.0 200 OK\r\n\r\n", Method::GET, Framing::UntilClose),
-            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Empty(None)),
-            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Empty(Some(5))),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+                Method::GET,
+                Framing::Empty(None),
+            ),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+                Method::GET,
+                Framing::Empty(Some(5)),
+            ),
         ] {
             assert_eq!(framing(wire, method), Ok(expected), "{wire:?}");
         }
@@ -259,20 +278,35 @@ mod tests {
     #[test]
     fn ambiguous_heads_are_refused() {
         for (wire, expected) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", HeadError::ContentLength),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                HeadError::ContentLength,
+            ),
             ("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", HeadError::ContentLength),
             ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", HeadError::ContentLength),
             ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", HeadError::ContentLength),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::TwoLengths),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HeadError::TransferEncoding),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::TransferEncoding),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                HeadError::TwoLengths,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                HeadError::TransferEncoding,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                HeadError::TransferEncoding,
+            ),
             ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::TransferEncoding),
             ("HTTP/1.1 101 Switching Protocols\r\n\r\n", HeadError::Unasked101),
             ("HTTP/1.1 099 No\r\n\r\n", HeadError::Status),
         ] {
             assert_eq!(framing(wire, Method::GET), Err(expected), "{wire:?}");
         }
-        assert!(matches!(framing("HTTQ/1.1 200 OK\r\n\r\n", Method::GET), Err(HeadError::Syntax(_))));
+        assert!(matches!(
+            framing("HTTQ/1.1 200 OK\r\n\r\n", Method::GET),
+            Err(HeadError::Syntax(_))
+        ));
     }
 
     #[test]
@@ -315,7 +349,11 @@ mod tests {
             ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n\r\n", true),
             ("HTTP/1.1 200 OK\r\n\r\n", false),
         ] {
-            assert_eq!(read(wire, Method::GET).map(|head| head.keeps_alive), Ok(expected), "{wire:?}");
+            assert_eq!(
+                read(wire, Method::GET).map(|head| head.keeps_alive),
+                Ok(expected),
+                "{wire:?}"
+            );
         }
     }
 }

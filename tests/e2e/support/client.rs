@@ -122,13 +122,13 @@ impl Client {
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status: u16 = status.expect("has a status");
         let has_none = method == "HEAD" || status == 204 || status == 304;
-        let (body, is_whole) =
-            if has_none { (Vec::new(), true) } else { self.body(&fields) };
+        let (body, is_whole) = if has_none { (Vec::new(), true) } else { self.body(&fields) };
         Answer { status, status_line, fields, body, is_whole }
     }
 
     fn body(&mut self, fields: &[(String, String)]) -> (Vec<u8>, bool) {
-        let field = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let field =
+            |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         if field("transfer-encoding").is_some() {
             return self.chunks();
         }

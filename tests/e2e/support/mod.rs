@@ -3,13 +3,17 @@
 //! Each test has a world of its own: ports are chosen by the system, programs die with the test.
 
 mod client;
+mod ended;
 mod origin;
+mod port;
 mod program;
 mod wait;
 
 pub use self::{
     client::{Answer, Client, Request},
+    ended::Ended,
     origin::{Exchange, Head, Origin},
+    port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, mock_binary, proxy_binary},
     wait::{PATIENCE, eventually},
 };

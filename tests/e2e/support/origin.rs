@@ -137,6 +137,11 @@ impl Exchange {
         body
     }
 
+    /// The next chunk of a chunked body; empty at its end, `None` if the connection is cut.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.client.chunk()
+    }
+
     /// Reads whatever comes next; 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> usize {
         use std::io::Read;

@@ -1,0 +1,152 @@
+//! Documents tell the truth: tables are compared with the code, commands of the README are run.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+
+use proxy::{config::schema, error::Reason};
+
+use crate::support::{Mock, Proxy, demo_config, proxy_binary};
+
+fn document(path: &str) -> String {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::read_to_string(root.join(path)).expect("the document is there")
+}
+
+#[test]
+fn the_error_table_is_the_code_s() {
+    let text = document("proxy/docs/errors.md");
+    let rows: Vec<String> = text
+        .lines()
+        .filter(|line| line.starts_with("| 4") || line.starts_with("| 5"))
+        .map(|row| row.split(" | ").take(4).collect::<Vec<_>>().join(" | "))
+        .collect();
+    let expected: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| {
+            let status = reason.status().as_u16();
+            format!(
+                "| {status} | {} | {} | {}",
+                reason.word(),
+                reason.error_type(),
+                reason.message()
+            )
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn every_key_of_the_schema_is_documented() {
+    let text = document("proxy/docs/configuration.md");
+    let schema: serde_json::Value = serde_json::from_str(&schema::text()).expect("is JSON");
+    let tables = schema["$defs"].as_object().expect("has tables").values().chain([&schema]);
+    let keys: BTreeSet<&String> = tables
+        .filter_map(|table| table["properties"].as_object())
+        .flat_map(|keys| keys.keys())
+        .collect();
+    let missing: Vec<_> = keys.iter().filter(|key| !mentions(&text, key)).collect();
+    assert!(missing.is_empty(), "not in configuration.md: {missing:?}");
+}
+
+/// Whether a key stands in the text as code, in a table's name or in an example.
+fn mentions(text: &str, key: &str) -> bool {
+    [format!("`{key}`"), format!("[{key}"), format!("{key} ="), format!(".{key}`")]
+        .iter()
+        .any(|form| text.contains(form.as_str()))
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_exists() {
+    let mock = Mock::start();
+    let proxy = Proxy::start(&demo_config(mock.address, mock.address));
+    proxy.get("/items/books").bearer("secret-token").send();
+    let page = proxy.admin("/metrics").text();
+    let exposed: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, kind)| format!("{name}{}", if kind == "counter" { "_total" } else { "" }))
+        .collect();
+    let text = document("proxy/docs/configuration.md");
+    let section = text.split("## Metrics").nth(1).and_then(|rest| rest.split("## ").next());
+    let documented: BTreeSet<String> = section
+        .expect("has the section")
+        .split('`')
+        .filter(|word| word.starts_with("proxy_"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, exposed);
+}
+
+#[test]
+fn every_flag_and_variable_is_documented() {
+    let text = document("proxy/docs/configuration.md");
+    for command in [&["run", "--help"][..], &["healthcheck", "--help"], &["explain", "--help"]] {
+        let help = Command::new(proxy_binary()).args(command).output().expect("the program runs");
+        let help = String::from_utf8(help.stdout).expect("is text");
+        let words = help.split(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)));
+        for word in words.filter(|word| word.starts_with("--") || word.starts_with("PROXY_")) {
+            let known = ["--help", "--header"].contains(&word) || text.contains(word);
+            assert!(known, "{word} of {command:?} is not in configuration.md");
+        }
+    }
+}
+
+#[test]
+fn the_bounds_in_the_documents_stand_in_the_code() {
+    let text = document("proxy/docs/configuration.md");
+    for (file, constant, bound) in [
+        ("upstream/pool.rs", "MOST_IDLE: usize = 1024", "1024 per worker and endpoint"),
+        ("upstream/exchange.rs", "MOST_INTERIM: u8 = 16", "16 per request"),
+        ("upstream/response_head.rs", "MOST_FIELDS: usize = 128", "128 fields"),
+        ("upstream/body.rs", "LARGEST_ROOM: u64 = 128 << 10", "128 KiB read"),
+        ("server/listener.rs", "WRITE_BUFFER: usize = 128 << 10", "128 KiB to write"),
+        ("server/listener.rs", "HEADER_TIMEOUT: Duration = Duration::from_secs(10)", "| 10 s |"),
+        ("server/listener.rs", "IDLE_TIMEOUT: Duration = Duration::from_secs(75)", "| 75 s |"),
+    ] {
+        assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");
+        assert!(text.contains(bound), "{bound}");
+    }
+}
+
+/// Each curl line of the README, and the JSON that is shown below it.
+fn readme_examples() -> Vec<(String, Option<String>)> {
+    let text = document("README.md");
+    let blocks: Vec<&str> = text.split("```").skip(1).step_by(2).collect();
+    let block = |index: usize, language: &str| {
+        blocks
+            .get(index)
+            .and_then(|block| block.strip_prefix(language))
+            .map(|block| block.trim().to_owned())
+    };
+    (0..blocks.len())
+        .filter_map(|index| {
+            let command = block(index, "bash\n").filter(|command| command.starts_with("curl"))?;
+            Some((command, block(index + 1, "json\n")))
+        })
+        .collect()
+}
+
+#[test]
+fn the_curl_lines_of_the_readme_answer_what_they_show() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("SKIPPED: curl not found");
+        return;
+    }
+    let mock = Mock::start();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let dead = nobody.local_addr().expect("is bound");
+    drop(nobody);
+    let proxy = Proxy::start(&demo_config(mock.address, dead));
+    let examples = readme_examples();
+    assert!(examples.len() >= 7, "{examples:#?}");
+    for (command, shown) in examples {
+        let command = command.replace("localhost:8080", &proxy.address.to_string());
+        let output =
+            Command::new("sh").arg("-c").arg(command.replacen("curl", "curl -s", 1)).output();
+        let output = output.expect("sh runs");
+        assert!(output.status.success(), "{command}");
+        if let Some(shown) = shown {
+            assert_eq!(String::from_utf8(output.stdout).expect("is text"), shown, "{command}");
+        }
+    }
+}

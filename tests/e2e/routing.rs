@@ -1,0 +1,267 @@
+//! Which route takes a request: host, then path, then methods, then fields, then the order of the
+//! file. Every route here answers its own name, and the file lists the worst match first, so that
+//! the order of the file alone never explains the answer.
+
+use crate::support::{Answer, Client, Proxy};
+
+/// Routes by name and conditions, as TOML.
+fn routes<'a>(routes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let route = |(name, conditions)| {
+        format!("[[routes]]\nname = \"{name}\"\n{conditions}\nrespond = {{ body = \"{name}\" }}\n")
+    };
+    routes.into_iter().map(route).collect()
+}
+
+/// The name of the route that takes the request, or the status if none does.
+fn taken_by(proxy: &Proxy, method: &str, host: &str, target: &str) -> String {
+    name(&proxy.request(method, target).header("Host", host).send())
+}
+
+fn name(answer: &Answer) -> String {
+    if answer.status == 200 { answer.text() } else { answer.status.to_string() }
+}
+
+fn assert_taken(proxy: &Proxy, expected: &[(&str, &str)]) {
+    for (target, route) in expected {
+        assert_eq!(taken_by(proxy, "GET", "any.test", target), *route, "{target}");
+    }
+}
+
+#[test]
+fn an_exact_host_comes_before_wildcards_and_wildcards_before_any() {
+    let proxy = Proxy::start(&routes([
+        ("any", ""),
+        ("short", "host = \"*.test\""),
+        ("long", "host = \"*.a.test\""),
+        ("exact", "host = [\"www.a.test\", \"other.test\"]"),
+    ]));
+    for (host, route) in [
+        ("www.a.test", "exact"),
+        ("other.test", "exact"),
+        ("api.a.test", "long"),
+        ("x.y.a.test", "long"),
+        ("a.test", "short"),
+        ("wwwa.test", "short"),
+        ("test", "any"),
+        ("www.a.test.evil.example", "any"),
+        ("evil-test", "any"),
+    ] {
+        assert_eq!(taken_by(&proxy, "GET", host, "/"), route, "{host}");
+    }
+}
+
+#[test]
+fn port_case_and_final_dot_of_a_host_do_not_matter() {
+    let proxy = Proxy::start(&routes([
+        ("any", ""),
+        ("wild", "host = \"*.B.test\""),
+        ("exact", "host = [\"A.test\", \"[::1]\"]"),
+    ]));
+    for (host, route) in [
+        ("a.test", "exact"),
+        ("A.TEST", "exact"),
+        ("a.test:8080", "exact"),
+        ("a.test.", "exact"),
+        ("A.Test.:80", "exact"),
+        ("[::1]:8080", "exact"),
+        ("X.b.TEST:80", "wild"),
+    ] {
+        assert_eq!(taken_by(&proxy, "GET", host, "/"), route, "{host}");
+    }
+}
+
+#[test]
+fn the_host_counts_more_than_the_path() {
+    let proxy = Proxy::start(&routes([
+        ("any", "path = \"/a/b\""),
+        ("wild", "host = \"*.test\"\npath = \"/a/{x}\""),
+        ("exact", "host = \"www.test\"\npath = \"/{*rest}\""),
+    ]));
+    assert_eq!(taken_by(&proxy, "GET", "www.test", "/a/b"), "exact");
+    assert_eq!(taken_by(&proxy, "GET", "api.test", "/a/b"), "wild");
+    assert_eq!(taken_by(&proxy, "GET", "example", "/a/b"), "any");
+}
+
+#[test]
+fn text_comes_before_placeholders_and_placeholders_before_all_that_follows() {
+    let proxy = Proxy::start(&routes(
+        [
+            ("none", ""),
+            ("rest", "path = \"/files/{*rest}\""),
+            ("one", "path = \"/files/{name}\""),
+            ("mixed", "path = \"/files/{name}.txt\""),
+            ("text", "path = \"/files/list\""),
+            ("deep", "path = \"/files/{name}/{*rest}\""),
+        ]
+        .map(|(name, path)| (if name == "none" { "pathless" } else { name }, path)),
+    ));
+    assert_taken(
+        &proxy,
+        &[
+            ("/files/list", "text"),
+            ("/files/list?x=/files/a.txt", "text"),
+            ("/files/a.txt", "mixed"),
+            ("/files/a", "one"),
+            ("/files/list2", "one"),
+            ("/files/a/b", "deep"),
+            ("/files/list/b", "deep"),
+            ("/files/", "pathless"),
+            ("/files", "pathless"),
+            ("/", "pathless"),
+        ],
+    );
+}
+
+#[test]
+fn paths_are_compared_byte_by_byte_and_whole() {
+    let proxy = Proxy::start(&routes([("text", "path = [\"/a/b\", \"/p%20q\"]")]));
+    assert_taken(
+        &proxy,
+        &[
+            ("/a/b", "text"),
+            ("/p%20q", "text"),
+            ("/a/b/", "404"),
+            ("/A/b", "404"),
+            ("/a//b", "404"),
+            ("/a/b/c", "404"),
+            ("/a/%62", "404"),
+        ],
+    );
+}
+
+#[test]
+fn a_placeholder_takes_one_whole_segment_and_never_nothing() {
+    let proxy = Proxy::start(&routes([("one", "path = \"/a/{x}/c\"")]));
+    let expected =
+        [("/a/b/c", "one"), ("/a/b%2Fb/c", "one"), ("/a//c", "404"), ("/a/b/b/c", "404")];
+    assert_taken(&proxy, &expected);
+}
+
+#[test]
+fn routes_with_methods_come_before_those_without() {
+    let proxy = Proxy::start(&routes([
+        ("fields", "path = \"/a\"\nheaders = { x-env = \"canary\", x-b = \"1\" }"),
+        ("methods", "path = \"/a\"\nmethods = [\"GET\", \"HEAD\"]"),
+    ]));
+    let request = |method| {
+        name(&proxy.request(method, "/a").header("X-Env", "canary").header("X-B", "1").send())
+    };
+    assert_eq!(request("GET"), "methods");
+    assert_eq!(request("POST"), "fields");
+}
+
+#[test]
+fn the_route_with_more_fields_comes_first() {
+    let proxy = Proxy::start(&routes([
+        ("plain", ""),
+        ("one", "headers = { x-env = \"canary\" }"),
+        ("two", "headers = { x-env = \"canary\", x-b = \"1\" }"),
+    ]));
+    let get = || proxy.get("/");
+    assert_eq!(name(&get().send()), "plain");
+    assert_eq!(name(&get().header("X-Env", "canary").send()), "one");
+    assert_eq!(name(&get().header("X-B", "1").header("X-Env", "canary").send()), "two");
+    assert_eq!(name(&get().header("X-B", "1").send()), "plain");
+}
+
+#[test]
+fn a_field_must_be_there_once_with_just_that_value() {
+    let proxy = Proxy::start(&routes([("canary", "headers = { X-Env = \"canary\" }")]));
+    let get = |values: &[&str]| {
+        let request = proxy.get("/");
+        name(&values.iter().fold(request, |request, value| request.header("x-eNV", value)).send())
+    };
+    assert_eq!(get(&["canary"]), "canary");
+    for values in [&[][..], &["Canary"], &["canary2"], &["canary, canary"], &["canary", "canary"]] {
+        assert_eq!(get(values), "404", "{values:?}");
+    }
+}
+
+#[test]
+fn equal_routes_are_taken_in_the_order_of_the_file() {
+    let proxy = Proxy::start(&routes([
+        ("z-first", "path = \"/a/{x}\""),
+        // The name of a placeholder makes no difference to what it matches.
+        ("a-second", "path = \"/a/{other}\""),
+    ]));
+    assert_taken(&proxy, &[("/a/b", "z-first")]);
+}
+
+#[test]
+fn a_route_for_one_method_or_field_does_not_hide_a_more_general_one() {
+    let proxy = Proxy::start(&routes([
+        ("rest", "path = \"/items/{*rest}\""),
+        ("list", "path = \"/items/list\"\nmethods = [\"GET\"]"),
+        ("canary", "path = \"/items/{x}\"\nheaders = { x-env = \"canary\" }"),
+        ("exact", "host = \"www.test\"\npath = \"/items/list\"\nmethods = [\"PUT\"]"),
+    ]));
+    for (method, host, route) in [
+        ("GET", "www.test", "list"),
+        ("PUT", "www.test", "exact"),
+        ("PUT", "any.test", "rest"),
+        ("POST", "www.test", "rest"),
+    ] {
+        assert_eq!(taken_by(&proxy, method, host, "/items/list"), route, "{method} {host}");
+    }
+    let canary = proxy.request("POST", "/items/list").header("X-Env", "canary").send();
+    assert_eq!(name(&canary), "canary");
+    assert_eq!(taken_by(&proxy, "GET", "any.test", "/items/else"), "rest");
+}
+
+#[test]
+fn a_path_without_a_route_for_the_method_is_a_405_that_names_the_methods() {
+    let proxy = Proxy::start(&routes([
+        ("read", "path = \"/a\"\nmethods = [\"GET\", \"HEAD\"]"),
+        ("write", "path = \"/{x}\"\nmethods = [\"HEAD\", \"PUT\"]"),
+        ("canary", "path = \"/a\"\nmethods = [\"PATCH\"]\nheaders = { x-env = \"canary\" }"),
+    ]));
+    let answer = proxy.request("DELETE", "/a").send();
+    let body = r#"{"message": "Method not allowed"}"#;
+    assert_eq!((answer.status, answer.text().as_str()), (405, body));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(
+        answer.header("proxy-status"),
+        Some("proxy; error=http_request_error; details=\"method_not_allowed\"")
+    );
+    let mut allowed: Vec<&str> = answer.header("allow").expect("is there").split(", ").collect();
+    allowed.sort_unstable();
+    assert_eq!(allowed, ["GET", "HEAD", "PUT"]);
+}
+
+#[test]
+fn methods_are_case_sensitive() {
+    let proxy = Proxy::start(&routes([("read", "methods = [\"GET\"]")]));
+    assert_eq!(taken_by(&proxy, "get", "any.test", "/"), "405");
+}
+
+#[test]
+fn the_authority_of_an_absolute_target_is_the_host() {
+    let proxy = Proxy::start(&routes([
+        ("other", "host = \"field.test\""),
+        ("authority", "host = \"target.test\"\npath = \"/a\""),
+    ]));
+    let request = proxy.get("http://Target.test:81/a").header("Host", "field.test");
+    assert_eq!(name(&request.send()), "authority");
+    // RFC 9112 section 3.2.2: the field is ignored, by the log as well.
+    assert_eq!(proxy.access_line("/a")["host"], "Target.test:81");
+}
+
+#[test]
+fn a_user_name_in_an_absolute_target_is_not_taken_for_the_host() {
+    let proxy = Proxy::start(&routes([
+        ("any", ""),
+        ("inner", "host = \"inner.test\""),
+        ("outer", "host = \"outer.test\""),
+    ]));
+    // Refusing it is right too (RFC 9110 section 4.2.4).
+    let taken = taken_by(&proxy, "GET", "any.test", "http://inner.test:x@outer.test/");
+    assert!(["outer", "400"].contains(&taken.as_str()), "{taken}");
+}
+
+#[test]
+fn a_request_without_a_host_is_taken_by_a_route_for_any_host() {
+    let proxy = Proxy::start(&routes([("any", ""), ("wild", "host = \"*.test\"")]));
+    let mut client = Client::connect(proxy.address);
+    client.write("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(name(&client.answer("GET")), "any");
+}
