@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::{
     auth::Authenticator,
-    config::{BodyLimit, Config},
+    config::{BodyLimit, Config, PathPolicy},
     headers::forwarded::TrustedProxies,
     record::Index,
     routing::RouteTable,
@@ -17,6 +17,7 @@ pub struct Gateway {
     pub trusted_proxies: TrustedProxies,
     pub health_path: Option<String>,
     pub max_body: BodyLimit,
+    pub paths: PathPolicy,
     authenticators: Vec<Authenticator>,
     default_auth: Option<usize>,
     services: Vec<Service>,
@@ -40,6 +41,7 @@ impl Gateway {
             trusted_proxies: TrustedProxies::new(&config.server.trusted_proxies),
             health_path: config.server.health_path.clone(),
             max_body: config.server.max_body,
+            paths: config.server.paths,
             authenticators: config.auth_schemes.iter().map(Authenticator::new).collect(),
             default_auth: config.default_auth,
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod pipeline;
 pub mod record;
 pub mod reply;
+pub mod request;
 pub mod routing;
 pub mod server;
 pub mod service;

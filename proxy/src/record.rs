@@ -1,9 +1,13 @@
 //! What is known of one request. The stages fill it, each what it decides; log and metrics read
 //! it once, when the last byte is sent or the request is cut.
 
-use std::{cell::Cell, net::IpAddr};
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    net::IpAddr,
+};
 
-use actix_http::{Method, StatusCode, header::HeaderValue, uri::PathAndQuery};
+use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery};
+use actix_web::dev::Payload;
 use tokio::time::Instant;
 
 use crate::error::Reason;
@@ -21,11 +25,16 @@ pub struct RequestRecord {
     pub method: Method,
     /// Kept for the access log alone.
     pub logged: Option<LoggedHead>,
+    /// The path with its dot segments resolved, if it had any.
+    pub normal_path: OnceCell<String>,
     pub route: Cell<Option<Index>>,
     pub service: Cell<Option<Index>>,
     pub endpoint: Cell<Option<Index>>,
     /// Tries to send the request upstream.
     pub attempts: Cell<u32>,
+    /// The body of the request while nobody reads it. Kept to the end of the answer, so that actix
+    /// closes the connection instead of reading an unwanted body for as long as it comes.
+    pub payload: RefCell<Payload>,
     /// Of the response head; `None` until there is one.
     pub status: Cell<Option<StatusCode>>,
     pub reason: Cell<Option<Reason>>,
@@ -33,6 +42,15 @@ pub struct RequestRecord {
     pub bytes_in: Cell<u64>,
     /// Body bytes given to the client's connection.
     pub bytes_out: Cell<u64>,
+}
+
+/// What a client's connection and the pipeline tell each other.
+#[derive(Default)]
+pub struct ClientState {
+    /// To the connection: it must be reset, not closed in order.
+    pub must_reset: Cell<bool>,
+    /// From the connection: the client has closed its side.
+    pub has_left: Cell<bool>,
 }
 
 /// The parts of the request head that an access line shows.
@@ -51,15 +69,22 @@ impl RequestRecord {
             client: Cell::new(peer),
             method,
             logged: None,
+            normal_path: OnceCell::new(),
             route: Cell::default(),
             service: Cell::default(),
             endpoint: Cell::default(),
             attempts: Cell::default(),
+            payload: RefCell::new(Payload::None),
             status: Cell::default(),
             reason: Cell::default(),
             bytes_in: Cell::default(),
             bytes_out: Cell::default(),
         }
+    }
+
+    /// The path that is routed, authorised and forwarded.
+    pub fn path<'a>(&'a self, uri: &'a Uri) -> &'a str {
+        self.normal_path.get().map_or_else(|| uri.path(), String::as_str)
     }
 
     /// The status to log: 499 if the client left before there was one.

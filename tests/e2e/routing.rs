@@ -1,24 +1,11 @@
-//! Which route takes a request: host, then path, then methods, then fields, then the order of the
-//! file. Every route here answers its own name, and the file lists the worst match first, so that
-//! the order of the file alone never explains the answer.
+//! Which route takes a request: the path, then methods, then fields, then the order of the file.
+//! Every route here answers its own name, and the file lists the worst match first, so that the
+//! order of the file alone never explains the answer.
 
-use crate::support::{Answer, Client, Proxy};
+use crate::support::{Proxy, named_routes as routes, route_of as name};
 
-/// Routes by name and conditions, as TOML.
-fn routes<'a>(routes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let route = |(name, conditions)| {
-        format!("[[routes]]\nname = \"{name}\"\n{conditions}\nrespond = {{ body = \"{name}\" }}\n")
-    };
-    routes.into_iter().map(route).collect()
-}
-
-/// The name of the route that takes the request, or the status if none does.
 fn taken_by(proxy: &Proxy, method: &str, host: &str, target: &str) -> String {
     name(&proxy.request(method, target).header("Host", host).send())
-}
-
-fn name(answer: &Answer) -> String {
-    if answer.status == 200 { answer.text() } else { answer.status.to_string() }
 }
 
 fn assert_taken(proxy: &Proxy, expected: &[(&str, &str)]) {
@@ -28,73 +15,15 @@ fn assert_taken(proxy: &Proxy, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn an_exact_host_comes_before_wildcards_and_wildcards_before_any() {
-    let proxy = Proxy::start(&routes([
-        ("any", ""),
-        ("short", "host = \"*.test\""),
-        ("long", "host = \"*.a.test\""),
-        ("exact", "host = [\"www.a.test\", \"other.test\"]"),
-    ]));
-    for (host, route) in [
-        ("www.a.test", "exact"),
-        ("other.test", "exact"),
-        ("api.a.test", "long"),
-        ("x.y.a.test", "long"),
-        ("a.test", "short"),
-        ("wwwa.test", "short"),
-        ("test", "any"),
-        ("www.a.test.evil.example", "any"),
-        ("evil-test", "any"),
-    ] {
-        assert_eq!(taken_by(&proxy, "GET", host, "/"), route, "{host}");
-    }
-}
-
-#[test]
-fn port_case_and_final_dot_of_a_host_do_not_matter() {
-    let proxy = Proxy::start(&routes([
-        ("any", ""),
-        ("wild", "host = \"*.B.test\""),
-        ("exact", "host = [\"A.test\", \"[::1]\"]"),
-    ]));
-    for (host, route) in [
-        ("a.test", "exact"),
-        ("A.TEST", "exact"),
-        ("a.test:8080", "exact"),
-        ("a.test.", "exact"),
-        ("A.Test.:80", "exact"),
-        ("[::1]:8080", "exact"),
-        ("X.b.TEST:80", "wild"),
-    ] {
-        assert_eq!(taken_by(&proxy, "GET", host, "/"), route, "{host}");
-    }
-}
-
-#[test]
-fn the_host_counts_more_than_the_path() {
-    let proxy = Proxy::start(&routes([
-        ("any", "path = \"/a/b\""),
-        ("wild", "host = \"*.test\"\npath = \"/a/{x}\""),
-        ("exact", "host = \"www.test\"\npath = \"/{*rest}\""),
-    ]));
-    assert_eq!(taken_by(&proxy, "GET", "www.test", "/a/b"), "exact");
-    assert_eq!(taken_by(&proxy, "GET", "api.test", "/a/b"), "wild");
-    assert_eq!(taken_by(&proxy, "GET", "example", "/a/b"), "any");
-}
-
-#[test]
 fn text_comes_before_placeholders_and_placeholders_before_all_that_follows() {
-    let proxy = Proxy::start(&routes(
-        [
-            ("none", ""),
-            ("rest", "path = \"/files/{*rest}\""),
-            ("one", "path = \"/files/{name}\""),
-            ("mixed", "path = \"/files/{name}.txt\""),
-            ("text", "path = \"/files/list\""),
-            ("deep", "path = \"/files/{name}/{*rest}\""),
-        ]
-        .map(|(name, path)| (if name == "none" { "pathless" } else { name }, path)),
-    ));
+    let proxy = Proxy::start(&routes([
+        ("pathless", ""),
+        ("rest", "path = \"/files/{*rest}\""),
+        ("one", "path = \"/files/{name}\""),
+        ("mixed", "path = \"/files/{name}.txt\""),
+        ("text", "path = \"/files/list\""),
+        ("deep", "path = \"/files/{name}/{*rest}\""),
+    ]));
     assert_taken(
         &proxy,
         &[
@@ -232,36 +161,4 @@ fn a_path_without_a_route_for_the_method_is_a_405_that_names_the_methods() {
 fn methods_are_case_sensitive() {
     let proxy = Proxy::start(&routes([("read", "methods = [\"GET\"]")]));
     assert_eq!(taken_by(&proxy, "get", "any.test", "/"), "405");
-}
-
-#[test]
-fn the_authority_of_an_absolute_target_is_the_host() {
-    let proxy = Proxy::start(&routes([
-        ("other", "host = \"field.test\""),
-        ("authority", "host = \"target.test\"\npath = \"/a\""),
-    ]));
-    let request = proxy.get("http://Target.test:81/a").header("Host", "field.test");
-    assert_eq!(name(&request.send()), "authority");
-    // RFC 9112 section 3.2.2: the field is ignored, by the log as well.
-    assert_eq!(proxy.access_line("/a")["host"], "Target.test:81");
-}
-
-#[test]
-fn a_user_name_in_an_absolute_target_is_not_taken_for_the_host() {
-    let proxy = Proxy::start(&routes([
-        ("any", ""),
-        ("inner", "host = \"inner.test\""),
-        ("outer", "host = \"outer.test\""),
-    ]));
-    // Refusing it is right too (RFC 9110 section 4.2.4).
-    let taken = taken_by(&proxy, "GET", "any.test", "http://inner.test:x@outer.test/");
-    assert!(["outer", "400"].contains(&taken.as_str()), "{taken}");
-}
-
-#[test]
-fn a_request_without_a_host_is_taken_by_a_route_for_any_host() {
-    let proxy = Proxy::start(&routes([("any", ""), ("wild", "host = \"*.test\"")]));
-    let mut client = Client::connect(proxy.address);
-    client.write("GET / HTTP/1.0\r\n\r\n");
-    assert_eq!(name(&client.answer("GET")), "any");
 }

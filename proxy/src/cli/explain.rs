@@ -11,7 +11,9 @@ use clap::Args;
 use super::{ConfigArg, FAILED, source};
 use crate::{
     config::RouteAction,
+    forward::redirect::location,
     gateway::Gateway,
+    request::normal_path,
     routing::{Found, Request, Route, Verdict},
 };
 
@@ -45,7 +47,15 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     };
     let field = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = uri.authority().map(|authority| authority.as_str()).or(field).unwrap_or_default();
-    let request = Request { host, path: uri.path(), method: &method, headers: &headers };
+    let normal = match normal_path(uri.path(), config.server.paths) {
+        Ok(normal) => normal,
+        Err(reason) => {
+            println!("400 {}: servers read this path differently", reason.word());
+            return ExitCode::from(FAILED);
+        }
+    };
+    let path = normal.as_deref().unwrap_or(uri.path());
+    let request = Request { host, path, method: &method, headers: &headers };
     let gateway = Gateway::build(&config);
     let file = args.config.config.as_ref();
     let file =
@@ -55,7 +65,13 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         Found::Route(found) => Some(gateway.routes.route(found.route)),
         Found::MethodNotAllowed(_) | Found::NoRoute => None,
     };
-    println!("{}", outcome(&gateway, &found, uri.path()));
+    if config.server.health_path.as_deref() == Some(path)
+        && [Method::GET, Method::HEAD].contains(&method)
+    {
+        println!("the proxy answers it itself: \"health_path\" of [server]");
+        return ExitCode::SUCCESS;
+    }
+    println!("{}", outcome(&gateway, &found, path, uri.query()));
     for (route, verdict) in gateway.routes.explain(request) {
         let is_taken = taken.is_some_and(|taken| std::ptr::eq(taken, route));
         println!(
@@ -87,7 +103,7 @@ fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {
     Ok((method, uri, headers))
 }
 
-fn outcome(gateway: &Gateway, found: &Found, path: &str) -> String {
+fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) -> String {
     let found = match found {
         Found::Route(found) => found,
         Found::MethodNotAllowed(allowed) => {
@@ -116,7 +132,9 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str) -> String {
             format!("route \"{name}\" sends it to service {service} as {target}")
         }
         RouteAction::Redirect { status, .. } => {
-            format!("route \"{name}\" redirects it to {target} with {}", status.as_u16())
+            let location = location(route, found, path, query);
+            let location = String::from_utf8_lossy(&location);
+            format!("route \"{name}\" redirects it to {location} with {}", status.as_u16())
         }
         RouteAction::Respond { status, .. } => {
             format!("route \"{name}\" answers it with {}", status.as_u16())

@@ -3,6 +3,7 @@
 use super::{
     error::{Located, Problem},
     section::Section,
+    services::check_name,
     value::unknown_word,
 };
 
@@ -31,7 +32,10 @@ impl AuthScheme {
     pub(super) fn read_all(
         sections: Vec<(Located<String>, Section<'_>)>,
     ) -> Vec<(String, Option<Self>)> {
-        let read = sections.into_iter().map(|(name, section)| (name.value, Self::read(section)));
+        let read = sections.into_iter().map(|(name, section)| {
+            check_scheme_name(&name, &section);
+            (name.value, Self::read(section))
+        });
         read.collect()
     }
 
@@ -53,7 +57,7 @@ impl AuthScheme {
 impl BearerConfig {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let tokens = section.require::<Vec<Located<String>>>("tokens")?;
-        if tokens.value.is_empty() {
+        if section.is_empty_array("tokens") {
             section.report(&tokens.span, Problem::new("\"tokens\" names no token"));
         }
         for token in &tokens.value {
@@ -62,6 +66,15 @@ impl BearerConfig {
             }
         }
         Some(Self { tokens: tokens.value.into_iter().map(|token| token.value).collect() })
+    }
+}
+
+/// "none" lets everybody in: a scheme of that name would look like a guard and be none.
+fn check_scheme_name(name: &Located<String>, section: &Section<'_>) {
+    if name.value == "none" {
+        section.report(&name.span, Problem::new("\"none\" stands for no authentication"));
+    } else if let Err(problem) = check_name(&name.value) {
+        section.report(&name.span, problem);
     }
 }
 

@@ -62,17 +62,19 @@ impl HeaderRules {
         value: impl Fn(FieldValue) -> T,
     ) -> Vec<(HeaderName, T)> {
         let reader = section.reader;
-        let read = section.entries::<FieldValue>().into_iter().filter_map(|(name, given)| {
+        let mut fields: Vec<(HeaderName, T)> = Vec::new();
+        for (name, given) in section.entries::<FieldValue>() {
             let parsed = FieldName::from_text(&name.value);
             match parsed.and_then(|parsed| check(&parsed).map(|()| parsed)) {
-                Ok(parsed) => Some((parsed.0, value(given.value))),
-                Err(problem) => {
+                Ok(FieldName(parsed)) if fields.iter().any(|(known, _)| *known == parsed) => {
+                    let problem = Problem::new(format!("the field \"{parsed}\" stands here twice"));
                     reader.report(&name.span, problem);
-                    None
                 }
+                Ok(FieldName(parsed)) => fields.push((parsed, value(given.value))),
+                Err(problem) => reader.report(&name.span, problem),
             }
-        });
-        read.collect()
+        }
+        fields
     }
 }
 

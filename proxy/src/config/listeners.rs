@@ -92,15 +92,21 @@ pub(super) fn report_duplicates(
     listeners: &[Located<ListenerConfig>],
     admin: &Located<AdminConfig>,
 ) {
-    let admin = Located { value: admin.value.bind, span: admin.span.clone() };
-    let traffic = listeners.iter().map(|listener| listener.clone().map(|value| value.bind));
-    let all: Vec<Located<SocketAddr>> = traffic.chain([admin]).collect();
-    for (index, second) in all.iter().enumerate() {
-        let taken = all[..index].iter().any(|first| overlap(first.value, second.value));
-        if taken {
-            let problem = Problem::new(format!("{} is listened on twice", second.value));
-            top.report(&second.span, problem);
+    for (index, second) in listeners.iter().enumerate() {
+        let address = second.value.bind;
+        if listeners[..index].iter().any(|first| overlap(first.value.bind, address)) {
+            top.report(&second.span, Problem::new(format!("{address} is listened on twice")));
         }
+    }
+    let taken = listeners.iter().find(|listener| overlap(listener.value.bind, admin.value.bind));
+    if let Some(listener) = taken {
+        // The default stands nowhere in the file: then the listener is what can be changed.
+        let span = if admin.span.is_empty() { &listener.span } else { &admin.span };
+        let message = format!(
+            "the admin listener on {} and a listener on {} take the same port",
+            admin.value.bind, listener.value.bind
+        );
+        top.report(span, Problem::new(message));
     }
 }
 

@@ -10,6 +10,7 @@ mod expand;
 mod header_rules;
 mod listeners;
 mod log;
+mod paths;
 mod pattern;
 mod routes;
 pub mod schema;
@@ -28,6 +29,7 @@ pub use self::{
     header_rules::HeaderRules,
     listeners::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
+    paths::{DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
     routes::{HostPattern, NO_ROUTE, RouteAction, RouteConfig, ServiceChoice},
     server::{ServerConfig, worker_count},
@@ -115,7 +117,7 @@ impl Config {
             services.iter().map(|service| service.name.clone()).collect();
         let names = Names { services: &service_names, schemes: &scheme_names, default_auth };
         let routes = read_routes(&mut top, &names);
-        if listeners.is_empty() {
+        if top.is_empty_array("listeners") {
             top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));
         }
         top.finish();
@@ -143,21 +145,16 @@ fn lower_first(message: &str) -> String {
 
 fn read_routes(top: &mut Section<'_>, names: &Names<'_>) -> Vec<RouteConfig> {
     let sections = top.sections("routes").unwrap_or_default();
-    let spans: Vec<_> = sections.iter().map(|section| section.key_span("name")).collect();
-    let numbered = sections.into_iter().zip(spans).enumerate();
-    let read: Vec<Located<RouteConfig>> = numbered
-        .filter_map(|(index, (section, span))| {
-            let value = RouteConfig::read(section, index + 1, names)?;
-            Some(Located { value, span })
-        })
-        .collect();
-    for (index, route) in read.iter().enumerate() {
-        if read[..index].iter().any(|earlier| earlier.value.name == route.value.name) {
-            let message = format!("a route named \"{}\" stands above", route.value.name);
-            top.report(&route.span, Problem::new(message));
+    let numbered = sections.into_iter().zip(1..);
+    let read: Vec<(Located<String>, Option<RouteConfig>)> =
+        numbered.map(|(section, number)| RouteConfig::read(section, number, names)).collect();
+    for (index, (name, _)) in read.iter().enumerate() {
+        if read[..index].iter().any(|(earlier, _)| earlier.value == name.value) {
+            let message = format!("a route named \"{}\" stands above", name.value);
+            top.report(&name.span, Problem::new(message));
         }
     }
-    read.into_iter().map(|route| route.value).collect()
+    read.into_iter().filter_map(|(_, route)| route).collect()
 }
 
 #[cfg(test)]

@@ -71,41 +71,49 @@ pub(super) struct Names<'a> {
 }
 
 impl RouteConfig {
-    /// `None` if the route does not say what to do.
-    pub(super) fn read(mut section: Section<'_>, number: usize, names: &Names<'_>) -> Option<Self> {
+    /// The name, and the route itself unless it does not say what to do.
+    pub(super) fn read(
+        mut section: Section<'_>,
+        number: usize,
+        names: &Names<'_>,
+    ) -> (Located<String>, Option<Self>) {
         let position = section.reader.source.position(section.span.start);
         let name = route_name(&mut section, number);
         let paths = list::<PathPattern>(&mut section, "path");
         let action = read_action(&mut section, &paths, names);
-        let methods = list::<MethodName>(&mut section, "methods");
         let auth = match section.get::<String>("auth") {
             Some(scheme) => find_scheme(&section, &scheme, names.schemes),
             None => names.default_auth,
         };
+        let methods = list::<MethodName>(&mut section, "methods");
+        let hosts = list(&mut section, "host");
+        let headers = matched_headers(&mut section);
+        let request_headers = HeaderRules::read(section.section("request_headers"));
+        let response_headers = HeaderRules::read(section.section("response_headers"));
+        let max_body = section.get("max_body").map(|limit| limit.value);
+        let timeouts = TimeoutOverrides::read(section.section("timeouts"));
+        section.finish();
         let route = action.map(|action| Self {
-            name,
+            name: name.value.clone(),
             position,
-            hosts: list(&mut section, "host"),
+            hosts,
             paths,
             methods: methods.into_iter().map(|method| method.0).collect(),
-            headers: matched_headers(&mut section),
+            headers,
             action,
             auth,
-            request_headers: HeaderRules::read(section.section("request_headers")),
-            response_headers: HeaderRules::read(section.section("response_headers")),
-            max_body: section.get("max_body").map(|limit| limit.value),
-            timeouts: TimeoutOverrides::read(section.section("timeouts")),
+            request_headers,
+            response_headers,
+            max_body,
+            timeouts,
         });
-        if route.is_some() {
-            section.finish();
-        }
-        route
+        (name, route)
     }
 }
 
-fn route_name(section: &mut Section<'_>, number: usize) -> String {
+fn route_name(section: &mut Section<'_>, number: usize) -> Located<String> {
     let Some(name) = section.get::<String>("name") else {
-        return format!("route-{number}");
+        return Located { value: format!("route-{number}"), span: section.span.clone() };
     };
     if let Err(problem) = check_name(&name.value) {
         section.report(&name.span, problem);
@@ -114,14 +122,14 @@ fn route_name(section: &mut Section<'_>, number: usize) -> String {
         let message = format!("the name \"{NO_ROUTE}\" stands for requests without a route");
         section.report(&name.span, Problem::new(message));
     }
-    name.value
+    Located { span: section.key_span("name"), ..name }
 }
 
 fn list<T: FromText>(section: &mut Section<'_>, key: &'static str) -> Vec<T> {
     let Some(values) = section.get::<OneOrMore<T>>(key) else {
         return Vec::new();
     };
-    if values.value.0.is_empty() {
+    if section.is_empty_array(key) {
         let message = format!("\"{key}\" is empty and would match nothing");
         section.report(&values.span, Problem::new(message).hint("leave it out to match all"));
     }

@@ -61,6 +61,26 @@ struct Server {
     /// Path that the proxy answers itself, without authentication.
     #[schemars(default)]
     health_path: Option<String>,
+    /// What %2F in a path means: data, or 400.
+    #[schemars(default)]
+    encoded_slash: Option<EncodedSlash>,
+    /// Whether dot segments in a path are resolved, or 400.
+    #[schemars(default)]
+    dot_segments: Option<DotSegments>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum EncodedSlash {
+    Keep,
+    Reject,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum DotSegments {
+    Resolve,
+    Reject,
 }
 
 /// The access log on stdout and the events on stderr.

@@ -125,6 +125,12 @@ impl<'a> Section<'a> {
         self.table.get(key).is_some()
     }
 
+    /// Whether the file has an array without items under `key`. Items that are wrong are items.
+    pub(super) fn is_empty_array(&self, key: &str) -> bool {
+        let value = self.table.get(key).map(|value| value.get_ref());
+        matches!(value, Some(DeValue::Array(items)) if items.is_empty())
+    }
+
     /// Where `key` stands.
     pub(super) fn key_span(&self, key: &str) -> Range<usize> {
         let entry = self.table.get_key_value(key);

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     error::{Located, Problem},
+    paths::PathPolicy,
     section::Section,
     size::BodyLimit,
     value::FromText,
@@ -26,6 +27,7 @@ pub struct ServerConfig {
     pub max_body: BodyLimit,
     /// Answered by the proxy itself, without authentication.
     pub health_path: Option<String>,
+    pub paths: PathPolicy,
 }
 
 impl Default for ServerConfig {
@@ -37,6 +39,7 @@ impl Default for ServerConfig {
             trusted_proxies: Vec::new(),
             max_body: BodyLimit::UNLIMITED,
             health_path: None,
+            paths: PathPolicy::default(),
         }
     }
 }
@@ -55,6 +58,7 @@ impl ServerConfig {
             trusted_proxies: networks.into_iter().map(|network| network.value.0).collect(),
             max_body: section.or("max_body", default.max_body),
             health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
+            paths: PathPolicy::read(&mut section),
         };
         section.finish();
         config

@@ -60,7 +60,7 @@ impl ServiceConfig {
             section.report(&name.span, problem);
         }
         let endpoints = section.require::<Vec<Located<EndpointUrl>>>("endpoints");
-        if endpoints.as_ref().is_some_and(|endpoints| endpoints.value.is_empty()) {
+        if section.is_empty_array("endpoints") {
             let span = section.key_span("endpoints");
             section.report(&span, Problem::new("\"endpoints\" names no endpoint"));
         }
@@ -157,12 +157,12 @@ impl FromText for EndpointUrl {
         if rest.contains(['?', '#']) {
             return Err(refused("must not have a query or fragment"));
         }
-        let named_port = authority.as_str().rsplit(':').next();
+        let named_port = authority.as_str().rsplit(':').next().unwrap_or_default();
         let port = match authority.port_u16() {
             Some(0) => return Err(refused("must not have port 0")),
             Some(port) => port,
             None if authority.as_str().ends_with(authority.host()) => 80,
-            None => return Err(refused(&format!("has a bad port {named_port:?}"))),
+            None => return Err(refused(&format!("has a bad port \"{named_port}\""))),
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         Ok(Self {

@@ -6,7 +6,7 @@ use actix_http::{ConnectionType, Version, header};
 use actix_web::{
     HttpMessage, HttpResponse,
     body::{BodySize, MessageBody},
-    dev::{Payload, ServiceRequest},
+    dev::ServiceRequest,
 };
 use bytes::BytesMut;
 
@@ -53,11 +53,8 @@ impl<'a> Attempts<'a> {
         if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
             return Err(Reason::BodyTooLarge);
         }
-        if !request.path().starts_with('/') {
-            return Err(Reason::BadRequest);
-        }
         let mut path = Vec::new();
-        let is_rewritten = route.write_template(found, request.path(), &mut path);
+        let is_rewritten = route.write_template(found, record.path(request.uri()), &mut path);
         let fields = request.extensions_mut().remove::<UpstreamFields>();
         Ok(Self {
             worker,
@@ -73,12 +70,12 @@ impl<'a> Attempts<'a> {
     }
 
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    pub(super) async fn run(self, payload: Payload) -> Result<HttpResponse, ProxyError> {
+    pub(super) async fn run(self) -> Result<HttpResponse, ProxyError> {
         let endpoint = self.service.pick(&mut self.worker.rng.borrow_mut());
         self.record.endpoint.set(Some(endpoint.index));
         let mut body = RequestBody {
             framing: self.framing,
-            payload,
+            payload: self.record.payload.borrow_mut().take(),
             limit: self.limit,
             record: Rc::clone(self.record),
         };
@@ -129,7 +126,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn head(&self, endpoint: &Endpoint) -> BytesMut {
-        let given = self.request.path().as_bytes();
+        let given = self.record.path(self.request.uri()).as_bytes();
         let path = self.path.as_deref().unwrap_or(given);
         let client_host = host(self.request.head());
         let line = RequestLine {

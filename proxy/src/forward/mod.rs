@@ -1,7 +1,7 @@
 //! The end of the pipeline: does what the route says, and sends requests upstream.
 
 mod attempt;
-mod redirect;
+pub mod redirect;
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use self::attempt::Attempts;
 use crate::{
     config::{RouteAction, ServiceChoice},
     error::Reason,
-    record::RequestRecord,
+    record::{ClientState, RequestRecord},
     reply,
     routing::{Found, Route, RouteMatch},
     service::Service,
@@ -59,7 +59,7 @@ pub async fn forward(
                     return Ok(send(&worker, request, service, route, &found, &record).await);
                 }
                 ServiceChoice::FromPath(placeholder) => {
-                    route.value(&found, placeholder, request.path()).unwrap_or_default()
+                    route.value(&found, placeholder, record.path(request.uri())).unwrap_or_default()
                 }
             };
             match gateway.service_named(name) {
@@ -73,18 +73,23 @@ pub async fn forward(
     }
 }
 
+/// actix has one error for a client that left and for one whose chunks are no chunks.
+fn blame(request: &ServiceRequest, reason: Reason) -> Reason {
+    let has_left = || request.conn_data::<Rc<ClientState>>().is_none_or(|one| one.has_left.get());
+    if reason == Reason::ClientClosed && !has_left() { Reason::BadRequest } else { reason }
+}
+
 async fn send(
     worker: &Worker,
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     service: &Service,
     route: &Route,
     found: &RouteMatch,
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     record.service.set(Some(service.index));
-    let payload = request.take_payload();
     let answered = match Attempts::prepare(worker, &request, service, route, found, record) {
-        Ok(attempts) => attempts.run(payload).await,
+        Ok(attempts) => attempts.run().await,
         Err(reason) => Err(reason.into()),
     };
     let response: HttpResponse = answered.unwrap_or_else(|error| {
@@ -93,7 +98,7 @@ async fn send(
             error = crate::error::chain(&error),
             "request failed"
         );
-        reply::reject(record, error.reason())
+        reply::reject(record, blame(&request, error.reason()))
     });
     request.into_response(response)
 }

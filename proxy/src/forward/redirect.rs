@@ -18,13 +18,7 @@ pub(super) fn redirect(
     uri: &Uri,
     record: &RequestRecord,
 ) -> HttpResponse {
-    let mut location = Vec::new();
-    route.write_template(found, uri.path(), &mut location);
-    if let Some(query) = uri.query().filter(|_| !location.contains(&b'?')) {
-        location.push(b'?');
-        location.extend_from_slice(query.as_bytes());
-    }
-    match header::HeaderValue::from_bytes(&location) {
+    match header::HeaderValue::from_bytes(&location(route, found, record.path(uri), uri.query())) {
         Ok(location) => {
             let mut response = HttpResponse::new(status);
             response.headers_mut().insert(header::LOCATION, location);
@@ -32,4 +26,20 @@ pub(super) fn redirect(
         }
         Err(_) => reply::reject(record, Reason::BadRequest),
     }
+}
+
+/// Where the redirect leads. A path stays a path: were it to begin with two slashes, because a
+/// placeholder does, it would name another host.
+pub fn location(route: &Route, found: &RouteMatch, path: &str, query: Option<&str>) -> Vec<u8> {
+    let mut location = Vec::new();
+    route.write_template(found, path, &mut location);
+    let slashes = location.iter().take_while(|byte| b"/\\".contains(byte)).count();
+    if slashes > 1 && !route.template_names_host() {
+        location.drain(1..slashes);
+    }
+    if let Some(query) = query.filter(|_| !location.contains(&b'?')) {
+        location.push(b'?');
+        location.extend_from_slice(query.as_bytes());
+    }
+    location
 }

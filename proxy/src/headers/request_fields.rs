@@ -28,7 +28,7 @@ pub struct Source<'a> {
 
 /// Fields the proxy writes itself, and those of which it is the only sender. Another spelling of
 /// one of them is dropped too: servers that map "_" to "-" would take it for the field itself.
-const OWN: [&str; 14] = [
+const OWN: [&str; 15] = [
     "authorization",
     "connection",
     "content-length",
@@ -43,6 +43,7 @@ const OWN: [&str; 14] = [
     "x-original-url",
     "x-real-ip",
     "x-request-id",
+    "x-rewrite-url",
 ];
 
 /// Writes all fields but `Host`, `Content-Length` and `Transfer-Encoding`, each with its CRLF.
@@ -54,7 +55,9 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) {
             put(out, name.as_bytes(), value.as_bytes());
         }
     }
-    put(out, b"x-request-id", source.request_id.as_bytes());
+    if !is_ruled("x-request-id", source.rules) {
+        put(out, b"x-request-id", source.request_id.as_bytes());
+    }
     write_forwarded(source, out);
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
         put(out, name.as_str().as_bytes(), value.as_bytes());
@@ -96,17 +99,14 @@ fn is_ruled(name: &str, rules: &HeaderRules) -> bool {
 
 /// Whether `name` is another spelling of a field that the proxy or the route sets.
 fn is_alias(name: &str, rules: &HeaderRules) -> bool {
-    if !name.bytes().any(|byte| byte == b'_' || byte == b'.') {
-        return false;
-    }
-    let same = |own: &str| {
-        let normal = |byte: u8| {
-            if byte == b'_' || byte == b'.' { b'-' } else { byte }
-        };
-        own.len() == name.len() && own.bytes().map(normal).eq(name.bytes().map(normal))
-    };
-    OWN.iter().any(|own| same(own))
-        || rules.set.iter().any(|(own, _)| own != name && same(own.as_str()))
+    let is_odd = name.bytes().any(|byte| byte == b'_' || byte == b'.');
+    (is_odd && OWN.iter().any(|own| is_same(own, name)))
+        || rules.set.iter().any(|(own, _)| is_same(own.as_str(), name))
+}
+
+fn is_same(own: &str, name: &str) -> bool {
+    let normal = |byte: u8| if byte == b'_' || byte == b'.' { b'-' } else { byte };
+    own.len() == name.len() && own.bytes().map(normal).eq(name.bytes().map(normal))
 }
 
 fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {

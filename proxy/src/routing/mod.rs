@@ -170,4 +170,15 @@ impl Route {
         template.write(path, &found.values, out);
         true
     }
+
+    /// Whether the template itself begins with two slashes, and so with a host.
+    pub fn template_names_host(&self) -> bool {
+        use crate::config::{Piece, RouteAction};
+        match &self.config.action {
+            RouteAction::Redirect { to, .. } => {
+                matches!(to.pieces.first(), Some(Piece::Literal(text)) if text.starts_with("//"))
+            }
+            RouteAction::Forward { .. } | RouteAction::Respond { .. } => false,
+        }
+    }
 }

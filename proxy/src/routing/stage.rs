@@ -1,5 +1,5 @@
-//! Stage: finds the route and the client behind trusted proxies. It never refuses: who may know
-//! that there is no route is decided by authentication.
+//! Stage: checks the request, finds the route, and the client behind trusted proxies. That there
+//! is no route is said later: authentication decides who may know.
 
 use std::rc::Rc;
 
@@ -12,7 +12,24 @@ use actix_web::{
 };
 
 use super::{Found, Request};
-use crate::{reply, telemetry::observe::record, worker::Worker};
+use crate::{
+    error::Reason,
+    reply,
+    request::{Checked, check},
+    telemetry::observe::record,
+    worker::Worker,
+};
+
+/// What is named in `Allow` where CONNECT or TRACE is refused.
+const FORWARDED: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// Puts a `Found` beside the request.
 ///
@@ -25,14 +42,23 @@ pub async fn route(
 ) -> Result<ServiceResponse, Error> {
     let gateway = &worker.gateway;
     let head = request.head();
-    if is_health_check(gateway.health_path.as_deref(), head) {
+    let record = record(&request);
+    match check(head, gateway.paths) {
+        Ok(Checked { path: Some(path) }) => drop(record.normal_path.set(path)),
+        Ok(Checked { path: None }) => {}
+        Err(Reason::MethodNotAllowed) => {
+            return Ok(request.into_response(reply::method_not_allowed(&record, &FORWARDED)));
+        }
+        Err(reason) => return Ok(request.into_response(reply::reject(&record, reason))),
+    }
+    let path = record.path(&head.uri);
+    if is_health_check(gateway.health_path.as_deref(), path, &head.method) {
         return Ok(request.into_response(reply::healthy()));
     }
-    let record = record(&request);
     record.client.set(gateway.trusted_proxies.client(record.client.get(), &head.headers));
     let found = gateway.routes.find(Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
-        path: head.uri.path(),
+        path,
         method: &head.method,
         headers: &head.headers,
     });
@@ -43,8 +69,8 @@ pub async fn route(
     next.call(request).await
 }
 
-fn is_health_check(path: Option<&str>, head: &RequestHead) -> bool {
-    path == Some(head.uri.path()) && [Method::GET, Method::HEAD].contains(&head.method)
+fn is_health_check(health_path: Option<&str>, path: &str, method: &Method) -> bool {
+    health_path == Some(path) && [Method::GET, Method::HEAD].contains(method)
 }
 
 /// What the client called the host: the authority of an absolute target, else `Host` (RFC 9112

@@ -3,19 +3,26 @@
 //! actix-server builds one service per listener and worker. All services of a worker share one
 //! App, one set of pools and one shard: the first to be built on a thread makes them.
 
-use std::{cell::RefCell, io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    net::TcpListener,
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_http::{HttpService, KeepAlive, Request};
 use actix_server::Server;
 use actix_service::{
     Service, ServiceFactory,
-    boxed::{RcService, rc_service},
+    boxed::{BoxFuture, RcService, rc_service},
     fn_factory, fn_service,
 };
 use actix_web::{Error, dev::ServiceResponse};
 use tokio::net::TcpStream;
 
-use super::connections::Connections;
+use super::{client_io::ClientIo, connections::Connections};
 use crate::{
     config::Config,
     pipeline,
@@ -33,11 +40,20 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const WRITE_BUFFER: usize = 128 << 10;
 
 type AppService = RcService<Request, ServiceResponse<Observed>, Error>;
+type WeakApp = Weak<
+    dyn Service<
+            Request,
+            Response = ServiceResponse<Observed>,
+            Error = Error,
+            Future = BoxFuture<Result<ServiceResponse<Observed>, Error>>,
+        >,
+>;
 
 thread_local! {
-    /// The App of this worker thread. A thread serves one server only: actix-server starts new
+    /// The App of this worker thread, for as long as a listener has it: what it owns must go while
+    /// the thread still has its reactor. A thread serves one server only: actix-server starts new
     /// threads for each.
-    static APP: RefCell<Option<AppService>> = const { RefCell::new(None) };
+    static APP: RefCell<Option<WeakApp>> = const { RefCell::new(None) };
 }
 
 /// A server over `listeners`, not yet polled.
@@ -69,6 +85,7 @@ pub(super) fn serve(
                         .client_request_timeout(HEADER_TIMEOUT)
                         .client_disconnect_timeout(LINGER_TIMEOUT)
                         .h1_allow_half_closed(false)
+                        .on_connect_ext(|io: &ClientIo, data| drop(data.insert(io.state())))
                         .h1_write_buffer_size(WRITE_BUFFER)
                         .graceful_shutdown_signal(move || {
                             let draining = draining.clone();
@@ -98,22 +115,26 @@ pub(super) fn serve(
 /// Starts HTTP on a fresh connection.
 fn accept<S>(http: &S, stream: TcpStream) -> impl Future<Output = Result<(), ()>> + use<S>
 where
-    S: Service<(TcpStream, Option<std::net::SocketAddr>), Response = ()>,
+    S: Service<(ClientIo, Option<std::net::SocketAddr>), Response = ()>,
 {
     // An answer may go out in several writes; none of them waits for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
-    let served = http.call((stream, peer));
+    let served = http.call((ClientIo::new(stream), peer));
     async move { served.await.map_err(drop) }
 }
 
 async fn worker_app(shared: Shared) -> Result<AppService, ()> {
-    if let Some(app) = APP.with_borrow(Clone::clone) {
+    let known = || APP.with_borrow(|app| app.as_ref().and_then(Weak::upgrade));
+    if let Some(app) = known() {
         return Ok(app);
     }
     let worker = Worker::start(shared);
     let service = pipeline::app(&worker).new_service(()).await?;
     let app: AppService = rc_service(service);
     // Another listener may have come first while this one waited.
-    Ok(APP.with_borrow_mut(|known| Rc::clone(known.get_or_insert(app))))
+    Ok(known().unwrap_or_else(|| {
+        APP.set(Some(Rc::downgrade(&app)));
+        app
+    }))
 }

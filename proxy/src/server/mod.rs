@@ -3,6 +3,7 @@
 //! `start` binds every address before anything is served, so that a port in use stops the start
 //! as a whole. `main` and the tests use the same door.
 
+mod client_io;
 mod connections;
 mod listener;
 mod open_files;

@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_http::{RequestHead, header};
+use actix_http::{
+    Method, RequestHead, StatusCode, Version,
+    header::{self, HeaderValue},
+};
 use actix_web::{
     Error, HttpMessage,
     body::{BodySize, BoxBody, MessageBody},
@@ -23,7 +26,8 @@ use crate::{
         request_id::{self, X_REQUEST_ID},
         trace,
     },
-    record::{LoggedHead, RequestRecord},
+    record::{ClientState, LoggedHead, RequestRecord},
+    routing::stage::host,
     worker::Worker,
 };
 
@@ -33,17 +37,21 @@ use crate::{
 /// None of its own; stages answer failures themselves.
 pub async fn observe(
     worker: Rc<Worker>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<Observed>, Error> {
     let record = Rc::new(open(&worker, request.head()));
+    record.payload.replace(request.take_payload());
     request.extensions_mut().insert(Rc::clone(&record));
     worker.shard.request_started();
-    let open = OpenRecord { worker, record, is_whole: false };
+    // An older client knows the end of a body without length by the end of the connection alone.
+    let is_1_0 = request.version() < Version::HTTP_11;
+    let client = if is_1_0 { request.conn_data::<Rc<ClientState>>().cloned() } else { None };
+    let open = OpenRecord { worker, record, client, is_whole: false };
     let mut response = next.call(request).await?;
     open.record.status.set(Some(response.status()));
     response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
-    Ok(response.map_body(|_, body| Observed::new(body, open)))
+    Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 
 /// The record of a request; every stage behind `observe` finds one.
@@ -60,7 +68,7 @@ fn open(worker: &Worker, head: &RequestHead) -> RequestRecord {
         record.trace_id = trace::trace_id(&head.headers);
         record.logged = Some(LoggedHead {
             target: head.uri.path_and_query().cloned(),
-            host: head.headers.get(header::HOST).cloned(),
+            host: HeaderValue::from_bytes(host(head)).ok(),
             user_agent: head.headers.get(header::USER_AGENT).cloned(),
         });
     }
@@ -71,6 +79,8 @@ fn open(worker: &Worker, head: &RequestHead) -> RequestRecord {
 struct OpenRecord {
     worker: Rc<Worker>,
     record: Rc<RequestRecord>,
+    /// There if a cut answer would look whole to the client.
+    client: Option<Rc<ClientState>>,
     /// Whether the answer went out to its end.
     is_whole: bool,
 }
@@ -93,15 +103,22 @@ impl Drop for OpenRecord {
 pub struct Observed {
     body: BoxBody,
     size: BodySize,
+    /// Why the body broke off; told to actix one poll later.
+    failure: Option<Box<dyn std::error::Error>>,
     open: OpenRecord,
 }
 
 impl Observed {
-    fn new(body: BoxBody, mut open: OpenRecord) -> Self {
-        let size = body.size();
+    /// Takes care that what cannot have a body has none: actix would write it all the same, and
+    /// the client take it for the next answer (RFC 9112 section 6.3).
+    fn new(status: StatusCode, body: BoxBody, mut open: OpenRecord) -> Self {
+        let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        let is_head = open.record.method == Method::HEAD;
+        let size = if has_none { BodySize::None } else { body.size() };
+        let body = if has_none || is_head { BoxBody::new(()) } else { body };
         // actix drops an empty body without asking it for an end.
-        open.is_whole = matches!(size, BodySize::None | BodySize::Sized(0));
-        Self { body, size, open }
+        open.is_whole = is_head || matches!(size, BodySize::None | BodySize::Sized(0));
+        Self { body, size, failure: None, open }
     }
 
     fn count(&mut self, bytes: &Bytes) {
@@ -125,15 +142,30 @@ impl MessageBody for Observed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = self.get_mut();
+        if let Some(error) = this.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let next = ready!(Pin::new(&mut this.body).poll_next(cx));
         match &next {
             Some(Ok(bytes)) => this.count(bytes),
             Some(Err(error)) => {
                 let reason = error.downcast_ref().map_or(Reason::UpstreamReset, ProxyError::reason);
                 this.open.record.reason.set(Some(reason));
+                if let Some(client) = &this.open.client {
+                    client.must_reset.set(true);
+                }
             }
             None => this.open.is_whole = true,
         }
-        Poll::Ready(next)
+        match next {
+            // With an error actix drops what it has not written yet, be it the head. Waiting once
+            // lets it write what came before.
+            Some(Err(error)) => {
+                this.failure = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            next => Poll::Ready(next),
+        }
     }
 }

@@ -43,6 +43,8 @@ pub(super) enum UploadError {
     /// The client's part failed.
     #[error("the request body could not be read")]
     Client(#[source] PayloadError),
+    #[error("the client left before its request was complete")]
+    Gone,
     #[error("the request body ended early")]
     Short,
     #[error("the request body is larger than max_body")]
@@ -51,9 +53,11 @@ pub(super) enum UploadError {
 
 /// The request while it is being sent.
 pub(super) struct Upload {
-    /// Head bytes and chunk lines.
+    /// The head, or the size line of the chunk.
     lines: BytesMut,
     chunk: Bytes,
+    /// The CRLF behind a chunk: with it, or the endpoint would wait for the next one.
+    tail: Bytes,
     body: RequestBody,
     source: Source,
     /// Whether any byte has reached the connection.
@@ -76,7 +80,7 @@ impl Upload {
             RequestFraming::None | RequestFraming::Length(0) => Source::Ended,
             RequestFraming::Length(_) | RequestFraming::Chunked => Source::Fresh,
         };
-        Self { lines: head, chunk: Bytes::new(), body, source, written: false }
+        Self { lines: head, chunk: Bytes::new(), tail: Bytes::new(), body, source, written: false }
     }
 
     /// Whether the client's body is still all there to be sent again.
@@ -85,8 +89,13 @@ impl Upload {
     }
 
     /// Gives back what is needed to send the request again.
-    pub(super) fn into_body(self) -> RequestBody {
-        self.body
+    pub(super) fn into_body(mut self) -> RequestBody {
+        RequestBody {
+            framing: self.body.framing,
+            payload: std::mem::replace(&mut self.body.payload, Payload::None),
+            limit: self.body.limit,
+            record: Rc::clone(&self.body.record),
+        }
     }
 
     /// Sends until the whole request is written.
@@ -97,9 +106,13 @@ impl Upload {
     ) -> Poll<Result<(), UploadError>> {
         loop {
             // The body is asked before the head is written, so that both leave in one segment.
-            if self.chunk.is_empty() && self.source != Source::Ended {
+            let takes_more = self.chunk.is_empty() && self.tail.is_empty();
+            if takes_more && self.source != Source::Ended {
                 match Pin::new(&mut self.body.payload).poll_next(cx) {
                     Poll::Ready(Some(Ok(bytes))) => self.take(bytes)?,
+                    Poll::Ready(Some(Err(PayloadError::Incomplete(_)))) => {
+                        return Poll::Ready(Err(UploadError::Gone));
+                    }
                     Poll::Ready(Some(Err(error))) => {
                         return Poll::Ready(Err(UploadError::Client(error)));
                     }
@@ -112,7 +125,7 @@ impl Upload {
                     Poll::Pending => {}
                 }
             }
-            if self.lines.is_empty() && self.chunk.is_empty() {
+            if self.is_written() {
                 ready!(Pin::new(io).poll_flush(cx)).map_err(UploadError::Upstream)?;
                 return if self.source == Source::Ended {
                     Poll::Ready(Ok(()))
@@ -135,12 +148,18 @@ impl Upload {
     /// A vectored write only where there are two pieces: the plain one is cheaper.
     fn poll_write(&mut self, io: &mut dyn Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(io);
-        if self.chunk.is_empty() {
+        if self.chunk.is_empty() && self.tail.is_empty() {
             let written = ready!(io.poll_write(cx, &self.lines))?;
             self.lines.advance(written);
             return Poll::Ready(Ok(written));
         }
-        poll_write_buf(io, cx, &mut (&mut self.lines).chain(&mut self.chunk))
+        let pieces = (&mut self.lines).chain(&mut self.chunk).chain(&mut self.tail);
+        poll_write_buf(io, cx, &mut { pieces })
+    }
+
+    /// Whether nothing waits to be written.
+    fn is_written(&self) -> bool {
+        self.lines.is_empty() && self.chunk.is_empty() && self.tail.is_empty()
     }
 
     /// The next bytes of the body become the next bytes of the request.
@@ -153,11 +172,8 @@ impl Upload {
         match self.body.framing {
             RequestFraming::Chunked if bytes.is_empty() => return Ok(()),
             RequestFraming::Chunked => {
-                // The CRLF behind the chunk before travels with this chunk's size.
-                if self.source == Source::Open {
-                    self.lines.extend_from_slice(b"\r\n");
-                }
                 write!(self.lines, "{:x}\r\n", bytes.len()).expect("a BytesMut grows");
+                self.tail = Bytes::from_static(b"\r\n");
             }
             RequestFraming::Length(length) if received >= length => {
                 self.source = Source::Ended;
@@ -174,14 +190,21 @@ impl Upload {
 
     fn end(&mut self) -> Result<(), UploadError> {
         match self.body.framing {
-            RequestFraming::Chunked if self.source == Source::Open => {
-                self.lines.extend_from_slice(b"\r\n0\r\n\r\n");
-            }
             RequestFraming::Chunked => self.lines.extend_from_slice(b"0\r\n\r\n"),
             RequestFraming::Length(_) => return Err(UploadError::Short),
             RequestFraming::None => {}
         }
         self.source = Source::Ended;
         Ok(())
+    }
+}
+
+/// What is left of a body that nobody will send goes back to the record.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.source != Source::Ended {
+            let rest = std::mem::replace(&mut self.body.payload, Payload::None);
+            self.body.record.payload.replace(rest);
+        }
     }
 }

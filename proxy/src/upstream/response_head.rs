@@ -227,14 +227,14 @@ impl Control {
 mod tests {
     use super::*;
 
-    fn read(wire: &str, method: Method) -> Result<ResponseHead, HeadError> {
-        match parse(&mut BytesMut::from(wire), &method, 1024)? {
+    fn read(wire: &str, method: &Method) -> Result<ResponseHead, HeadError> {
+        match parse(&mut BytesMut::from(wire), method, 1024)? {
             Parsed::Final(head) => Ok(head),
             other => panic!("expected a final head, found {other:?}"),
         }
     }
 
-    fn framing(wire: &str, method: Method) -> Result<Framing, HeadError> {
+    fn framing(wire: &str, method: &Method) -> Result<Framing, HeadError> {
         read(wire, method).map(|head| head.framing)
     }
 
@@ -271,7 +271,7 @@ mod tests {
                 Framing::Empty(Some(5)),
             ),
         ] {
-            assert_eq!(framing(wire, method), Ok(expected), "{wire:?}");
+            assert_eq!(framing(wire, &method), Ok(expected), "{wire:?}");
         }
     }
 
@@ -301,10 +301,10 @@ mod tests {
             ("HTTP/1.1 101 Switching Protocols\r\n\r\n", HeadError::Unasked101),
             ("HTTP/1.1 099 No\r\n\r\n", HeadError::Status),
         ] {
-            assert_eq!(framing(wire, Method::GET), Err(expected), "{wire:?}");
+            assert_eq!(framing(wire, &Method::GET), Err(expected), "{wire:?}");
         }
         assert!(matches!(
-            framing("HTTQ/1.1 200 OK\r\n\r\n", Method::GET),
+            framing("HTTQ/1.1 200 OK\r\n\r\n", &Method::GET),
             Err(HeadError::Syntax(_))
         ));
     }
@@ -332,7 +332,7 @@ mod tests {
         let head = read(
             "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
              Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n",
-            Method::GET,
+            &Method::GET,
         )
         .expect("is a head");
         let cookies: Vec<_> = head.fields.get_all("set-cookie").collect();
@@ -350,7 +350,7 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\n", false),
         ] {
             assert_eq!(
-                read(wire, Method::GET).map(|head| head.keeps_alive),
+                read(wire, &Method::GET).map(|head| head.keeps_alive),
                 Ok(expected),
                 "{wire:?}"
             );

@@ -81,7 +81,7 @@ impl Request {
     }
 
     pub fn send_on(&self, client: &mut Client) -> Answer {
-        client.write(&self.bytes());
+        client.write(self.bytes());
         client.answer(&self.method)
     }
 }

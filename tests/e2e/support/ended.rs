@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::eventually;
+use super::{eventually, proxy_binary};
 
 /// A program that has ended.
 #[derive(Debug)]
@@ -32,6 +32,18 @@ impl Ended {
         let status = eventually("the program to end", || child.0.try_wait().expect("can be asked"));
         let read = |name: &str| fs::read_to_string(file(name)).expect("is text");
         Self { code: status.code(), stdout: read("stdout"), stderr: read("stderr") }
+    }
+
+    /// Runs the proxy's `command` with `-c` and a file of this text, which is called `FILE` in
+    /// what it prints.
+    pub fn with_file(command: &str, text: &str, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = folder.path().join("proxy.toml");
+        fs::write(&file, text).expect("the file can be written");
+        let ended =
+            Self::of(Command::new(proxy_binary()).arg(command).arg("-c").arg(&file).args(args));
+        let rename = |text: &str| text.replace(file.to_str().expect("is text"), "FILE");
+        Self { code: ended.code, stdout: rename(&ended.stdout), stderr: rename(&ended.stderr) }
     }
 }
 

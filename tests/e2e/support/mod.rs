@@ -4,6 +4,8 @@
 
 mod client;
 mod ended;
+mod launch;
+mod named_routes;
 mod origin;
 mod port;
 mod program;
@@ -12,8 +14,10 @@ mod wait;
 pub use self::{
     client::{Answer, Client, Request},
     ended::Ended,
+    launch::Launch,
+    named_routes::{named_routes, route_of},
     origin::{Exchange, Head, Origin},
     port::ClosedPort,
-    program::{Mock, Program, Proxy, demo_config, mock_binary, proxy_binary},
+    program::{Mock, Program, Proxy, demo_config, proxy_binary},
     wait::{PATIENCE, eventually},
 };

@@ -155,6 +155,12 @@ impl Proxy {
         line.map_or(0.0, |value| value.parse().expect("is a number"))
     }
 
+    /// Waits until a metric has this value: a request is counted when its last byte is sent, which
+    /// the client may see first.
+    pub fn wait_for_metric(&self, series: &str, value: f64) {
+        eventually(&format!("{series} {value}"), || (self.metric(series) == value).then_some(()));
+    }
+
     /// Access lines so far, as JSON.
     pub fn access_lines(&self) -> Vec<serde_json::Value> {
         let lines = self.program.stdout();
@@ -185,7 +191,7 @@ impl Mock {
 }
 
 /// The embedded default with its backends elsewhere.
-pub fn demo_config(books: impl ToString, movies: impl ToString) -> String {
+pub fn demo_config(books: SocketAddr, movies: SocketAddr) -> String {
     include_str!("../../../proxy/examples/demo.toml")
         .replace("127.0.0.1:8000", &books.to_string())
         .replace("127.0.0.1:8001", &movies.to_string())

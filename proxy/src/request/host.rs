@@ -1,0 +1,65 @@
+//! `Host` and the authority of a target (RFC 9110 section 7.2): `uri-host [":" port]`.
+
+/// Whether `host` is a name, an IPv4 address or a bracketed IPv6 address, with a port or without.
+/// Narrower than RFC 3986: no user, no comma, no percent-encoding.
+pub(super) fn is_valid(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let (address, port) = (&rest[..end], &rest[end + 1..]);
+            let address = std::str::from_utf8(address).ok();
+            if address.and_then(|text| text.parse::<std::net::Ipv6Addr>().ok()).is_none() {
+                return false;
+            }
+            return port.is_empty() || port.strip_prefix(b":").is_some_and(is_port);
+        }
+        _ => match host.iter().position(|byte| *byte == b':') {
+            Some(colon) => (&host[..colon], Some(&host[colon + 1..])),
+            None => (host, None),
+        },
+    };
+    let is_name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    (1..=255).contains(&name.len()) && name.iter().all(is_name_byte) && port.is_none_or(is_port)
+}
+
+fn is_port(port: &[u8]) -> bool {
+    let number = std::str::from_utf8(port).ok().and_then(|text| text.parse::<u16>().ok());
+    port.iter().all(u8::is_ascii_digit) && number.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_or_without_port() {
+        for host in
+            ["a.test", "A.TEST:80", "a_b.test", "127.0.0.1:65535", "[::1]", "[::1]:80", "a.test."]
+        {
+            assert!(is_valid(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "a.test:",
+            "a.test:99999",
+            "a.test:+1",
+            "a.test:8x",
+            "a b",
+            "a,b",
+            "u@a",
+            "a/b",
+            "a?b",
+            "a#b",
+            "[::1",
+            "[a]",
+            "[::1]80",
+            "::1",
+            "a%2e.test",
+            "a\\b",
+            "ä.test",
+        ] {
+            assert!(!is_valid(host.as_bytes()), "{host}");
+        }
+    }
+}

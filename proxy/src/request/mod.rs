@@ -1,0 +1,150 @@
+//! What a request must be before anything is decided about it: the form of its target, its host,
+//! its upgrade and its path. One validator for every protocol; what it lets through, two readers
+//! understand the same way.
+//!
+//! actix has refused before: heads that are not HTTP/1, ambiguous length fields, a missing or
+//! repeated `Host`.
+
+mod host;
+mod path;
+
+use actix_http::{
+    Method, RequestHead, Version,
+    header::{self, HeaderMap},
+};
+
+use crate::{config::PathPolicy, error::Reason};
+
+/// Longest method name, in bytes.
+const LONGEST_METHOD: usize = 32;
+
+/// What was found out about a valid request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The path with its dot segments resolved; `None` if it has none.
+    pub path: Option<String>,
+}
+
+/// Checks all that does not depend on the route.
+///
+/// # Errors
+/// `bad_request`, or `method_not_allowed` for CONNECT and TRACE.
+pub fn check(head: &RequestHead, policy: PathPolicy) -> Result<Checked, Reason> {
+    check_method(&head.method)?;
+    check_target(head)?;
+    check_host(head)?;
+    check_upgrade(head)?;
+    Ok(Checked { path: normal_path(head.uri.path(), policy)? })
+}
+
+/// The path without dot segments; `None` if it has none.
+///
+/// # Errors
+/// `bad_request` for a path that servers read differently.
+pub fn normal_path(path: &str, policy: PathPolicy) -> Result<Option<String>, Reason> {
+    path::normalize(path, policy)
+}
+
+/// A tunnel to anywhere and an echo of credentials are no business of a reverse proxy (RFC 9110
+/// sections 9.3.6 and 9.3.8).
+fn check_method(method: &Method) -> Result<(), Reason> {
+    match *method {
+        Method::CONNECT | Method::TRACE => Err(Reason::MethodNotAllowed),
+        _ if method.as_str().len() > LONGEST_METHOD => Err(Reason::BadRequest),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9112 section 3.2: a path from "/", or a whole `http` URL. `OPTIONS *` asks about this server
+/// in general, and there is nothing to tell.
+fn check_target(head: &RequestHead) -> Result<(), Reason> {
+    let uri = &head.uri;
+    let is_valid = match (uri.scheme_str(), uri.authority()) {
+        (None, None) => uri.path().starts_with('/'),
+        (Some("http" | "https"), Some(authority)) => {
+            host::is_valid(authority.as_str().as_bytes()) && uri.path().starts_with('/')
+        }
+        _ => false,
+    };
+    if is_valid { Ok(()) } else { Err(Reason::BadRequest) }
+}
+
+/// RFC 9112 section 3.2: one `Host`, which HTTP/1.0 may lack.
+fn check_host(head: &RequestHead) -> Result<(), Reason> {
+    let mut hosts = head.headers.get_all(header::HOST);
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host::is_valid(host.as_bytes()) => Ok(()),
+        (None, None) if head.version < Version::HTTP_11 || head.uri.authority().is_some() => Ok(()),
+        _ => Err(Reason::BadRequest),
+    }
+}
+
+/// actix takes all that follows an `Upgrade` for one endless body, whatever the length fields
+/// say: a request that has both cannot be read in one way only.
+fn check_upgrade(head: &RequestHead) -> Result<(), Reason> {
+    let has_body = |headers: &HeaderMap| {
+        headers.contains_key(header::CONTENT_LENGTH)
+            || headers.contains_key(header::TRANSFER_ENCODING)
+    };
+    if head.headers.contains_key(header::UPGRADE) && has_body(&head.headers) {
+        return Err(Reason::BadRequest);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn checked(request: TestRequest) -> Result<Option<String>, Reason> {
+        let request = request.to_request();
+        check(request.head(), PathPolicy::default()).map(|checked| checked.path)
+    }
+
+    fn get(target: &str) -> TestRequest {
+        TestRequest::get().uri(target).insert_header(("host", "a.test"))
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_a_url() {
+        for target in ["/", "/a?b", "http://a.test/x", "https://a.test/x", "http://a.test?x=1"] {
+            assert_eq!(checked(get(target)), Ok(None), "{target}");
+        }
+        for target in ["admin", "a.test:80", "*", "ftp://a.test/x", "http://u@a.test/x", "u@a.test"]
+        {
+            assert_eq!(checked(get(target)), Err(Reason::BadRequest), "{target}");
+        }
+        assert_eq!(checked(get("*").method(Method::OPTIONS)), Err(Reason::BadRequest));
+    }
+
+    #[test]
+    fn connect_and_trace_are_refused() {
+        for method in [Method::CONNECT, Method::TRACE] {
+            assert_eq!(checked(get("/").method(method)), Err(Reason::MethodNotAllowed));
+        }
+        let long = Method::from_bytes(&[b'A'; 33]).expect("is a token");
+        assert_eq!(checked(get("/").method(long)), Err(Reason::BadRequest));
+    }
+
+    #[test]
+    fn a_host_is_needed_once_and_well_formed() {
+        assert_eq!(checked(TestRequest::get().uri("/")), Err(Reason::BadRequest));
+        let old = TestRequest::get().uri("/").version(Version::HTTP_10);
+        assert_eq!(checked(old), Ok(None));
+        assert_eq!(checked(get("/").append_header(("host", "a.test"))), Err(Reason::BadRequest));
+    }
+
+    #[test]
+    fn an_upgrade_with_a_body_is_refused() {
+        let upgrade = || get("/").insert_header(("upgrade", "websocket"));
+        assert_eq!(checked(upgrade()), Ok(None));
+        assert_eq!(
+            checked(upgrade().insert_header(("content-length", "3"))),
+            Err(Reason::BadRequest)
+        );
+        let chunked = upgrade().insert_header(("transfer-encoding", "chunked"));
+        assert_eq!(checked(chunked), Err(Reason::BadRequest));
+    }
+}

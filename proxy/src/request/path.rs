@@ -1,0 +1,193 @@
+//! The path that is routed, authorised and forwarded is one and the same.
+//!
+//! Dot segments, plain or percent-encoded, are resolved once (RFC 3986 section 5.2.4). Everything
+//! else stays as it was sent: `%2F` is data, `//` is two slashes, case of escapes is kept. What
+//! some servers take for a separator or an end and others do not is refused.
+
+use crate::{
+    config::{DotSegments, EncodedSlash, PathPolicy},
+    error::Reason,
+};
+
+/// The path without dot segments; `None` if it had none.
+///
+/// # Errors
+/// `bad_request` for a backslash, a control character (both encoded or not), a broken escape, a
+/// dot segment that hides behind `;` or `%2F`, and what the policy refuses.
+pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>, Reason> {
+    let mut has_dots = false;
+    let mut rest = path.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'\\' | 0..=0x20 | 0x7f => return Err(Reason::BadRequest),
+            b'%' => {
+                let decoded = decode(after).ok_or(Reason::BadRequest)?;
+                match decoded {
+                    b'\\' | 0..=0x1f | 0x7f => return Err(Reason::BadRequest),
+                    b'/' if policy.encoded_slash == EncodedSlash::Reject => {
+                        return Err(Reason::BadRequest);
+                    }
+                    b'.' => has_dots = true,
+                    _ => {}
+                }
+                rest = &after[2..];
+            }
+            b'/' if after.first() == Some(&b'.') => has_dots = true,
+            _ => {}
+        }
+    }
+    if has_dots { resolve(path, policy) } else { Ok(None) }
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn decode(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    match digits {
+        [high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
+}
+
+fn resolve(path: &str, policy: PathPolicy) -> Result<Option<String>, Reason> {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut is_changed = false;
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    for (index, segment) in segments.iter().enumerate() {
+        let is_last = index + 1 == segments.len();
+        match dots(segment) {
+            Dots::None => kept.push(segment),
+            Dots::Hidden => return Err(Reason::BadRequest),
+            Dots::One | Dots::Two if policy.dot_segments == DotSegments::Reject => {
+                return Err(Reason::BadRequest);
+            }
+            dots => {
+                is_changed = true;
+                if dots == Dots::Two {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+        }
+    }
+    Ok(is_changed.then(|| format!("/{}", kept.join("/"))))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dots {
+    None,
+    One,
+    Two,
+    /// Dots before `;` or an encoded slash: a server that strips parameters or decodes first
+    /// would climb.
+    Hidden,
+}
+
+fn dots(segment: &str) -> Dots {
+    let mut rest = segment;
+    let mut count = 0;
+    loop {
+        if let Some(after) = rest.strip_prefix('.') {
+            rest = after;
+        } else if rest.get(..3).is_some_and(|escape| escape.eq_ignore_ascii_case("%2e")) {
+            rest = &rest[3..];
+        } else {
+            break;
+        }
+        count += 1;
+    }
+    let hides = || {
+        rest.starts_with(';')
+            || rest.get(..3).is_some_and(|escape| escape.eq_ignore_ascii_case("%2f"))
+    };
+    match count {
+        1 if rest.is_empty() => Dots::One,
+        2 if rest.is_empty() => Dots::Two,
+        1 | 2 if hides() => Dots::Hidden,
+        _ => Dots::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normal(path: &str) -> Result<String, Reason> {
+        let normal = normalize(path, PathPolicy::default())?;
+        Ok(normal.unwrap_or_else(|| path.to_owned()))
+    }
+
+    #[test]
+    fn dot_segments_are_resolved_and_all_else_is_kept() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a//b/", "/a//b/"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/b/..", "/a/"),
+            ("/a/b/.", "/a/b/"),
+            ("/../../x", "/x"),
+            ("/..", "/"),
+            ("/a/%2e%2E/b", "/b"),
+            ("/a/.%2e/b", "/b"),
+            ("/a/%2e/b", "/a/b"),
+            ("/a/...", "/a/..."),
+            ("/a/.b/..c", "/a/.b/..c"),
+            ("/a%2Fb%2f", "/a%2Fb%2f"),
+            ("/%41%zz".trim_end_matches("%zz"), "/%41"),
+            ("/a;x=1/b", "/a;x=1/b"),
+            ("*", "*"),
+        ] {
+            assert_eq!(normal(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_servers_disagree_about_is_refused() {
+        for path in [
+            "/a\\b",
+            "/a%5cb",
+            "/a%5Cb",
+            "/a%00",
+            "/a%0d%0a",
+            "/a%7f",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a/..;/b",
+            "/a/..;x/b",
+            "/a/..%2fb",
+            "/a/%2e%2e%2Fb",
+            "/a/.;/b",
+        ] {
+            assert_eq!(normal(path), Err(Reason::BadRequest), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_policy_can_be_stricter() {
+        let slash = PathPolicy { encoded_slash: EncodedSlash::Reject, ..PathPolicy::default() };
+        assert_eq!(normalize("/a%2fb", slash), Err(Reason::BadRequest));
+        let dots = PathPolicy { dot_segments: DotSegments::Reject, ..PathPolicy::default() };
+        assert_eq!(normalize("/a/../b", dots), Err(Reason::BadRequest));
+        assert_eq!(normalize("/a/b.c", dots), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_path_stays_as_it_is_and_never_climbs(path in "(/([ab.]|%2e|%2f|;|%41){0,4}){0,6}") {
+            let path = format!("/{}", path.trim_start_matches('/'));
+            if let Ok(once) = normal(&path) {
+                prop_assert!(once.starts_with('/'));
+                prop_assert_eq!(normal(&once), Ok(once.clone()));
+                let climbs = once.split('/').any(|segment| matches!(dots(segment), Dots::One | Dots::Two));
+                prop_assert!(!climbs, "{}", once);
+            }
+        }
+    }
+}

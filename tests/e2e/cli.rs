@@ -1,0 +1,139 @@
+//! The commands that say something and end: check, schema, healthcheck, version and help.
+//! Exit codes: 0 ok, 1 invalid or not ready, 2 usage.
+
+use std::process::Command;
+
+use crate::support::{ClosedPort, Ended, Origin, Proxy, proxy_binary};
+
+fn proxy(args: &[&str]) -> Ended {
+    Ended::of(Command::new(proxy_binary()).args(args))
+}
+
+#[test]
+fn version_is_the_packages() {
+    let ended = proxy(&["--version"]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stdout, concat!("proxy ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn help_names_every_command_flag_and_variable() {
+    let ended = proxy(&["--help"]);
+    assert_eq!(ended.code, Some(0));
+    for word in [
+        "run",
+        "check",
+        "explain",
+        "schema",
+        "healthcheck",
+        "--config",
+        "--listen",
+        "--admin",
+        "--log ",
+        "--log-format",
+        "--workers",
+        "PROXY_CONFIG",
+        "PROXY_LISTEN",
+        "PROXY_ADMIN",
+        "PROXY_LOG=",
+        "PROXY_LOG_FORMAT",
+        "PROXY_WORKERS",
+    ] {
+        assert!(ended.stdout.contains(word), "{word} in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_2_and_prints_nothing_on_stdout() {
+    for args in [
+        &["frobnicate"][..],
+        &["--frobnicate"],
+        &["check", "--listen", "127.0.0.1:0"],
+        &["run", "--listen", "8080"],
+        &["run", "--admin", "localhost"],
+        &["run", "--workers", "0"],
+        &["run", "--workers", "513"],
+        &["run", "--workers", "two"],
+        &["run", "--log", "loud"],
+        &["run", "--log-format", "xml"],
+        &["explain", "GET"],
+        &["explain", "G T", "/"],
+        &["explain", "GET", "no url"],
+        &["explain", "GET", "/", "-H", "no field"],
+        &["healthcheck", "--port", "80"],
+    ] {
+        let ended = proxy(args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(!ended.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn check_without_a_file_checks_the_demo() {
+    let ended = Ended::of(Command::new(proxy_binary()).arg("check").env_remove("PROXY_CONFIG"));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "ok: 1 listeners, 1 routes, 2 services\n")
+    );
+}
+
+#[test]
+fn check_takes_its_file_from_the_environment() {
+    let ended = Ended::of(
+        Command::new(proxy_binary()).arg("check").env("PROXY_CONFIG", "/nowhere/proxy.toml"),
+    );
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.starts_with("/nowhere/proxy.toml: cannot be read: "), "{}", ended.stderr);
+}
+
+#[test]
+fn check_says_every_mistake_on_stderr_and_ends_with_1() {
+    let ended =
+        Ended::with_file("check", "auht = 1\n[server]\nworkers = 0\n[log]\nlevle = \"x\"\n", &[]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let places: Vec<&str> =
+        ended.stderr.lines().map(|line| line.split(": ").next().unwrap_or_default()).collect();
+    assert_eq!(places, ["FILE:1:1", "FILE:3:11", "FILE:5:1"]);
+}
+
+#[test]
+fn schema_is_json_that_knows_every_section() {
+    let ended = proxy(&["schema"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let schema: serde_json::Value = serde_json::from_str(&ended.stdout).expect("is JSON");
+    for section in
+        ["auth", "server", "log", "listeners", "admin", "auth_schemes", "routes", "services"]
+    {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn healthcheck_of_a_running_proxy_is_0() {
+    let running = Proxy::start("");
+    let ended = proxy(&["healthcheck", "--url", &format!("http://{}/readyz", running.admin)]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn healthcheck_of_a_dead_port_is_1_and_says_why() {
+    let closed = ClosedPort::reserve();
+    let ended = proxy(&["healthcheck", "--url", &format!("http://{}/readyz", closed.address)]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("not ready: no answer: Connection refused"), "{}", ended.stderr);
+}
+
+#[test]
+fn healthcheck_of_anything_but_200_is_1_and_says_what_came() {
+    for (answer, said) in [
+        ("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "503"),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "204"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0"),
+    ] {
+        let origin = Origin::answering(answer);
+        let ended = proxy(&["healthcheck", "--url", &format!("http://{}/readyz", origin.address)]);
+        assert_eq!(ended.code, Some(1), "{answer}");
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+}

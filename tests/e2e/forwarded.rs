@@ -1,0 +1,149 @@
+//! What the upstream is told about the client, and who is believed: X-Forwarded-* and its
+//! relatives, in every spelling that a server could mistake for them.
+
+use crate::support::{Head, Origin, Proxy, Request};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const TRUSTED: &str = "[server]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.1.2.3\"]\n";
+
+struct World {
+    origin: Origin,
+    proxy: Proxy,
+}
+
+impl World {
+    /// Nobody is trusted.
+    fn start() -> Self {
+        Self::with("")
+    }
+
+    fn with(server: &str) -> Self {
+        let origin = Origin::answering(OK);
+        Self { proxy: Proxy::start(&format!("{server}{}", origin.config())), origin }
+    }
+
+    /// What the upstream gets when the client sends these fields.
+    fn received(&self, fields: &[(&str, &str)]) -> Head {
+        let request = self.proxy.get("/").header("Host", "shop.test:81");
+        let add = |request: Request, (name, value): &(&str, &str)| request.header(name, value);
+        assert_eq!(fields.iter().fold(request, add).send().status, 200);
+        self.origin.last_head()
+    }
+}
+
+#[test]
+fn the_upstream_is_told_the_client_the_protocol_and_the_host() {
+    let head = World::start().received(&[]);
+    assert_eq!(head.headers("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(head.headers("x-forwarded-proto"), ["http"]);
+    assert_eq!(head.headers("x-forwarded-host"), ["shop.test:81"]);
+}
+
+#[test]
+fn what_a_stranger_says_about_itself_is_replaced() {
+    let head = World::start().received(&[
+        ("X-Forwarded-For", "1.2.3.4"),
+        ("X-Forwarded-For", "5.6.7.8"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "evil.test"),
+    ]);
+    assert_eq!(head.headers("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(head.headers("x-forwarded-proto"), ["http"]);
+    assert_eq!(head.headers("x-forwarded-host"), ["shop.test:81"]);
+}
+
+#[test]
+fn a_trusted_proxys_word_is_kept_and_the_peer_appended() {
+    let world = World::with(TRUSTED);
+    let head = world.received(&[
+        ("X-Forwarded-For", "1.2.3.4"),
+        ("X-Forwarded-For", "5.6.7.8, 10.1.2.3"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "public.test"),
+    ]);
+    assert_eq!(head.headers("x-forwarded-for").join(", "), "1.2.3.4, 5.6.7.8, 10.1.2.3, 127.0.0.1");
+    assert_eq!(head.headers("x-forwarded-proto"), ["https"]);
+    assert_eq!(head.headers("x-forwarded-host"), ["public.test"]);
+}
+
+#[test]
+fn what_a_trusted_proxy_does_not_say_is_filled_in() {
+    let head = World::with(TRUSTED).received(&[]);
+    assert_eq!(head.headers("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(head.headers("x-forwarded-proto"), ["http"]);
+    assert_eq!(head.headers("x-forwarded-host"), ["shop.test:81"]);
+}
+
+#[test]
+fn other_proxies_fields_are_dropped_from_strangers_and_kept_from_trusted_ones() {
+    let fields = [
+        ("Forwarded", "for=1.2.3.4"),
+        ("X-Real-IP", "1.2.3.4"),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Prefix", "/admin"),
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+    ];
+    let (strange, trusted) = (World::start(), World::with(TRUSTED));
+    let (from_stranger, from_trusted) = (strange.received(&fields), trusted.received(&fields));
+    for (name, value) in fields {
+        assert_eq!(from_stranger.header(name), None, "{name}");
+        assert_eq!(from_trusted.headers(name), [value], "{name}");
+    }
+}
+
+/// Servers behind CGI or WSGI cannot tell these from the fields themselves.
+#[test]
+fn other_spellings_of_the_proxys_own_fields_are_dropped() {
+    for world in [World::start(), World::with(TRUSTED)] {
+        for name in [
+            "X_Forwarded_For",
+            "x.forwarded.for",
+            "X-Forwarded_Proto",
+            "x_forwarded-host",
+            "X_Request_ID",
+            "x.request.id",
+            "Content_Length",
+            "Transfer_Encoding",
+            "transfer.encoding",
+        ] {
+            assert_eq!(world.received(&[(name, "7")]).header(name), None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn other_spellings_of_fields_that_strangers_may_not_send_are_dropped() {
+    let world = World::start();
+    for name in
+        ["X_Real_IP", "X.Forwarded.Port", "X_Forwarded_Prefix", "X_Original_URL", "X_Rewrite_URL"]
+    {
+        assert_eq!(world.received(&[(name, "7")]).header(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_field_with_an_underscore_that_imitates_nothing_passes() {
+    let head = World::start().received(&[("my_field", "1"), ("x.other", "2")]);
+    assert_eq!((head.header("my_field"), head.header("x.other")), (Some("1"), Some("2")));
+}
+
+#[test]
+fn the_client_in_the_log_is_the_peer_unless_a_trusted_proxy_speaks_for_it() {
+    for (server, given, client) in [
+        ("", &["1.2.3.4"][..], "127.0.0.1"),
+        (TRUSTED, &[], "127.0.0.1"),
+        (TRUSTED, &["1.2.3.4"], "1.2.3.4"),
+        // The rightmost address that is no trusted proxy; what stands left of it proves nothing.
+        (TRUSTED, &["6.6.6.6, 1.2.3.4, 10.1.2.3"], "1.2.3.4"),
+        (TRUSTED, &["6.6.6.6", "1.2.3.4", "10.1.2.3"], "1.2.3.4"),
+        (TRUSTED, &["2001:db8::1"], "2001:db8::1"),
+        (TRUSTED, &["6.6.6.6, garbage"], "127.0.0.1"),
+    ] {
+        let world = World::with(server);
+        let fields: Vec<(&str, &str)> =
+            given.iter().map(|value| ("X-Forwarded-For", *value)).collect();
+        world.received(&fields);
+        assert_eq!(world.proxy.access_line("/")["client_ip"], client, "{given:?}");
+    }
+}

@@ -1,0 +1,215 @@
+//! Upstream connections are used again when that is safe, and a connection that has died in the
+//! pool costs the client nothing that can be had again.
+
+use std::sync::{Mutex, mpsc};
+
+use crate::support::{Exchange, Head, Origin, PATIENCE, Proxy, Request};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const RESET: &str = "proxy; error=connection_terminated; details=\"upstream_reset\"";
+
+/// An origin that handles every request with `handle`, which gets the number of the connection
+/// and of the request on it, both from 0; false closes the connection.
+fn origin(handle: impl Fn(&mut Exchange, &Head, usize) -> bool + Send + Sync + 'static) -> Origin {
+    Origin::start(move |exchange| {
+        let mut number = 0;
+        while let Some(head) = exchange.request() {
+            if !handle(exchange, &head, number) {
+                break;
+            }
+            number += 1;
+        }
+        exchange.close();
+    })
+}
+
+/// An origin whose first connection answers one request and then closes while it has the next one
+/// in hand; later connections answer everything.
+fn stale_origin() -> Origin {
+    origin(|exchange, head, number| {
+        exchange.body(head);
+        (exchange.connection > 0 || number == 0) && exchange.write(OK)
+    })
+}
+
+/// How many requests came for `target`.
+fn count(origin: &Origin, target: &str) -> usize {
+    let target = format!(" {target} ");
+    origin.heads().iter().filter(|head| head.line.contains(&target)).count()
+}
+
+#[test]
+fn an_idle_connection_is_used_again_by_another_client() {
+    let origin = Origin::answering(OK);
+    let proxy = Proxy::start(&origin.config());
+
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").send().status, 200);
+    }
+
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_connection_is_not_used_by_two_requests_at_once() {
+    let (go, asked) = mpsc::channel();
+    let asked = Mutex::new(asked);
+    let origin = origin(move |exchange, head, _| {
+        if head.line.contains("/slow") {
+            let _ = asked.lock().expect("one request waits").recv_timeout(PATIENCE);
+        }
+        exchange.write(OK)
+    });
+    let proxy = Proxy::start(&origin.config());
+    let mut slow = crate::support::Client::connect(proxy.address);
+
+    slow.write(proxy.get("/slow").bytes());
+    let fast = proxy.get("/fast").send();
+    go.send(()).expect("the origin waits");
+    let slow = slow.answer("GET");
+
+    assert_eq!((fast.text().as_str(), slow.text().as_str()), ("ok", "ok"));
+    assert!(origin.connections() <= 2);
+}
+
+#[test]
+fn a_connection_that_its_origin_wants_closed_is_not_used_again() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ] {
+        // The origin keeps its side open, so that only the proxy's obedience is seen.
+        let origin = Origin::answering(answer);
+        let proxy = Proxy::start(&origin.config());
+
+        let answers = [(); 2].map(|()| proxy.get("/").send());
+
+        assert!(answers.iter().all(|answer| answer.text() == "ok"));
+        assert_eq!(origin.connections(), 2, "after {answer:?}");
+        assert_eq!(answers[0].header("connection"), None, "the client's connection is another");
+    }
+}
+
+#[test]
+fn a_connection_of_http_1_0_that_says_keep_alive_is_used_again() {
+    let answer = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
+    let origin = Origin::answering(answer);
+    let proxy = Proxy::start(&origin.config());
+
+    let answers = [(); 2].map(|()| proxy.get("/").send().text());
+
+    assert_eq!(answers, ["ok", "ok"]);
+    assert_eq!(origin.connections(), 1);
+}
+
+/// Sends one request, lets the origin close the idle connection, and then sends `request`.
+fn after_an_idle_close(request: impl Fn(&Proxy) -> Request) {
+    let (closed, is_closed) = mpsc::channel();
+    let origin = Origin::start(move |exchange| {
+        if let Some(head) = exchange.request() {
+            exchange.body(&head);
+            exchange.write(OK);
+            exchange.close();
+            let _ = closed.send(());
+        }
+    });
+    let proxy = Proxy::start(&origin.config());
+
+    let first = proxy.get("/first").send();
+    is_closed.recv_timeout(PATIENCE).expect("the origin closes");
+    let next = request(&proxy).send();
+
+    assert_eq!((first.text().as_str(), next.text().as_str()), ("ok", "ok"));
+    assert_eq!((origin.connections(), origin.heads().len()), (2, 2));
+}
+
+#[test]
+fn a_get_after_its_origin_closed_the_idle_connection_works() {
+    after_an_idle_close(|proxy| proxy.get("/next"));
+}
+
+#[test]
+fn a_post_after_its_origin_closed_the_idle_connection_works() {
+    after_an_idle_close(|proxy| proxy.request("POST", "/next").body("once"));
+}
+
+#[test]
+fn a_safe_request_on_a_connection_that_dies_is_sent_again_on_a_fresh_one() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let origin = stale_origin();
+        let proxy = Proxy::start(&origin.config());
+        proxy.get("/first").send();
+
+        let answer = proxy.request(method, "/next").send();
+
+        assert_eq!(answer.status, 200, "{method}");
+        assert_eq!(answer.header("proxy-status"), None, "{method}");
+        assert_eq!((origin.connections(), count(&origin, "/next")), (2, 2), "{method}");
+        assert_eq!(proxy.access_line("/next")["attempts"], 2, "{method}");
+    }
+}
+
+#[test]
+fn a_post_on_a_connection_that_dies_is_never_sent_twice() {
+    for body in ["once", ""] {
+        let origin = stale_origin();
+        let proxy = Proxy::start(&origin.config());
+        proxy.get("/first").send();
+
+        let answer = proxy.request("POST", "/next").body(body).send();
+
+        assert_eq!(answer.status, 502, "body {body:?}");
+        assert_eq!(answer.header("proxy-status"), Some(RESET), "body {body:?}");
+        assert_eq!(count(&origin, "/next"), 1, "body {body:?}");
+    }
+}
+
+#[test]
+fn a_request_that_dies_after_the_answer_has_begun_is_not_sent_again() {
+    let origin = origin(|exchange, _, number| {
+        if exchange.connection == 0 && number == 1 {
+            exchange.write("HTTP/1.1 200 OK\r\nContent-");
+            return false;
+        }
+        exchange.write(OK)
+    });
+    let proxy = Proxy::start(&origin.config());
+    proxy.get("/first").send();
+
+    let answer = proxy.get("/next").send();
+
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.header("proxy-status"), Some(RESET));
+    assert_eq!(count(&origin, "/next"), 1);
+}
+
+#[test]
+fn a_fresh_connection_that_dies_too_is_a_bad_gateway() {
+    let origin =
+        origin(|exchange, _, number| exchange.connection == 0 && number == 0 && exchange.write(OK));
+    let proxy = Proxy::start(&origin.config());
+    proxy.get("/first").send();
+
+    let answer = proxy.get("/next").send();
+
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.header("proxy-status"), Some(RESET));
+    assert_eq!((origin.connections(), count(&origin, "/next")), (2, 2));
+    assert_eq!(proxy.access_line("/next")["attempts"], 2);
+}
+
+#[test]
+fn a_connection_whose_request_was_not_read_to_its_end_is_not_used_again() {
+    // What is left of the first body would be read as the next request.
+    let origin = origin(|exchange, _, _| exchange.write(OK));
+    let proxy = Proxy::start(&origin.config());
+    let mut client = crate::support::Client::connect(proxy.address);
+
+    client.write("POST /early HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\nGET /evil");
+    let early = client.answer("POST");
+    let next = proxy.get("/next").send();
+
+    assert_eq!((early.text().as_str(), next.text().as_str()), ("ok", "ok"));
+    assert_eq!(origin.connections(), 2);
+}

@@ -1,3 +1,0 @@
-//! temporary
-#[path = "../e2e/support/mod.rs"]
-mod support;
