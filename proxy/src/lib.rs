@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod forward;
 pub mod gateway;
+pub mod guard;
 pub mod headers;
 pub mod pipeline;
 pub mod record;

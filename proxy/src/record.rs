@@ -4,19 +4,22 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
+    rc::Rc,
 };
 
 use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery};
 use actix_web::dev::Payload;
 use tokio::time::Instant;
 
-use crate::error::Reason;
+use crate::{error::Reason, guard::Conn};
 
 /// An index into the routes, services or endpoints of the gateway; see `Gateway`.
 pub type Index = u32;
 
 pub struct RequestRecord {
     pub started: Instant,
+    /// The client's connection.
+    pub conn: Option<Rc<Conn>>,
     pub request_id: HeaderValue,
     /// From `traceparent`.
     pub trace_id: Option<[u8; 32]>,
@@ -44,15 +47,6 @@ pub struct RequestRecord {
     pub bytes_out: Cell<u64>,
 }
 
-/// What a client's connection and the pipeline tell each other.
-#[derive(Default)]
-pub struct ClientState {
-    /// To the connection: it must be reset, not closed in order.
-    pub must_reset: Cell<bool>,
-    /// From the connection: the client has closed its side.
-    pub has_left: Cell<bool>,
-}
-
 /// The parts of the request head that an access line shows.
 pub struct LoggedHead {
     pub target: Option<PathAndQuery>,
@@ -64,6 +58,7 @@ impl RequestRecord {
     pub fn new(request_id: HeaderValue, method: Method, peer: IpAddr) -> Self {
         Self {
             started: Instant::now(),
+            conn: None,
             request_id,
             trace_id: None,
             client: Cell::new(peer),

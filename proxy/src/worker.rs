@@ -12,7 +12,9 @@ use rand::rngs::SmallRng;
 
 use crate::{
     clock::Deadlines,
+    config::{ClientTimeouts, HeadBounds},
     gateway::Gateway,
+    guard::GuardTable,
     record::Index,
     telemetry::{
         access_log::{AccessLog, LogSender},
@@ -28,6 +30,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// `None` if requests are not logged.
     pub access_log: Option<LogSender>,
+    pub heads: HeadBounds,
+    pub timeouts: ClientTimeouts,
 }
 
 pub struct Worker {
@@ -37,6 +41,8 @@ pub struct Worker {
     pub shard: Rc<Shard>,
     pub access_log: Option<Rc<AccessLog>>,
     pub rng: RefCell<SmallRng>,
+    /// The client connections.
+    pub guards: Rc<GuardTable>,
     pools: Vec<Rc<Pool>>,
 }
 
@@ -59,6 +65,7 @@ impl Worker {
             shard,
             access_log,
             rng: RefCell::new(rand::make_rng()),
+            guards: GuardTable::new(shared.heads, shared.timeouts),
         });
         actix_rt::spawn(sweep(Rc::downgrade(&worker)));
         worker

@@ -100,8 +100,9 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("upstream/response_head.rs", "MOST_FIELDS: usize = 128", "128 fields"),
         ("upstream/body.rs", "LARGEST_ROOM: u64 = 128 << 10", "128 KiB read"),
         ("server/listener.rs", "WRITE_BUFFER: usize = 128 << 10", "128 KiB to write"),
-        ("server/listener.rs", "HEADER_TIMEOUT: Duration = Duration::from_secs(10)", "| 10 s |"),
-        ("server/listener.rs", "IDLE_TIMEOUT: Duration = Duration::from_secs(75)", "| 75 s |"),
+        ("guard/io.rs", "MOST_HELD: usize = 16 << 10", "16 KiB of them"),
+        ("guard/chunks.rs", "LONGEST_LINE: u32 = 1024", "| 1 KiB, 8 KiB |"),
+        ("guard/table.rs", "TICK: Duration = Duration::from_millis(250)", "250 ms late"),
     ] {
         assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");
         assert!(text.contains(bound), "{bound}");

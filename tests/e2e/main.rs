@@ -7,6 +7,7 @@ mod body_limits;
 mod broken_framing;
 mod cancellation;
 mod cli;
+mod clients;
 mod config_cases;
 mod demo;
 mod demo_forwarding;

@@ -4,6 +4,7 @@
 //! rooms take their section of `Config`; none of them sees the file.
 
 mod auth;
+mod clients;
 mod duration;
 mod error;
 mod expand;
@@ -25,6 +26,7 @@ use toml::de::DeTable;
 
 pub use self::{
     auth::{AuthScheme, BearerConfig},
+    clients::{ClientTimeouts, HeadBounds},
     error::{ConfigError, ConfigErrors, Position},
     header_rules::HeaderRules,
     listeners::{AdminConfig, ListenerConfig},

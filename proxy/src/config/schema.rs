@@ -61,6 +61,27 @@ struct Server {
     /// Path that the proxy answers itself, without authentication.
     #[schemars(default)]
     health_path: Option<String>,
+    /// From the first byte of a request head to its end; 10s by default.
+    #[schemars(default)]
+    header_timeout: Option<DurationText>,
+    /// Between two requests of a connection; 75s by default.
+    #[schemars(default)]
+    idle_timeout: Option<DurationText>,
+    /// For each KiB of a request body; 30s by default.
+    #[schemars(default)]
+    body_timeout: Option<DurationText>,
+    /// For each KiB of a response that the client does not take; 30s by default.
+    #[schemars(default)]
+    write_timeout: Option<DurationText>,
+    /// Largest request head, 64B to 128KiB; 32KiB by default.
+    #[schemars(default)]
+    max_header_bytes: Option<SizeText>,
+    /// Most fields of a request, 1 to 100; 100 by default.
+    #[schemars(default, range(min = 1, max = 100))]
+    max_headers: Option<u64>,
+    /// Longest request target, 64B to 128KiB; 8KiB by default.
+    #[schemars(default)]
+    max_uri: Option<SizeText>,
     /// What %2F in a path means: data, or 400.
     #[schemars(default)]
     encoded_slash: Option<EncodedSlash>,

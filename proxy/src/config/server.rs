@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, thread, time::Duration};
 use ipnet::IpNet;
 
 use super::{
+    clients::{ClientTimeouts, HeadBounds},
     error::{Located, Problem},
     paths::PathPolicy,
     section::Section,
@@ -28,6 +29,8 @@ pub struct ServerConfig {
     /// Answered by the proxy itself, without authentication.
     pub health_path: Option<String>,
     pub paths: PathPolicy,
+    pub heads: HeadBounds,
+    pub timeouts: ClientTimeouts,
 }
 
 impl Default for ServerConfig {
@@ -40,6 +43,8 @@ impl Default for ServerConfig {
             max_body: BodyLimit::UNLIMITED,
             health_path: None,
             paths: PathPolicy::default(),
+            heads: HeadBounds::default(),
+            timeouts: ClientTimeouts::default(),
         }
     }
 }
@@ -59,6 +64,8 @@ impl ServerConfig {
             max_body: section.or("max_body", default.max_body),
             health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
             paths: PathPolicy::read(&mut section),
+            heads: HeadBounds::read(&mut section),
+            timeouts: ClientTimeouts::read(&mut section),
         };
         section.finish();
         config

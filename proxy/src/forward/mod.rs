@@ -14,7 +14,7 @@ use self::attempt::Attempts;
 use crate::{
     config::{RouteAction, ServiceChoice},
     error::Reason,
-    record::{ClientState, RequestRecord},
+    record::RequestRecord,
     reply,
     routing::{Found, Route, RouteMatch},
     service::Service,
@@ -74,8 +74,8 @@ pub async fn forward(
 }
 
 /// actix has one error for a client that left and for one whose chunks are no chunks.
-fn blame(request: &ServiceRequest, reason: Reason) -> Reason {
-    let has_left = || request.conn_data::<Rc<ClientState>>().is_none_or(|one| one.has_left.get());
+fn blame(record: &RequestRecord, reason: Reason) -> Reason {
+    let has_left = || record.conn.as_ref().is_none_or(|conn| conn.has_left());
     if reason == Reason::ClientClosed && !has_left() { Reason::BadRequest } else { reason }
 }
 
@@ -98,7 +98,7 @@ async fn send(
             error = crate::error::chain(&error),
             "request failed"
         );
-        reply::reject(record, blame(&request, error.reason()))
+        reply::reject(record, blame(record, error.reason()))
     });
     request.into_response(response)
 }

@@ -43,6 +43,9 @@ pub async fn route(
     let gateway = &worker.gateway;
     let head = request.head();
     let record = record(&request);
+    if let Some(reason) = record.conn.as_ref().and_then(|conn| conn.refusal()) {
+        return Ok(request.into_response(reply::reject(&record, reason)));
+    }
     match check(head, gateway.paths) {
         Ok(Checked { path: Some(path) }) => drop(record.normal_path.set(path)),
         Ok(Checked { path: None }) => {}

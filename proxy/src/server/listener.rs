@@ -16,44 +16,37 @@ use actix_http::{HttpService, KeepAlive, Request};
 use actix_server::Server;
 use actix_service::{
     Service, ServiceFactory,
-    boxed::{BoxFuture, RcService, rc_service},
+    boxed::{RcService, rc_service},
     fn_factory, fn_service,
 };
 use actix_web::{Error, dev::ServiceResponse};
 use tokio::net::TcpStream;
 
-use super::{client_io::ClientIo, connections::Connections};
+use super::connections::Connections;
 use crate::{
     config::Config,
+    guard::{GuardIo, GuardTable},
     pipeline,
     telemetry::observe::Observed,
     worker::{Shared, Worker},
 };
 
-/// From the first byte of a connection to the end of its first request head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may be idle between requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long the rest of a refused request is read, so that the client sees the answer.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Response bytes held before they are flushed: one read of a large body.
 const WRITE_BUFFER: usize = 128 << 10;
 
-type AppService = RcService<Request, ServiceResponse<Observed>, Error>;
-type WeakApp = Weak<
-    dyn Service<
-            Request,
-            Response = ServiceResponse<Observed>,
-            Error = Error,
-            Future = BoxFuture<Result<ServiceResponse<Observed>, Error>>,
-        >,
->;
+/// What all listeners of a worker share.
+struct WorkerApp {
+    service: RcService<Request, ServiceResponse<Observed>, Error>,
+    guards: Rc<GuardTable>,
+}
 
 thread_local! {
     /// The App of this worker thread, for as long as a listener has it: what it owns must go while
     /// the thread still has its reactor. A thread serves one server only: actix-server starts new
     /// threads for each.
-    static APP: RefCell<Option<WeakApp>> = const { RefCell::new(None) };
+    static APP: RefCell<Weak<WorkerApp>> = const { RefCell::new(Weak::new()) };
 }
 
 /// A server over `listeners`, not yet polled.
@@ -80,28 +73,30 @@ pub(super) fn serve(
                 let draining = draining.clone();
                 async move {
                     let app = worker_app(shared).await?;
+                    let (service, guards) = (Rc::clone(&app.service), Rc::clone(&app.guards));
                     let http = HttpService::build()
-                        .keep_alive(KeepAlive::Timeout(IDLE_TIMEOUT))
-                        .client_request_timeout(HEADER_TIMEOUT)
+                        .keep_alive(KeepAlive::Os)
+                        .client_request_timeout(Duration::ZERO)
                         .client_disconnect_timeout(LINGER_TIMEOUT)
                         .h1_allow_half_closed(false)
-                        .on_connect_ext(|io: &ClientIo, data| drop(data.insert(io.state())))
+                        .on_connect_ext(|io: &GuardIo, data| drop(data.insert(io.conn())))
                         .h1_write_buffer_size(WRITE_BUFFER)
                         .graceful_shutdown_signal(move || {
                             let draining = draining.clone();
                             async move { draining.notified().await }
                         })
                         .h1(fn_factory(move || {
-                            let app = Rc::clone(&app);
-                            async move { Ok::<_, ()>(app) }
+                            let service = Rc::clone(&service);
+                            async move { Ok::<_, ()>(service) }
                         }));
                     let http = Rc::new(http.new_service(()).await?);
                     Ok::<_, ()>(fn_service(move |stream: TcpStream| {
                         let open = connections.open();
-                        let served = accept(&*http, stream);
+                        let served = accept(&*http, stream, &guards);
+                        let app = Rc::clone(&app);
                         async move {
                             let result = served.await;
-                            drop(open);
+                            drop((open, app));
                             result
                         }
                     }))
@@ -113,28 +108,32 @@ pub(super) fn serve(
 }
 
 /// Starts HTTP on a fresh connection.
-fn accept<S>(http: &S, stream: TcpStream) -> impl Future<Output = Result<(), ()>> + use<S>
+fn accept<S>(
+    http: &S,
+    stream: TcpStream,
+    guards: &Rc<GuardTable>,
+) -> impl Future<Output = Result<(), ()>> + use<S>
 where
-    S: Service<(ClientIo, Option<std::net::SocketAddr>), Response = ()>,
+    S: Service<(GuardIo, Option<std::net::SocketAddr>), Response = ()>,
 {
     // An answer may go out in several writes; none of them waits for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
-    let served = http.call((ClientIo::new(stream), peer));
+    let served = http.call((GuardIo::new(stream, guards), peer));
     async move { served.await.map_err(drop) }
 }
 
-async fn worker_app(shared: Shared) -> Result<AppService, ()> {
-    let known = || APP.with_borrow(|app| app.as_ref().and_then(Weak::upgrade));
+async fn worker_app(shared: Shared) -> Result<Rc<WorkerApp>, ()> {
+    let known = || APP.with_borrow(Weak::upgrade);
     if let Some(app) = known() {
         return Ok(app);
     }
     let worker = Worker::start(shared);
-    let service = pipeline::app(&worker).new_service(()).await?;
-    let app: AppService = rc_service(service);
+    let service = rc_service(pipeline::app(&worker).new_service(()).await?);
     // Another listener may have come first while this one waited.
     Ok(known().unwrap_or_else(|| {
-        APP.set(Some(Rc::downgrade(&app)));
+        let app = Rc::new(WorkerApp { service, guards: Rc::clone(&worker.guards) });
+        APP.set(Rc::downgrade(&app));
         app
     }))
 }

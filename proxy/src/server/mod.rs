@@ -3,7 +3,6 @@
 //! `start` binds every address before anything is served, so that a port in use stops the start
 //! as a whole. `main` and the tests use the same door.
 
-mod client_io;
 mod connections;
 mod listener;
 mod open_files;
@@ -102,7 +101,13 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     };
     let gateway = Arc::new(Gateway::build(config));
     let metrics = Arc::new(Metrics::new(&gateway));
-    let shared = Shared { gateway, metrics: Arc::clone(&metrics), access_log: sender };
+    let shared = Shared {
+        gateway,
+        metrics: Arc::clone(&metrics),
+        access_log: sender,
+        heads: config.server.heads,
+        timeouts: config.server.timeouts,
+    };
     let draining = Arc::new(AtomicBool::new(false));
     let connections = Arc::new(Connections::default());
     let server =

@@ -22,11 +22,12 @@ use bytes::Bytes;
 
 use crate::{
     error::{ProxyError, Reason},
+    guard::Conn,
     headers::{
         request_id::{self, X_REQUEST_ID},
         trace,
     },
-    record::{ClientState, LoggedHead, RequestRecord},
+    record::{LoggedHead, RequestRecord},
     routing::stage::host,
     worker::Worker,
 };
@@ -40,14 +41,14 @@ pub async fn observe(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<Observed>, Error> {
-    let record = Rc::new(open(&worker, request.head()));
+    let conn = request.conn_data::<Rc<Conn>>().cloned();
+    let record = Rc::new(open(&worker, request.head(), conn));
     record.payload.replace(request.take_payload());
     request.extensions_mut().insert(Rc::clone(&record));
     worker.shard.request_started();
     // An older client knows the end of a body without length by the end of the connection alone.
-    let is_1_0 = request.version() < Version::HTTP_11;
-    let client = if is_1_0 { request.conn_data::<Rc<ClientState>>().cloned() } else { None };
-    let open = OpenRecord { worker, record, client, is_whole: false };
+    let resets = request.version() < Version::HTTP_11;
+    let open = OpenRecord { worker, record, resets, is_whole: false };
     let mut response = next.call(request).await?;
     open.record.status.set(Some(response.status()));
     response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
@@ -60,10 +61,11 @@ pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
     Rc::clone(extensions.get().expect("observe runs before every other stage"))
 }
 
-fn open(worker: &Worker, head: &RequestHead) -> RequestRecord {
+fn open(worker: &Worker, head: &RequestHead, conn: Option<Rc<Conn>>) -> RequestRecord {
     let peer = head.peer_addr.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let id = request_id::choose(&head.headers);
     let mut record = RequestRecord::new(id, head.method.clone(), peer);
+    record.conn = conn;
     if worker.access_log.is_some() {
         record.trace_id = trace::trace_id(&head.headers);
         record.logged = Some(LoggedHead {
@@ -79,8 +81,8 @@ fn open(worker: &Worker, head: &RequestHead) -> RequestRecord {
 struct OpenRecord {
     worker: Rc<Worker>,
     record: Rc<RequestRecord>,
-    /// There if a cut answer would look whole to the client.
-    client: Option<Rc<ClientState>>,
+    /// Whether a cut answer would look whole to the client if its connection were closed in order.
+    resets: bool,
     /// Whether the answer went out to its end.
     is_whole: bool,
 }
@@ -93,6 +95,9 @@ impl Drop for OpenRecord {
         }
         let duration = record.started.elapsed();
         worker.shard.request_ended(record, duration);
+        if let Some(conn) = &record.conn {
+            conn.answered();
+        }
         if let Some(log) = &worker.access_log {
             log.write(record, duration, &worker.gateway);
         }
@@ -151,8 +156,8 @@ impl MessageBody for Observed {
             Some(Err(error)) => {
                 let reason = error.downcast_ref().map_or(Reason::UpstreamReset, ProxyError::reason);
                 this.open.record.reason.set(Some(reason));
-                if let Some(client) = &this.open.client {
-                    client.must_reset.set(true);
+                if let Some(conn) = this.open.record.conn.as_ref().filter(|_| this.open.resets) {
+                    conn.reset();
                 }
             }
             None => this.open.is_whole = true,

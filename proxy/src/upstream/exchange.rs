@@ -134,6 +134,9 @@ impl Attempt<'_> {
             Poll::Ready(Err(error @ UploadError::TooLarge)) => {
                 Err(ProxyError::new(Reason::BodyTooLarge, error))
             }
+            Poll::Ready(Err(error @ UploadError::Refused(reason))) => {
+                Err(ProxyError::new(reason, error))
+            }
             Poll::Ready(Err(error @ UploadError::Gone)) => {
                 Err(ProxyError::new(Reason::ClientClosed, error))
             }

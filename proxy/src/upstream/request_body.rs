@@ -15,7 +15,7 @@ use futures_util::{Stream, ready};
 use tokio_util::io::poll_write_buf;
 
 use super::connection::Io;
-use crate::{config::BodyLimit, record::RequestRecord};
+use crate::{config::BodyLimit, error::Reason, record::RequestRecord};
 
 /// How the length of a request body is told to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(super) enum UploadError {
     Client(#[source] PayloadError),
     #[error("the client left before its request was complete")]
     Gone,
+    #[error("the request body was refused")]
+    Refused(Reason),
     #[error("the request body ended early")]
     Short,
     #[error("the request body is larger than max_body")]
@@ -117,12 +119,16 @@ impl Upload {
                         return Poll::Ready(Err(UploadError::Client(error)));
                     }
                     Poll::Ready(None) => self.end()?,
-                    Poll::Pending if self.source == Source::Fresh => {
-                        self.source = Source::Waited;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+                    Poll::Pending => {
+                        if let Some(reason) = self.refusal() {
+                            return Poll::Ready(Err(UploadError::Refused(reason)));
+                        }
+                        if self.source == Source::Fresh {
+                            self.source = Source::Waited;
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
                     }
-                    Poll::Pending => {}
                 }
             }
             if self.is_written() {
@@ -143,6 +149,11 @@ impl Upload {
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
+    }
+
+    /// Why no more of the body will come.
+    fn refusal(&self) -> Option<Reason> {
+        self.body.record.conn.as_ref().and_then(|conn| conn.body_refusal())
     }
 
     /// A vectored write only where there are two pieces: the plain one is cheaper.

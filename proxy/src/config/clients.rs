@@ -1,0 +1,83 @@
+//! What a client may send and how long it may take: the bounds and timeouts of `[server]`.
+
+use std::time::Duration;
+
+use super::{duration::Timeout, error::Problem, section::Section, size::ByteSize};
+
+/// Bounds on one request head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadBounds {
+    /// Of the whole head, in bytes.
+    pub bytes: usize,
+    pub fields: usize,
+    /// Of the target, in bytes.
+    pub target: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// From the first byte of a head, or of the connection, to the end of the head.
+    pub header: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For each KiB of a request body.
+    pub body: Duration,
+    /// For each KiB of a response that the client does not take.
+    pub write: Duration,
+}
+
+impl Default for HeadBounds {
+    fn default() -> Self {
+        Self { bytes: 32 << 10, fields: 100, target: 8 << 10 }
+    }
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The largest head that actix-http takes.
+const LARGEST_HEAD: u64 = 128 << 10;
+
+impl HeadBounds {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let mut size = |key, default: usize| {
+            let size = section.get::<ByteSize>(key);
+            if let Some(size) =
+                size.as_ref().filter(|size| !(64..=LARGEST_HEAD).contains(&size.value.0))
+            {
+                section.report(&size.span, Problem::new(format!("{key} must be 64B to 128KiB")));
+            }
+            size.map_or(default, |size| usize::try_from(size.value.0).unwrap_or(default))
+        };
+        let bytes = size("max_header_bytes", default.bytes);
+        let target = size("max_uri", default.target);
+        let fields = section.get::<u64>("max_headers");
+        if let Some(given) = fields.as_ref().filter(|given| !(1..=100).contains(&given.value)) {
+            section.report(&given.span, Problem::new("max_headers must be 1 to 100"));
+        }
+        let fields = fields.and_then(|given| usize::try_from(given.value).ok());
+        Self { bytes, fields: fields.unwrap_or(default.fields), target }
+    }
+}
+
+impl ClientTimeouts {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let mut timeout = |key, default| section.or(key, Timeout(default)).0;
+        Self {
+            header: timeout("header_timeout", default.header),
+            idle: timeout("idle_timeout", default.idle),
+            body: timeout("body_timeout", default.body),
+            write: timeout("write_timeout", default.write),
+        }
+    }
+}
