@@ -9,9 +9,10 @@ use std::{
 
 use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery};
 use actix_web::dev::Payload;
+use bytes::BytesMut;
 use tokio::time::Instant;
 
-use crate::{error::Reason, guard::Conn};
+use crate::{error::Reason, guard::Conn, routing::Found};
 
 /// An index into the routes, services or endpoints of the gateway; see `Gateway`.
 pub type Index = u32;
@@ -30,6 +31,10 @@ pub struct RequestRecord {
     pub logged: Option<LoggedHead>,
     /// The path with its dot segments resolved, if it had any.
     pub normal_path: OnceCell<String>,
+    /// What routing found; taken by who answers.
+    pub found: RefCell<Option<Found>>,
+    /// The field lines that go upstream.
+    pub upstream_fields: RefCell<BytesMut>,
     pub route: Cell<Option<Index>>,
     pub service: Cell<Option<Index>>,
     pub endpoint: Cell<Option<Index>>,
@@ -65,6 +70,8 @@ impl RequestRecord {
             method,
             logged: None,
             normal_path: OnceCell::new(),
+            found: RefCell::default(),
+            upstream_fields: RefCell::default(),
             route: Cell::default(),
             service: Cell::default(),
             endpoint: Cell::default(),

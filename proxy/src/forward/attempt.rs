@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Instant};
 
 use actix_http::{ConnectionType, Version, header};
 use actix_web::{
-    HttpMessage, HttpResponse,
+    HttpResponse,
     body::{BodySize, MessageBody},
     dev::ServiceRequest,
 };
@@ -13,7 +13,6 @@ use bytes::BytesMut;
 use crate::{
     config::{BodyLimit, Timeouts, UpstreamHost},
     error::{ProxyError, Reason},
-    headers::stage::UpstreamFields,
     record::RequestRecord,
     routing::{Route, RouteMatch, stage::host},
     service::{Endpoint, Service},
@@ -55,7 +54,6 @@ impl<'a> Attempts<'a> {
         }
         let mut path = Vec::new();
         let is_rewritten = route.write_template(found, record.path(request.uri()), &mut path);
-        let fields = request.extensions_mut().remove::<UpstreamFields>();
         Ok(Self {
             worker,
             service,
@@ -65,7 +63,7 @@ impl<'a> Attempts<'a> {
             limit,
             timeouts: service.timeouts.overridden(route.config.timeouts),
             path: is_rewritten.then_some(path),
-            fields: fields.map(|fields| fields.0).unwrap_or_default(),
+            fields: record.upstream_fields.take(),
         })
     }
 

@@ -6,7 +6,7 @@ pub mod redirect;
 use std::rc::Rc;
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpResponse,
     dev::{ServiceRequest, ServiceResponse},
 };
 
@@ -31,8 +31,7 @@ pub async fn forward(
     request: ServiceRequest,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
-    let found = request.extensions_mut().remove::<Found>();
-    let found = match found {
+    let found = match record.found.take() {
         Some(Found::Route(found)) => found,
         Some(Found::MethodNotAllowed(allowed)) => {
             return Ok(request.into_response(reply::method_not_allowed(&record, &allowed)));

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use actix_web::{
-    Error, HttpMessage,
+    Error,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
@@ -20,10 +20,7 @@ use crate::{routing::stage::host, telemetry::observe::record, worker::Worker};
 /// Room for the fields of a usual request, in bytes.
 const USUAL_FIELDS: usize = 1024;
 
-/// The field lines that go upstream.
-pub struct UpstreamFields(pub BytesMut);
-
-/// Puts `UpstreamFields` beside the request.
+/// Puts the field lines for the upstream into the record.
 ///
 /// # Errors
 /// None of its own.
@@ -50,7 +47,7 @@ pub async fn headers(
         };
         request_fields::write(&source, &mut fields);
     }
-    request.extensions_mut().insert(UpstreamFields(fields));
+    record.upstream_fields.replace(fields);
     let mut response = next.call(request).await?;
     if !rules.response_headers.is_empty() {
         response_fields::apply(&rules.response_headers, response.headers_mut());

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actix_http::{Method, RequestHead, header};
 use actix_web::{
-    Error, HttpMessage,
+    Error,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
@@ -31,7 +31,7 @@ const FORWARDED: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Puts a `Found` beside the request.
+/// Puts a `Found` into the record.
 ///
 /// # Errors
 /// None of its own.
@@ -68,7 +68,7 @@ pub async fn route(
     if let Found::Route(found) = &found {
         record.route.set(Some(found.route));
     }
-    request.extensions_mut().insert(found);
+    record.found.replace(Some(found));
     next.call(request).await
 }
 
