@@ -34,3 +34,4 @@ mod starting;
 mod streaming;
 mod support;
 mod variables;
+mod wire_cases;

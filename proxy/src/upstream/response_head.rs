@@ -163,8 +163,13 @@ fn read_fields(
     {
         fields.insert(header::CONTENT_LENGTH, length.into());
     }
-    let keeps_alive =
-        framing != Framing::UntilClose && !control.close && (!is_1_0 || control.keep_alive);
+    // An origin that sends a body to HEAD all the same, and late, would answer the next request
+    // with it: the connection is not worth that.
+    let may_send_more = *method == Method::HEAD && framing != Framing::Empty(Some(0));
+    let keeps_alive = framing != Framing::UntilClose
+        && !may_send_more
+        && !control.close
+        && (!is_1_0 || control.keep_alive);
     Ok(ResponseHead { status, fields, framing, keeps_alive })
 }
 
