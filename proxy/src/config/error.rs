@@ -105,7 +105,7 @@ pub(super) fn did_you_mean<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
-    let bound = (given.chars().count() / 3).clamp(1, 3);
+    let bound = (given.chars().count() / 3).min(3);
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), name))

@@ -268,9 +268,14 @@ fn read_respond(mut section: Section<'_>) -> Option<RouteAction> {
         section.report(&given.span, Problem::new("expected a status from 200 to 599"));
     }
     let body = section.or("body", String::new());
+    let (reader, body_span) = (section.reader, section.key_span("body"));
     let content_type = section.get::<FieldValue>("content_type");
     section.finish();
     let status = status.and_then(|given| status_code(given.value));
+    let has_none = [Some(StatusCode::NO_CONTENT), Some(StatusCode::NOT_MODIFIED)].contains(&status);
+    if has_none && !body.is_empty() {
+        reader.report(&body_span, Problem::new("a 204 or 304 has no body (RFC 9112 section 6.3)"));
+    }
     Some(RouteAction::Respond {
         status: status.unwrap_or(StatusCode::OK),
         body,

@@ -115,7 +115,8 @@ fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
     if !is_ruled("x-forwarded-for") {
         out.put_slice(b"x-forwarded-for: ");
         if source.peer_is_trusted {
-            for value in source.head.headers.get_all(X_FORWARDED_FOR) {
+            let given = source.head.headers.get_all(X_FORWARDED_FOR);
+            for value in given.filter(|value| !value.is_empty()) {
                 out.put_slice(value.as_bytes());
                 out.put_slice(b", ");
             }

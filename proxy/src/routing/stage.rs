@@ -80,7 +80,8 @@ fn is_health_check(health_path: Option<&str>, path: &str, method: &Method) -> bo
 /// section 3.2.2).
 pub fn host(head: &RequestHead) -> &[u8] {
     match head.uri.authority() {
-        Some(authority) => authority.as_str().as_bytes(),
+        // A user and password before it are refused, and must not reach the log on the way.
+        Some(authority) => authority.as_str().rsplit('@').next().unwrap_or_default().as_bytes(),
         None => head.headers.get(header::HOST).map_or(b"", |host| host.as_bytes()),
     }
 }
