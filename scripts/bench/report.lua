@@ -1,4 +1,11 @@
--- One line that run.sh can read: requests/s, p50 and p99 in µs, requests, errors.
+-- The load of run.sh: GET, or POST of 4 KiB; and one line at the end that run.sh can read:
+-- requests/s, p50 and p99 in µs, requests, errors.
+if os.getenv("WORK") == "post-4KiB" then
+  wrk.method = "POST"
+  wrk.body = string.rep("x", 4096)
+  wrk.headers["Content-Type"] = "application/octet-stream"
+end
+
 done = function(summary, latency, requests)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout

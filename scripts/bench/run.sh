@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # CPU per request of this proxy beside nginx and HAProxy, on the same work in the same run.
 #
-#   scripts/bench/run.sh [peer...]      peers: nginx haproxy (default: those that are installed)
-#   ROUNDS=5 SECONDS_EACH=4 CONNECTIONS=64
+#   scripts/bench/run.sh [work...] [peer...]
+#       works: 60B 16KiB 1MiB post-4KiB (default: 60B)
+#       peers: nginx haproxy (default: those that are installed)
+#   ROUNDS=5 SECONDS_EACH=4
 #
 # The proxy under test has one worker and a core of its own; load and origin share another. Rounds
 # are interleaved, and the median of each is shown. CPU time is that of the whole process tree,
@@ -12,8 +14,15 @@ cd "$(dirname "$0")/../.."
 
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-4}
-CONNECTIONS=${CONNECTIONS:-64}
-PEERS=("$@")
+WORKS=()
+PEERS=()
+for word in "$@"; do
+    case $word in
+        60B | 16KiB | 1MiB | post-4KiB) WORKS+=("$word") ;;
+        *) PEERS+=("$word") ;;
+    esac
+done
+[ ${#WORKS[@]} -gt 0 ] || WORKS=(60B)
 if [ ${#PEERS[@]} -eq 0 ]; then
     for peer in nginx haproxy; do
         if command -v "$peer" >/dev/null; then PEERS+=("$peer"); fi
@@ -25,6 +34,7 @@ done
 cargo build --release --quiet -p proxy
 
 dir=$(mktemp -d)
+chmod 755 "$dir" # nginx workers run as another user
 pids=()
 finish() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
@@ -56,6 +66,9 @@ wait_for() { # port
 }
 
 fill origin.conf 0
+mkdir -p "$dir/files/serverA/books"
+head -c 16384 /dev/zero | tr '\0' x >"$dir/files/serverA/books/16KiB"
+head -c 1048576 /dev/zero | tr '\0' x >"$dir/files/serverA/books/1MiB"
 taskset -c 1 nginx -c "$dir/origin.conf" 2>/dev/null &
 pids+=($!)
 for port in "${ports[@]:0:3}"; do wait_for "$port"; done
@@ -92,21 +105,28 @@ rss_kb() { # pid
     for pid in $1 $(pgrep -P "$1" || true); do awk '/^VmRSS/ { print $2 }' /proc/"$pid"/status; done |
         awk '{ sum += $1 } END { print sum }'
 }
-load() { # name seconds -> requests/s p50_us p99_us requests errors
-    taskset -c 1 wrk -t1 -c"$CONNECTIONS" -d"$2"s --latency -s scripts/bench/report.lua \
-        -H 'Authorization: Bearer secret-token' "http://127.0.0.1:${port_of[$1]}/items/books" |
+load() { # work name seconds -> requests/s p50_us p99_us requests errors
+    local path="" connections=64
+    case $1 in
+        16KiB | 1MiB) path=/$1 connections=16 ;;
+    esac
+    taskset -c 1 env WORK="$1" wrk -t1 -c"$connections" -d"$3"s --latency \
+        -s scripts/bench/report.lua -H 'Authorization: Bearer secret-token' \
+        "http://127.0.0.1:${port_of[$2]}/items/books$path" |
         awk '/^report/ { print $2, $3, $4, $5, $6 }'
 }
 
-for name in "${!port_of[@]}"; do load "$name" 1 >/dev/null; done
-: >"$dir/results"
-for round in $(seq "$ROUNDS"); do
-    for name in ours "${PEERS[@]}"; do
-        before=$(cpu_ns "${pid_of[$name]}")
-        read -r rate p50 p99 requests errors < <(load "$name" "$SECONDS_EACH")
-        after=$(cpu_ns "${pid_of[$name]}")
-        echo "$name $(((after - before) / requests)) $rate $p50 $p99 $(rss_kb "${pid_of[$name]}") $errors" >>"$dir/results"
+for work in "${WORKS[@]}"; do
+    for name in "${!port_of[@]}"; do load "$work" "$name" 1 >/dev/null; done
+    : >"$dir/results"
+    for round in $(seq "$ROUNDS"); do
+        for name in ours "${PEERS[@]}"; do
+            before=$(cpu_ns "${pid_of[$name]}")
+            read -r rate p50 p99 requests errors < <(load "$work" "$name" "$SECONDS_EACH")
+            after=$(cpu_ns "${pid_of[$name]}")
+            echo "$name $(((after - before) / requests)) $rate $p50 $p99 $(rss_kb "${pid_of[$name]}") $errors" >>"$dir/results"
+        done
+        echo "$work: round $round of $ROUNDS" >&2
     done
-    echo "round $round of $ROUNDS" >&2
+    python3 scripts/bench/table.py "$work" "$dir/results"
 done
-python3 scripts/bench/table.py "$dir/results"

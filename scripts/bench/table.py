@@ -4,11 +4,11 @@ import statistics
 import sys
 
 rows = {}
-for line in open(sys.argv[1]):
+for line in open(sys.argv[2]):
     name, *numbers = line.split()
     rows.setdefault(name, []).append([float(number) for number in numbers])
 
-print(f"{'':10} {'CPU µs/req':>10} {'req/s':>9} {'p50 µs':>8} {'p99 µs':>8} {'RSS MiB':>8} {'errors':>7}")
+print(f"{sys.argv[1]:10} {'CPU µs/req':>10} {'req/s':>9} {'p50 µs':>8} {'p99 µs':>8} {'RSS MiB':>8} {'errors':>7}")
 medians = {}
 for name, runs in rows.items():
     columns = [statistics.median(column) for column in zip(*runs)]
