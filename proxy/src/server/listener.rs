@@ -34,7 +34,7 @@ use crate::{
 /// How long the rest of a refused request is read, so that the client sees the answer.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Response bytes held before they are flushed: one read of a large body.
-const WRITE_BUFFER: usize = 128 << 10;
+const WRITE_BUFFER: usize = 32 << 10;
 
 /// What all listeners of a worker share.
 struct WorkerApp {

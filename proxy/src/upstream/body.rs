@@ -26,8 +26,8 @@ use crate::error::{ProxyError, Reason};
 
 /// Read room for a body of unknown length, in bytes; doubled while reads fill it.
 const FIRST_ROOM: u64 = 16 << 10;
-/// Larger reads save system calls, until the copies fall out of the cache.
-const LARGEST_ROOM: u64 = 128 << 10;
+/// Larger reads save system calls, but their copies fall out of the cache: docs/adr/0003.
+const LARGEST_ROOM: u64 = 32 << 10;
 
 pub enum ResponseBody {
     /// No body; the length is what `Content-Length` says of the body that a GET would get.
