@@ -11,7 +11,7 @@ step() {
 
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
-step cargo test --workspace --locked
+step cargo test
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --locked --quiet
 if command -v cargo-deny >/dev/null; then
     step cargo-deny --offline --config .deny.toml check --hide-inclusion-graph bans licenses sources

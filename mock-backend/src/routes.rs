@@ -193,13 +193,13 @@ mod tests {
     const BOOK: &[u8] = br#"{"name": "n", "author": "a"}"#;
 
     fn letter_a() -> ServerLetter {
-        ServerLetter::parse(b'A').unwrap()
+        ServerLetter::parse(b'A').expect("holds in this test")
     }
 
     fn read(response: Response<Pieces>) -> (u16, String) {
         let status = response.status().as_u16();
         let Pieces(body) = response.into_body();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        (status, String::from_utf8(body.to_vec()).expect("holds in this test"))
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn depth_counts_open_levels_and_not_all_of_them() {
 #[test]
 fn only_keys_of_the_object_itself_count() {
     let object = print_object(br#"{"x":{"name":1},"y":"name","na\u006de2":2,"\"name":3}"#);
-    let object = object.unwrap();
+    let object = object.expect("holds in this test");
     assert!(object.has_key("x") && object.has_key("y") && object.has_key("name2"));
     assert!(!object.has_key("name"));
 }
@@ -141,7 +141,7 @@ fn only_keys_of_the_object_itself_count() {
 #[test]
 fn keys_are_found_after_repeated_ones_were_merged() {
     let json = br#"{"long key":"long value","name":1,"long key":0,"author":2,"name":3}"#;
-    let object = print_object(json).unwrap();
+    let object = print_object(json).expect("holds in this test");
     assert!(object.has_key("long key") && object.has_key("name") && object.has_key("author"));
     assert_eq!(object.into_text(), r#"{"long key": 0, "name": 3, "author": 2}"#);
 }
