@@ -39,7 +39,7 @@ pub struct Deadline {
 }
 
 impl Deadlines {
-    /// The deadlines, and the task that watches over them until the last handle is gone.
+    /// The deadlines, and the task that watches over them for as long as the thread's runtime lives.
     pub fn new() -> (Rc<Self>, impl Future<Output = ()>) {
         let deadlines = Rc::new(Self::default());
         let keeper = keep(Rc::downgrade(&deadlines));
