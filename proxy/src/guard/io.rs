@@ -10,14 +10,12 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     conn::{Conn, Waiting, remember},
     input::Input,
+    stream::Stream,
     table::{GuardTable, Place},
 };
 use crate::error::Reason;
@@ -28,7 +26,7 @@ const MOST_HELD: usize = 16 << 10;
 const STAND_IN: &[u8] = b"REFUSED / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 pub struct GuardIo {
-    stream: TcpStream,
+    stream: Stream,
     conn: Rc<Conn>,
     place: Place,
     input: Input,
@@ -40,11 +38,12 @@ pub struct GuardIo {
 }
 
 impl GuardIo {
-    pub fn new(stream: TcpStream, table: &Rc<GuardTable>) -> Self {
+    /// `early` was read from the connection already, and comes before all that follows.
+    pub fn new(stream: Stream, early: BytesMut, table: &Rc<GuardTable>) -> Self {
         let (conn, place) = table.enter();
+        conn.holds_bytes.set(!early.is_empty());
         let input = Input::new();
-        let held = BytesMut::new();
-        Self { stream, conn, place, input, held, released: 0, is_shut: false }
+        Self { stream, conn, place, input, held: early, released: 0, is_shut: false }
     }
 
     /// For the pipeline.

@@ -12,6 +12,7 @@ mod conn;
 mod head;
 mod input;
 mod io;
+mod stream;
 mod table;
 
-pub use self::{conn::Conn, io::GuardIo, table::GuardTable};
+pub use self::{conn::Conn, io::GuardIo, stream::Stream, table::GuardTable};

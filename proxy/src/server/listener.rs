@@ -20,12 +20,13 @@ use actix_service::{
     fn_factory, fn_service,
 };
 use actix_web::{Error, dev::ServiceResponse};
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use super::connections::Connections;
 use crate::{
     config::Config,
-    guard::{GuardIo, GuardTable},
+    guard::{GuardIo, GuardTable, Stream},
     pipeline,
     telemetry::observe::Observed,
     worker::{Shared, Worker},
@@ -119,7 +120,7 @@ where
     // An answer may go out in several writes; none of them waits for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
-    let served = http.call((GuardIo::new(stream, guards), peer));
+    let served = http.call((GuardIo::new(Stream::Tcp(stream), BytesMut::new(), guards), peer));
     async move { served.await.map_err(drop) }
 }
 
