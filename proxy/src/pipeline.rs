@@ -2,20 +2,26 @@
 
 use std::rc::Rc;
 
-use actix_http::Request;
-use actix_service::{IntoServiceFactory, ServiceFactory, fn_service, map_config};
+use actix_http::{HttpMessage, Request};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory,
+    boxed::{RcService, rc_service},
+    fn_service, map_config,
+};
 use actix_web::{
-    App, Error,
+    Error,
     dev::{AppConfig, ServiceRequest, ServiceResponse},
     middleware::from_fn,
 };
+use futures_util::future::LocalBoxFuture;
 
 use crate::{
     auth::stage::authenticate,
     forward::forward,
     headers::stage::headers,
+    http1::Conn,
     routing::stage::route,
-    telemetry::observe::{Observed, observe},
+    telemetry::observe::{Observed, observe, open},
     worker::Worker,
 };
 
@@ -27,8 +33,32 @@ macro_rules! stage {
     }};
 }
 
-/// The App of one worker. The last `wrap` runs first: read the list from below.
-pub fn app(
+type Answering = LocalBoxFuture<'static, Result<ServiceResponse<Observed>, Error>>;
+
+/// The App of one worker: what every protocol hands its requests to.
+pub struct App {
+    pub worker: Rc<Worker>,
+    service: RcService<Request, ServiceResponse<Observed>, Error>,
+}
+
+impl App {
+    /// Builds the stages. An App's routes can be taken once only, so a worker has one for all of
+    /// its listeners.
+    pub async fn start(worker: Rc<Worker>) -> Result<Self, ()> {
+        let service = rc_service(stages(&worker).new_service(()).await?);
+        Ok(Self { worker, service })
+    }
+
+    /// Answers a request that came over `conn`.
+    pub fn call(&self, request: Request, conn: &Rc<Conn>) -> Answering {
+        let record = Rc::new(open(&self.worker, request.head(), conn));
+        request.extensions_mut().insert(record);
+        self.service.call(request)
+    }
+}
+
+/// The last `wrap` runs first: read the list from below.
+fn stages(
     worker: &Rc<Worker>,
 ) -> impl ServiceFactory<
     Request,
@@ -38,7 +68,7 @@ pub fn app(
     InitError = (),
 > + use<> {
     let handler = Rc::clone(worker);
-    let app = App::new()
+    let app = actix_web::App::new()
         .default_service(fn_service(move |request: ServiceRequest| {
             forward(Rc::clone(&handler), request)
         }))

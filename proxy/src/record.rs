@@ -8,11 +8,10 @@ use std::{
 };
 
 use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery};
-use actix_web::dev::Payload;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use crate::{error::Reason, guard::Conn, routing::Found};
+use crate::{error::Reason, http1::Conn, routing::Found};
 
 /// An index into the routes, services or endpoints of the gateway; see `Gateway`.
 pub type Index = u32;
@@ -20,7 +19,7 @@ pub type Index = u32;
 pub struct RequestRecord {
     pub started: Instant,
     /// The client's connection.
-    pub conn: Option<Rc<Conn>>,
+    pub conn: Rc<Conn>,
     pub request_id: HeaderValue,
     /// From `traceparent`.
     pub trace_id: Option<[u8; 32]>,
@@ -40,9 +39,6 @@ pub struct RequestRecord {
     pub endpoint: Cell<Option<Index>>,
     /// Tries to send the request upstream.
     pub attempts: Cell<u32>,
-    /// The body of the request while nobody reads it. Kept to the end of the answer, so that actix
-    /// closes the connection instead of reading an unwanted body for as long as it comes.
-    pub payload: RefCell<Payload>,
     /// Of the response head; `None` until there is one.
     pub status: Cell<Option<StatusCode>>,
     pub reason: Cell<Option<Reason>>,
@@ -60,10 +56,10 @@ pub struct LoggedHead {
 }
 
 impl RequestRecord {
-    pub fn new(request_id: HeaderValue, method: Method, peer: IpAddr) -> Self {
+    pub fn new(conn: Rc<Conn>, request_id: HeaderValue, method: Method, peer: IpAddr) -> Self {
         Self {
             started: Instant::now(),
-            conn: None,
+            conn,
             request_id,
             trace_id: None,
             client: Cell::new(peer),
@@ -76,7 +72,6 @@ impl RequestRecord {
             service: Cell::default(),
             endpoint: Cell::default(),
             attempts: Cell::default(),
-            payload: RefCell::new(Payload::None),
             status: Cell::default(),
             reason: Cell::default(),
             bytes_in: Cell::default(),

@@ -14,7 +14,7 @@ use crate::{
     clock::Deadlines,
     config::{ClientTimeouts, HeadBounds},
     gateway::Gateway,
-    guard::GuardTable,
+    http1::ConnTable,
     record::Index,
     telemetry::{
         access_log::{AccessLog, LogSender},
@@ -42,7 +42,7 @@ pub struct Worker {
     pub access_log: Option<Rc<AccessLog>>,
     pub rng: RefCell<SmallRng>,
     /// The client connections.
-    pub guards: Rc<GuardTable>,
+    pub conns: Rc<ConnTable>,
     pools: Vec<Rc<Pool>>,
 }
 
@@ -65,7 +65,7 @@ impl Worker {
             shard,
             access_log,
             rng: RefCell::new(rand::make_rng()),
-            guards: GuardTable::new(shared.heads, shared.timeouts),
+            conns: ConnTable::new(shared.heads, shared.timeouts),
         });
         actix_rt::spawn(sweep(Rc::downgrade(&worker)));
         worker

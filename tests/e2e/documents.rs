@@ -99,10 +99,13 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("upstream/exchange.rs", "MOST_INTERIM: u8 = 16", "16 per request"),
         ("upstream/response_head.rs", "MOST_FIELDS: usize = 128", "128 fields"),
         ("upstream/body.rs", "LARGEST_ROOM: u64 = 32 << 10", "32 KiB read"),
-        ("server/listener.rs", "WRITE_BUFFER: usize = 32 << 10", "64 KiB to write"),
-        ("guard/io.rs", "MOST_HELD: usize = 16 << 10", "16 KiB of them"),
-        ("guard/chunks.rs", "LONGEST_LINE: u32 = 1024", "| 1 KiB, 8 KiB |"),
-        ("guard/table.rs", "TICK: Duration = Duration::from_millis(250)", "250 ms late"),
+        ("http1/send.rs", "MOST_GATHERED: usize = 16 << 10", "16 KiB to write"),
+        ("http1/conn.rs", "MOST_HELD: usize = 16 << 10", "16 KiB of them"),
+        ("http1/conn.rs", "LARGEST_READ: usize = 32 << 10", "32 KiB read from the client"),
+        ("http1/conn.rs", "MOST_DISCARDED: u64 = 64 << 10", "64 KiB, and only what is there"),
+        ("http1/parse.rs", "line: 1024, trailers: 8 << 10", "| 1 KiB, 8 KiB |"),
+        ("http1/table.rs", "TICK: Duration = Duration::from_millis(250)", "250 ms late"),
+        ("upstream/body.rs", "line: 4096, trailers: 16 << 10", "| 4 KiB, 16 KiB |"),
     ] {
         assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");
         assert!(text.contains(bound), "{bound}");

@@ -43,7 +43,7 @@ impl Default for ClientTimeouts {
     }
 }
 
-/// The largest head that actix-http takes.
+/// A head is held whole while it is read.
 const LARGEST_HEAD: u64 = 128 << 10;
 
 impl HeadBounds {

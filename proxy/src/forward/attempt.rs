@@ -73,7 +73,6 @@ impl<'a> Attempts<'a> {
         self.record.endpoint.set(Some(endpoint.index));
         let mut body = RequestBody {
             framing: self.framing,
-            payload: self.record.payload.borrow_mut().take(),
             limit: self.limit,
             record: Rc::clone(self.record),
         };

@@ -72,12 +72,6 @@ pub async fn forward(
     }
 }
 
-/// actix has one error for a client that left and for one whose chunks are no chunks.
-fn blame(record: &RequestRecord, reason: Reason) -> Reason {
-    let has_left = || record.conn.as_ref().is_none_or(|conn| conn.has_left());
-    if reason == Reason::ClientClosed && !has_left() { Reason::BadRequest } else { reason }
-}
-
 async fn send(
     worker: &Worker,
     request: ServiceRequest,
@@ -97,7 +91,7 @@ async fn send(
             error = crate::error::chain(&error),
             "request failed"
         );
-        reply::reject(record, blame(record, error.reason()))
+        reply::reject(record, error.reason())
     });
     request.into_response(response)
 }

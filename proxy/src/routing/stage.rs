@@ -43,7 +43,7 @@ pub async fn route(
     let gateway = &worker.gateway;
     let head = request.head();
     let record = record(&request);
-    if let Some(reason) = record.conn.as_ref().and_then(|conn| conn.refusal()) {
+    if let Some(reason) = record.conn.refusal() {
         return Ok(request.into_response(reply::reject(&record, reason)));
     }
     match check(head, gateway.paths) {

@@ -16,18 +16,21 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    chunked::{ChunkDecoder, Decoded},
     connection::{Connection, Io},
     pool::Pool,
     request_body::Upload,
     response_head::Framing,
 };
-use crate::error::{ProxyError, Reason};
+use crate::{
+    error::{ProxyError, Reason},
+    framing::{ChunkBounds, Rest, Taken},
+};
 
 /// Read room for a body of unknown length, in bytes; doubled while reads fill it.
 const FIRST_ROOM: u64 = 16 << 10;
 /// Larger reads save system calls, but their copies fall out of the cache: docs/adr/0003.
 const LARGEST_ROOM: u64 = 32 << 10;
+const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
 
 pub enum ResponseBody {
     /// No body; the length is what `Content-Length` says of the body that a GET would get.
@@ -43,18 +46,12 @@ pub struct Streamed {
     connection: Option<Connection>,
     rest: Rest,
     size: BodySize,
+    /// Of the next read, if the length is unknown.
     room: u64,
     reusable: bool,
     /// The rest of a request that was answered before it was sent.
     upload: Option<RunningUpload>,
     pool: Rc<Pool>,
-}
-
-/// What is still to come.
-enum Rest {
-    Length(u64),
-    Chunked(ChunkDecoder),
-    UntilClose,
 }
 
 impl ResponseBody {
@@ -77,7 +74,7 @@ impl ResponseBody {
                 return Self::Whole(Some(bytes));
             }
             Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(ChunkDecoder::default()),
+            Framing::Chunked => Rest::chunked(CHUNK_BOUNDS),
             Framing::UntilClose => Rest::UntilClose,
         };
         let size = match rest {
@@ -147,7 +144,7 @@ impl Streamed {
             let Some(connection) = &mut self.connection else {
                 return Poll::Ready(None);
             };
-            match self.rest.take(connection) {
+            match self.rest.take(&mut connection.unread) {
                 Ok(Taken::Data(bytes)) => {
                     if matches!(self.rest, Rest::Length(0)) {
                         self.finish();
@@ -159,9 +156,11 @@ impl Streamed {
                     return Poll::Ready(None);
                 }
                 Ok(Taken::NeedsMore) => {}
-                Err(error) => return self.fail(error),
+                Err(error) => {
+                    return self.fail(ProxyError::new(Reason::UpstreamProtocol, error));
+                }
             }
-            let room = self.rest.room(self.room);
+            let room = room(&self.rest, self.room);
             match ready!(connection.poll_fill(room, cx)) {
                 Ok(0) if matches!(self.rest, Rest::UntilClose) => {
                     self.connection = None;
@@ -192,41 +191,13 @@ impl Streamed {
     }
 }
 
-enum Taken {
-    Data(Bytes),
-    NeedsMore,
-    End,
-}
-
-impl Rest {
-    fn take(&mut self, connection: &mut Connection) -> Result<Taken, ProxyError> {
-        let unread = &mut connection.unread;
-        match self {
-            Self::Length(0) => Ok(Taken::End),
-            Self::Length(_) | Self::UntilClose if unread.is_empty() => Ok(Taken::NeedsMore),
-            Self::Length(left) => {
-                let available = unread.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= available as u64;
-                Ok(Taken::Data(unread.split_to(available).freeze()))
-            }
-            Self::UntilClose => Ok(Taken::Data(unread.split().freeze())),
-            Self::Chunked(decoder) => match decoder.decode(unread) {
-                Ok(Decoded::Data(bytes)) => Ok(Taken::Data(bytes)),
-                Ok(Decoded::Partial) => Ok(Taken::NeedsMore),
-                Ok(Decoded::End) => Ok(Taken::End),
-                Err(error) => Err(ProxyError::new(Reason::UpstreamProtocol, error)),
-            },
-        }
-    }
-
-    /// How much to read: all that is left, if that is known.
-    fn room(&self, unknown: u64) -> usize {
-        let room = match self {
-            Self::Length(left) => (*left).min(LARGEST_ROOM),
-            Self::Chunked(_) | Self::UntilClose => unknown,
-        };
-        usize::try_from(room).unwrap_or(usize::MAX)
-    }
+/// How much to read: all that is left, if that is known.
+fn room(rest: &Rest, unknown: u64) -> usize {
+    let room = match rest {
+        Rest::Length(left) => (*left).min(LARGEST_ROOM),
+        Rest::Chunked(_) | Rest::UntilClose => unknown,
+    };
+    usize::try_from(room).unwrap_or(usize::MAX)
 }
 
 /// Sends the rest of a request while its response is being read, independent of how fast the

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     clock::{Deadline, Deadlines},
     error::{ProxyError, Reason},
+    http1::BodyError,
 };
 
 /// Read room for a response head, in bytes.
@@ -134,13 +135,16 @@ impl Attempt<'_> {
             Poll::Ready(Err(error @ UploadError::TooLarge)) => {
                 Err(ProxyError::new(Reason::BodyTooLarge, error))
             }
-            Poll::Ready(Err(error @ UploadError::Refused(reason))) => {
+            Poll::Ready(Err(UploadError::Client(error))) => {
+                let reason = match error {
+                    BodyError::Gone => Reason::ClientClosed,
+                    BodyError::Refused(reason) => reason,
+                };
                 Err(ProxyError::new(reason, error))
             }
-            Poll::Ready(Err(error @ UploadError::Gone)) => {
-                Err(ProxyError::new(Reason::ClientClosed, error))
+            Poll::Ready(Err(error @ UploadError::Short)) => {
+                Err(ProxyError::new(Reason::BadRequest, error))
             }
-            Poll::Ready(Err(error)) => Err(ProxyError::new(Reason::BadRequest, error)),
         }
     }
 

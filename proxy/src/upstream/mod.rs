@@ -5,7 +5,6 @@
 //! (docs/adr/0001). Everything here belongs to one worker and never leaves its thread.
 
 mod body;
-mod chunked;
 mod connection;
 mod dial;
 mod exchange;

@@ -9,13 +9,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use actix_web::{dev::Payload, error::PayloadError};
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, ready};
+use futures_util::ready;
 use tokio_util::io::poll_write_buf;
 
 use super::connection::Io;
-use crate::{config::BodyLimit, error::Reason, record::RequestRecord};
+use crate::{config::BodyLimit, http1::BodyError, record::RequestRecord};
 
 /// How the length of a request body is told to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +28,8 @@ pub enum RequestFraming {
 /// A body on its way from the client.
 pub struct RequestBody {
     pub framing: RequestFraming,
-    pub payload: Payload,
     pub limit: BodyLimit,
-    /// Counts what was read of the body.
+    /// Knows the client's connection, and counts what was read of the body.
     pub record: Rc<RequestRecord>,
 }
 
@@ -42,11 +40,7 @@ pub(super) enum UploadError {
     Upstream(#[source] io::Error),
     /// The client's part failed.
     #[error("the request body could not be read")]
-    Client(#[source] PayloadError),
-    #[error("the client left before its request was complete")]
-    Gone,
-    #[error("the request body was refused")]
-    Refused(Reason),
+    Client(#[source] BodyError),
     #[error("the request body ended early")]
     Short,
     #[error("the request body is larger than max_body")]
@@ -61,28 +55,19 @@ pub(super) struct Upload {
     /// The CRLF behind a chunk: with it, or the endpoint would wait for the next one.
     tail: Bytes,
     body: RequestBody,
-    source: Source,
+    /// Whether all of the body has been read.
+    is_read: bool,
     /// Whether any byte has reached the connection.
     pub(super) written: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// Not asked yet.
-    Fresh,
-    /// Asked once without answer: the head waits no longer.
-    Waited,
-    Open,
-    Ended,
-}
-
 impl Upload {
     pub(super) fn new(head: BytesMut, body: RequestBody) -> Self {
-        let source = match body.framing {
-            RequestFraming::None | RequestFraming::Length(0) => Source::Ended,
-            RequestFraming::Length(_) | RequestFraming::Chunked => Source::Fresh,
-        };
-        Self { lines: head, chunk: Bytes::new(), tail: Bytes::new(), body, source, written: false }
+        let is_read = matches!(body.framing, RequestFraming::None | RequestFraming::Length(0));
+        if !is_read {
+            body.record.conn.set_uploading(true);
+        }
+        Self { lines: head, chunk: Bytes::new(), tail: Bytes::new(), body, is_read, written: false }
     }
 
     /// Whether the client's body is still all there to be sent again.
@@ -91,10 +76,9 @@ impl Upload {
     }
 
     /// Gives back what is needed to send the request again.
-    pub(super) fn into_body(mut self) -> RequestBody {
+    pub(super) fn into_body(self) -> RequestBody {
         RequestBody {
             framing: self.body.framing,
-            payload: std::mem::replace(&mut self.body.payload, Payload::None),
             limit: self.body.limit,
             record: Rc::clone(&self.body.record),
         }
@@ -109,35 +93,19 @@ impl Upload {
         loop {
             // The body is asked before the head is written, so that both leave in one segment.
             let takes_more = self.chunk.is_empty() && self.tail.is_empty();
-            if takes_more && self.source != Source::Ended {
-                match Pin::new(&mut self.body.payload).poll_next(cx) {
+            if takes_more && !self.is_read {
+                match self.body.record.conn.poll_body(cx) {
                     Poll::Ready(Some(Ok(bytes))) => self.take(bytes)?,
-                    Poll::Ready(Some(Err(PayloadError::Incomplete(_)))) => {
-                        return Poll::Ready(Err(UploadError::Gone));
-                    }
                     Poll::Ready(Some(Err(error))) => {
                         return Poll::Ready(Err(UploadError::Client(error)));
                     }
                     Poll::Ready(None) => self.end()?,
-                    Poll::Pending => {
-                        if let Some(reason) = self.refusal() {
-                            return Poll::Ready(Err(UploadError::Refused(reason)));
-                        }
-                        if self.source == Source::Fresh {
-                            self.source = Source::Waited;
-                            cx.waker().wake_by_ref();
-                            return Poll::Pending;
-                        }
-                    }
+                    Poll::Pending => {}
                 }
             }
             if self.is_written() {
                 ready!(Pin::new(io).poll_flush(cx)).map_err(UploadError::Upstream)?;
-                return if self.source == Source::Ended {
-                    Poll::Ready(Ok(()))
-                } else {
-                    Poll::Pending
-                };
+                return if self.is_read { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             match ready!(self.poll_write(&mut *io, cx)) {
                 Ok(0) => {
@@ -149,11 +117,6 @@ impl Upload {
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
-    }
-
-    /// Why no more of the body will come.
-    fn refusal(&self) -> Option<Reason> {
-        self.body.record.conn.as_ref().and_then(|conn| conn.body_refusal())
     }
 
     /// A vectored write only where there are two pieces: the plain one is cheaper.
@@ -181,20 +144,15 @@ impl Upload {
             return Err(UploadError::TooLarge);
         }
         match self.body.framing {
-            RequestFraming::Chunked if bytes.is_empty() => return Ok(()),
             RequestFraming::Chunked => {
                 write!(self.lines, "{:x}\r\n", bytes.len()).expect("a BytesMut grows");
                 self.tail = Bytes::from_static(b"\r\n");
             }
             RequestFraming::Length(length) if received >= length => {
-                self.source = Source::Ended;
-                self.chunk =
-                    bytes.slice(..bytes.len() - usize::try_from(received - length).unwrap_or(0));
-                return Ok(());
+                self.is_read = true;
             }
             RequestFraming::Length(_) | RequestFraming::None => {}
         }
-        self.source = Source::Open;
         self.chunk = bytes;
         Ok(())
     }
@@ -205,17 +163,13 @@ impl Upload {
             RequestFraming::Length(_) => return Err(UploadError::Short),
             RequestFraming::None => {}
         }
-        self.source = Source::Ended;
+        self.is_read = true;
         Ok(())
     }
 }
 
-/// What is left of a body that nobody will send goes back to the record.
 impl Drop for Upload {
     fn drop(&mut self) {
-        if self.source != Source::Ended {
-            let rest = std::mem::replace(&mut self.body.payload, Payload::None);
-            self.body.record.payload.replace(rest);
-        }
+        self.body.record.conn.set_uploading(false);
     }
 }

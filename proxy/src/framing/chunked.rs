@@ -3,19 +3,23 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Bound on one size line with its extension, in bytes.
-const LONGEST_LINE: usize = 4096;
-/// Bound on the whole trailer section, in bytes.
-const LONGEST_TRAILERS: usize = 16 << 10;
-
-#[derive(Debug, Default)]
-pub(super) struct ChunkDecoder {
-    state: State,
+/// What may stand beside the data of a chunked body.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkBounds {
+    /// Of one size line with its extension, in bytes.
+    pub line: usize,
+    /// Of the whole trailer section, in bytes.
+    pub trailers: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+pub struct ChunkDecoder {
+    state: State,
+    bounds: ChunkBounds,
+}
+
+#[derive(Debug)]
 enum State {
-    #[default]
     Size,
     Data(u64),
     /// The CRLF behind the data.
@@ -26,7 +30,7 @@ enum State {
 
 /// What the next bytes mean.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoded {
+pub enum Decoded {
     Data(Bytes),
     /// More bytes are needed.
     Partial,
@@ -42,19 +46,34 @@ pub enum ChunkError {
     Overflow,
     #[error("a line does not end in CRLF")]
     LineEnd,
-    #[error("a chunk line is longer than 4096 bytes")]
+    #[error("a chunk line is too long")]
     LongLine,
-    #[error("the trailer section is longer than 16 KiB")]
+    #[error("the trailer section is too long")]
     LongTrailers,
+    #[error("a chunk extension has a control character")]
+    Extension,
 }
 
 impl ChunkDecoder {
+    pub fn new(bounds: ChunkBounds) -> Self {
+        Self { state: State::Size, bounds }
+    }
+
+    /// Whether the last byte of the body has been taken.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
     /// Takes what it can from `buffer`.
-    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, ChunkError> {
+    ///
+    /// # Errors
+    /// The bytes are not a chunked body, or break a bound.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, ChunkError> {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(line) = take_line(buffer, LONGEST_LINE, ChunkError::LongLine)? else {
+                    let Some(line) = take_line(buffer, self.bounds.line, ChunkError::LongLine)?
+                    else {
                         return Ok(Decoded::Partial);
                     };
                     self.state = match parse_size(&line)? {
@@ -82,13 +101,13 @@ impl ChunkDecoder {
                     self.state = State::Size;
                 }
                 State::Trailers(seen) => {
-                    let room = LONGEST_TRAILERS - seen;
+                    let room = self.bounds.trailers - seen;
                     let Some(line) = take_line(buffer, room, ChunkError::LongTrailers)? else {
                         return Ok(Decoded::Partial);
                     };
                     self.state = match line.len() {
                         0 => State::Done,
-                        length => State::Trailers((seen + length + 2).min(LONGEST_TRAILERS)),
+                        length => State::Trailers((seen + length + 2).min(self.bounds.trailers)),
                     };
                 }
                 State::Done => return Ok(Decoded::End),
@@ -122,6 +141,9 @@ fn parse_size(line: &[u8]) -> Result<u64, ChunkError> {
     if !extension.is_empty() && extension[0] != b';' {
         return Err(ChunkError::Size);
     }
+    if extension.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return Err(ChunkError::Extension);
+    }
     let mut size: u64 = 0;
     for digit in digits {
         let value = (*digit as char).to_digit(16).ok_or(ChunkError::Size)?;
@@ -139,10 +161,12 @@ mod tests {
 
     use super::*;
 
+    const BOUNDS: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
+
     /// Feeds `pieces` one after the other; the data, and what is left behind the end if there was
     /// one.
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Option<Vec<u8>>), ChunkError> {
-        let mut decoder = ChunkDecoder::default();
+        let mut decoder = ChunkDecoder::new(BOUNDS);
         let (mut buffer, mut data) = (BytesMut::new(), Vec::new());
         for piece in pieces {
             buffer.extend_from_slice(piece);
@@ -175,6 +199,7 @@ mod tests {
             (b"3\r\nabcX\r\n", ChunkError::LineEnd),
             (b"3\r\nabc\n", ChunkError::LineEnd),
             (b"10000000000000000\r\n", ChunkError::Overflow),
+            (b"3;\x00\r\n", ChunkError::Extension),
         ] {
             assert_eq!(decode(&[wire]), Err(error), "{:?}", wire.escape_ascii().to_string());
         }
@@ -182,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_size_line_and_the_trailers_are_bounded() {
-        let line = [b"1;".to_vec(), vec![b'x'; LONGEST_LINE]].concat();
+        let line = [b"1;".to_vec(), vec![b'x'; BOUNDS.line]].concat();
         assert_eq!(decode(&[&line]), Err(ChunkError::LongLine));
         let trailers = [b"0\r\n".to_vec(), b"a: b\r\n".repeat(3000)].concat();
         assert_eq!(decode(&[&trailers]), Err(ChunkError::LongTrailers));

@@ -6,9 +6,10 @@
 use std::{
     cell::{Cell, RefCell},
     rc::{Rc, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use bytes::BytesMut;
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -18,17 +19,24 @@ use crate::{
     error::Reason,
 };
 
+/// The buffer of a worker, in bytes.
+const SCRATCH: usize = 32 << 10;
 const TICK: Duration = Duration::from_millis(250);
 /// How long the rest of a refused request is read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// All connections of one worker. Bound: those that the listener accepts.
-pub struct GuardTable {
+pub struct ConnTable {
     pub(super) bounds: HeadBounds,
     limits: Limits,
     conns: RefCell<Slab<Rc<Conn>>>,
-    tick: Rc<Cell<u32>>,
+    tick: Cell<u32>,
     first: Notify,
+    is_draining: Cell<bool>,
+    /// What is read from clients goes through here.
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    /// The value of `Date`, at most one tick old.
+    date: RefCell<String>,
 }
 
 /// The timeouts in ticks.
@@ -42,11 +50,11 @@ struct Limits {
 
 /// A connection's place in the table, given back when dropped.
 pub(super) struct Place {
-    table: Rc<GuardTable>,
+    table: Rc<ConnTable>,
     key: usize,
 }
 
-impl GuardTable {
+impl ConnTable {
     pub fn new(bounds: HeadBounds, timeouts: ClientTimeouts) -> Rc<Self> {
         let ticks = |timeout: Duration| {
             let ticks = timeout.as_millis().div_ceil(TICK.as_millis());
@@ -63,25 +71,53 @@ impl GuardTable {
             bounds,
             limits,
             conns: RefCell::default(),
-            tick: Rc::default(),
+            tick: Cell::default(),
             first: Notify::new(),
+            is_draining: Cell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            date: RefCell::default(),
         });
         actix_rt::spawn(keep(Rc::downgrade(&table)));
         table
     }
 
-    pub(super) fn enter(self: &Rc<Self>) -> (Rc<Conn>, Place) {
-        let conn = Rc::new(Conn::new(Rc::clone(&self.tick)));
+    /// A place for `conn`, which the sweep watches from now on.
+    pub(super) fn enter(self: &Rc<Self>, conn: &Rc<Conn>) -> Place {
         let mut conns = self.conns.borrow_mut();
         if conns.is_empty() {
+            self.look_at_clock();
             self.first.notify_one();
         }
-        let key = conns.insert(Rc::clone(&conn));
-        (conn, Place { table: Rc::clone(self), key })
+        let key = conns.insert(Rc::clone(conn));
+        Place { table: Rc::clone(self), key }
+    }
+
+    pub(super) fn tick(&self) -> u32 {
+        self.tick.get()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Appends the value of `Date` (RFC 9110 section 6.6.1).
+    pub(super) fn write_date(&self, out: &mut BytesMut) {
+        out.extend_from_slice(self.date.borrow().as_bytes());
+    }
+
+    /// Closes connections between two requests, and each other one behind its answer.
+    pub fn drain(&self) {
+        self.is_draining.set(true);
+        self.conns.borrow().iter().for_each(|(_, conn)| wake(&conn.reader));
+    }
+
+    fn look_at_clock(&self) {
+        self.date.replace(httpdate::fmt_http_date(SystemTime::now()));
     }
 
     fn sweep(&self) {
         self.tick.set(self.tick.get().wrapping_add(1));
+        self.look_at_clock();
         for (_, conn) in self.conns.borrow().iter() {
             self.look_at(conn);
         }
@@ -141,13 +177,7 @@ impl Drop for Place {
     }
 }
 
-impl Place {
-    pub(super) fn bounds(&self) -> HeadBounds {
-        self.table.bounds
-    }
-}
-
-async fn keep(table: Weak<GuardTable>) {
+async fn keep(table: Weak<ConnTable>) {
     while let Some(live) = table.upgrade() {
         if live.conns.borrow().is_empty() {
             live.first.notified().await;

@@ -1,0 +1,164 @@
+//! Writes a response head (RFC 9112 section 4) and says how the end of its body is told.
+
+use actix_http::{
+    ResponseHead, StatusCode,
+    header::{self, HeaderName},
+};
+use actix_web::body::BodySize;
+use bytes::{BufMut, BytesMut};
+
+/// How the client knows where a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delimited {
+    /// There is no body.
+    Empty,
+    Length(u64),
+    Chunked,
+    /// By the end of the connection: all that HTTP/1.0 has.
+    ByClose,
+}
+
+/// What a response is written for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) is_1_0: bool,
+    pub(super) is_head: bool,
+}
+
+impl Delimited {
+    pub(super) fn of(status: StatusCode, size: BodySize, asked: Asked) -> Self {
+        let has_none =
+            asked.is_head || status == StatusCode::NOT_MODIFIED || status.is_informational();
+        match size {
+            _ if has_none => Self::Empty,
+            BodySize::None => Self::Empty,
+            BodySize::Sized(length) => Self::Length(length),
+            BodySize::Stream if asked.is_1_0 => Self::ByClose,
+            BodySize::Stream => Self::Chunked,
+        }
+    }
+}
+
+/// Appends a whole head. `keeps` says whether another request may follow; `date` writes the value
+/// of `Date` where the response has none.
+pub(super) fn write(
+    head: &ResponseHead,
+    size: BodySize,
+    asked: Asked,
+    keeps: bool,
+    date: impl FnOnce(&mut BytesMut),
+    out: &mut BytesMut,
+) {
+    let status = head.status;
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.put_slice(b"\r\n");
+    write_framing(status, size, asked, out);
+    write_connection(status, asked, keeps, out);
+    let mut has_date = false;
+    for (name, value) in head.headers.iter() {
+        if !is_ours(name, size) {
+            has_date |= *name == header::DATE;
+            put(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    if !has_date {
+        out.put_slice(b"date: ");
+        date(out);
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// To HEAD go the fields that GET would get.
+fn write_framing(status: StatusCode, size: BodySize, asked: Asked, out: &mut BytesMut) {
+    match size {
+        _ if status == StatusCode::NO_CONTENT || status.is_informational() => {}
+        BodySize::Sized(length) => {
+            put(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        BodySize::Stream if !asked.is_1_0 => put(out, b"transfer-encoding", b"chunked"),
+        BodySize::Stream | BodySize::None => {}
+    }
+}
+
+fn write_connection(status: StatusCode, asked: Asked, keeps: bool, out: &mut BytesMut) {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        put(out, b"connection", b"upgrade");
+    } else if !keeps {
+        put(out, b"connection", b"close");
+    } else if asked.is_1_0 {
+        put(out, b"connection", b"keep-alive");
+    }
+}
+
+/// A length that came with the fields stands only where there is no body to have one: in a 304.
+fn is_ours(name: &HeaderName, size: BodySize) -> bool {
+    match *name {
+        header::CONNECTION | header::TRANSFER_ENCODING => true,
+        header::CONTENT_LENGTH => size != BodySize::None,
+        _ => false,
+    }
+}
+
+fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::{Response, body::BoxBody};
+
+    use super::*;
+
+    const ASKED: Asked = Asked { is_1_0: false, is_head: false };
+
+    fn written(status: u16, size: BodySize, asked: Asked, keeps: bool) -> String {
+        let status = StatusCode::from_u16(status).expect("is a status");
+        let mut response = Response::<BoxBody>::new(status);
+        response.headers_mut().insert(header::ETAG, header::HeaderValue::from_static("e"));
+        let mut out = BytesMut::new();
+        write(response.head(), size, asked, keeps, |out| out.put_slice(b"now"), &mut out);
+        String::from_utf8(out.to_vec()).expect("is text")
+    }
+
+    #[test]
+    fn a_head_says_how_long_the_body_is_and_whether_another_request_may_follow() {
+        let old = Asked { is_1_0: true, ..ASKED };
+        for (status, size, asked, keeps, expected) in [
+            (200, BodySize::Sized(5), ASKED, true, "content-length: 5\r\n"),
+            (200, BodySize::Sized(0), ASKED, true, "content-length: 0\r\n"),
+            (200, BodySize::Stream, ASKED, true, "transfer-encoding: chunked\r\n"),
+            (200, BodySize::Stream, old, false, "connection: close\r\n"),
+            (200, BodySize::Sized(5), old, true, "content-length: 5\r\nconnection: keep-alive\r\n"),
+            (200, BodySize::Sized(5), ASKED, false, "content-length: 5\r\nconnection: close\r\n"),
+            (204, BodySize::Sized(0), ASKED, true, ""),
+            (304, BodySize::None, ASKED, true, ""),
+            (101, BodySize::Stream, ASKED, false, "connection: upgrade\r\n"),
+        ] {
+            let text = written(status, size, asked, keeps);
+            let fields = text.split_once("\r\n").expect("has a status line").1;
+            assert_eq!(fields, format!("{expected}etag: e\r\ndate: now\r\n\r\n"), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_can_have_no_body_has_none() {
+        let delimited = |status, size, asked| {
+            Delimited::of(StatusCode::from_u16(status).expect("is a status"), size, asked)
+        };
+        let head = Asked { is_head: true, ..ASKED };
+        let old = Asked { is_1_0: true, ..ASKED };
+        assert_eq!(delimited(200, BodySize::Sized(5), head), Delimited::Empty);
+        assert_eq!(delimited(304, BodySize::Sized(5), ASKED), Delimited::Empty);
+        assert_eq!(delimited(200, BodySize::Stream, ASKED), Delimited::Chunked);
+        assert_eq!(delimited(200, BodySize::Stream, old), Delimited::ByClose);
+        assert_eq!(delimited(200, BodySize::Sized(5), old), Delimited::Length(5));
+    }
+}

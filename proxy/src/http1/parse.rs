@@ -1,0 +1,226 @@
+//! Turns a whole request head into the request that the App gets, and finds out what follows it
+//! (RFC 9112 sections 3, 5 and 6). Anything that two readers could understand differently is
+//! refused; whether the request makes sense is for `request/` to say.
+
+use std::{mem::MaybeUninit, net::SocketAddr};
+
+use actix_http::{
+    Method, Request, Uri, Version,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use bytes::Bytes;
+
+use crate::{
+    error::Reason,
+    framing::{ChunkBounds, Rest},
+};
+
+/// The largest value of `max_headers`.
+pub const MOST_FIELDS: usize = 100;
+const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 1024, trailers: 8 << 10 };
+
+/// A request without its body.
+pub(super) struct Head {
+    pub(super) request: Request,
+    pub(super) body: Rest,
+    /// Whether another request may follow.
+    pub(super) keeps_alive: bool,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// What the fields say about the connection and the body.
+#[derive(Default)]
+struct Control {
+    length: Option<u64>,
+    is_chunked: bool,
+    closes: bool,
+    keeps: bool,
+    expects_continue: bool,
+    has_host: bool,
+}
+
+/// Parses a head that the scanner has found whole.
+///
+/// # Errors
+/// `bad_request`.
+pub(super) fn parse(head: &Bytes, peer: Option<SocketAddr>) -> Result<Head, Reason> {
+    let mut storage = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(head, &mut storage) {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        _ => return Err(Reason::BadRequest),
+    }
+    let is_1_0 = parsed.version == Some(0);
+    let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes());
+    let target = head.slice_ref(parsed.path.unwrap_or_default().as_bytes());
+    let mut request = Request::new();
+    let into = request.head_mut();
+    into.method = method.map_err(|_| Reason::BadRequest)?;
+    into.uri = Uri::from_maybe_shared(target).map_err(|_| Reason::BadRequest)?;
+    into.version = if is_1_0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    into.peer_addr = peer;
+    let control = read_fields(head, parsed.headers, is_1_0, &mut into.headers)?;
+    let body = control.body(&into.method, is_1_0)?;
+    let keeps_alive = !control.closes && (!is_1_0 || control.keeps);
+    let expects_continue = control.expects_continue && !is_1_0 && !body.is_over();
+    Ok(Head { request, body, keeps_alive, expects_continue })
+}
+
+/// A request that stands for one whose head is refused.
+pub(super) fn stand_in(peer: Option<SocketAddr>) -> Request {
+    let mut request = Request::new();
+    let head = request.head_mut();
+    head.method = Method::from_bytes(b"REFUSED").expect("is a token");
+    head.peer_addr = peer;
+    request
+}
+
+fn read_fields(
+    head: &Bytes,
+    given: &[httparse::Header<'_>],
+    is_1_0: bool,
+    fields: &mut HeaderMap,
+) -> Result<Control, Reason> {
+    let mut control = Control::default();
+    for field in given {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Reason::BadRequest)?;
+        match name {
+            header::CONTENT_LENGTH => control.take_length(field.value)?,
+            header::TRANSFER_ENCODING => control.take_coding(field.value, is_1_0)?,
+            header::CONNECTION => control.take_options(field.value),
+            header::EXPECT => control.take_expectation(field.value),
+            header::HOST if std::mem::replace(&mut control.has_host, true) => {
+                return Err(Reason::BadRequest);
+            }
+            _ => {}
+        }
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
+        fields.append(name, value.map_err(|_| Reason::BadRequest)?);
+    }
+    Ok(control)
+}
+
+impl Control {
+    /// One `Content-Length` of digits alone: a list, a sign or a repeat is how requests are
+    /// smuggled.
+    fn take_length(&mut self, value: &[u8]) -> Result<(), Reason> {
+        let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let text = std::str::from_utf8(value).ok().filter(|_| is_number);
+        let length = text.and_then(|text| text.parse().ok()).ok_or(Reason::BadRequest)?;
+        if self.length.replace(length).is_some() { Err(Reason::BadRequest) } else { Ok(()) }
+    }
+
+    /// RFC 9112 section 6.1: `chunked` once, and HTTP/1.0 has no transfer codings.
+    fn take_coding(&mut self, value: &[u8], is_1_0: bool) -> Result<(), Reason> {
+        if is_1_0 || self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Reason::BadRequest);
+        }
+        self.is_chunked = true;
+        Ok(())
+    }
+
+    fn take_options(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            self.closes |= option.eq_ignore_ascii_case(b"close");
+            self.keeps |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    fn take_expectation(&mut self, value: &[u8]) {
+        let mut expectations = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        self.expects_continue |= expectations.any(|one| one.eq_ignore_ascii_case(b"100-continue"));
+    }
+
+    /// RFC 9112 section 6.3. An HTTP/1.0 POST without length cannot be told from one that was cut
+    /// (RFC 1945 section 8.3).
+    fn body(&self, method: &Method, is_1_0: bool) -> Result<Rest, Reason> {
+        match (self.length, self.is_chunked) {
+            (Some(_), true) => Err(Reason::BadRequest),
+            (None, false) if is_1_0 && *method == Method::POST => Err(Reason::BadRequest),
+            (length, false) => Ok(Rest::Length(length.unwrap_or(0))),
+            (None, true) => Ok(Rest::chunked(CHUNK_BOUNDS)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(wire: &str) -> Result<Head, Reason> {
+        parse(&Bytes::copy_from_slice(wire.as_bytes()), None)
+    }
+
+    fn post(fields: &str) -> Result<Head, Reason> {
+        read(&format!("POST /x HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n"))
+    }
+
+    #[test]
+    fn the_length_fields_say_what_follows() {
+        let length = |fields: &str| match post(fields).map(|head| head.body) {
+            Ok(Rest::Length(length)) => Some(length),
+            _ => None,
+        };
+        assert_eq!(length(""), Some(0));
+        assert_eq!(length("content-length: 5\r\n"), Some(5));
+        assert_eq!(length("CONTENT-LENGTH:0\r\n"), Some(0));
+        let chunked = post("Transfer-Encoding: Chunked\r\n").map(|head| head.body);
+        assert!(matches!(chunked, Ok(Rest::Chunked(_))));
+    }
+
+    #[test]
+    fn lengths_that_can_be_read_in_two_ways_are_refused() {
+        for fields in [
+            "content-length: 5\r\ncontent-length: 5\r\n",
+            "content-length: +5\r\n",
+            "content-length: \r\n",
+            "content-length: 5, 5\r\n",
+            "content-length: 99999999999999999999\r\n",
+            "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+            "transfer-encoding: gzip\r\n",
+            "transfer-encoding: identity\r\n",
+            "transfer-encoding: \"chunked\"\r\n",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            "host: b.test\r\n",
+            "x: a\r\n folded\r\n",
+            "x : a\r\n",
+            ": a\r\n",
+            "x: a\0\r\n",
+        ] {
+            assert!(post(fields).is_err(), "{fields:?}");
+        }
+        for wire in [
+            "POST / HTTP/1.0\r\n\r\n",
+            "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.2\r\n\r\n",
+            "GET / HTTP/2.0\r\n\r\n",
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET /\r\n\r\n",
+        ] {
+            assert!(read(wire).is_err(), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_as_version_and_options_say() {
+        for (wire, expected) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
+            ("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", false),
+        ] {
+            assert_eq!(read(wire).map(|head| head.keeps_alive), Ok(expected), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_body_is_worth_a_100_continue() {
+        let expects = |fields: &str| post(fields).map(|head| head.expects_continue);
+        assert_eq!(expects("expect: 100-continue\r\ncontent-length: 5\r\n"), Ok(true));
+        assert_eq!(expects("expect: x, 100-Continue\r\ntransfer-encoding: chunked\r\n"), Ok(true));
+        assert_eq!(expects("expect: 100-continue\r\n"), Ok(false));
+        assert_eq!(expects("content-length: 5\r\n"), Ok(false));
+    }
+}

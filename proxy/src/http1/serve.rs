@@ -1,0 +1,107 @@
+//! Serves one connection: request after request, each answered whole before the next is read, so
+//! that what a connection waits for is always one thing.
+
+use std::{future::poll_fn, net::SocketAddr, rc::Rc, task::Poll};
+
+use actix_http::{Method, Version};
+use actix_web::{HttpResponse, body::MessageBody};
+use bytes::BytesMut;
+
+use super::{
+    answer::{self, Asked, Delimited},
+    conn::{Conn, Next},
+    head::HeadScanner,
+    parse,
+    send::{Cut, Sending},
+    stream::Stream,
+};
+use crate::{pipeline::App, telemetry::observe::Observed};
+
+/// Room for a usual response head with a small body, in bytes.
+const USUAL_ANSWER: usize = 1024;
+
+/// What follows an answer.
+enum Then {
+    NextRequest,
+    Close,
+    /// The connection is of no more use.
+    Drop,
+}
+
+/// Serves until the client leaves, a deadline passes, or the last answer is sent. `early` was read
+/// from the socket before.
+pub async fn serve(io: Stream, early: BytesMut, peer: Option<SocketAddr>, app: &App) {
+    let table = &app.worker.conns;
+    let conn = Rc::new(Conn::new(io, early, peer, table));
+    let _place = table.enter(&conn);
+    loop {
+        match answer_next(&conn, app).await {
+            Then::NextRequest => conn.answered(),
+            Then::Close => return conn.close().await,
+            Then::Drop => return,
+        }
+    }
+}
+
+async fn answer_next(conn: &Rc<Conn>, app: &App) -> Then {
+    let mut scanner = HeadScanner::default();
+    let (request, keeps_alive) = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
+        Next::Closed => return Then::Drop,
+        Next::Refused(reason) => {
+            conn.refuse(reason);
+            (parse::stand_in(conn.peer), false)
+        }
+        Next::Request(head) => {
+            conn.begin(head.body, head.expects_continue);
+            (head.request, head.keeps_alive)
+        }
+    };
+    let is_1_0 = request.version() < Version::HTTP_11;
+    let asked = Asked { is_1_0, is_head: request.method() == Method::HEAD };
+    let mut answering = app.call(request, conn);
+    let answered = poll_fn(|cx| {
+        if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
+            return Poll::Ready(Some(answered));
+        }
+        conn.poll_left(cx).map(|()| None)
+    });
+    // Dropping the work of a client that has left cancels it.
+    let Some(Ok(response)) = answered.await else { return Then::Drop };
+    drop(answering);
+    send(conn, asked, keeps_alive, response.into_parts().1).await
+}
+
+async fn send(
+    conn: &Conn,
+    asked: Asked,
+    keeps_alive: bool,
+    response: HttpResponse<Observed>,
+) -> Then {
+    let (response, body) = response.into_parts();
+    let (status, size) = (response.status(), body.size());
+    let delimited = Delimited::of(status, size, asked);
+    let wants_next = keeps_alive && delimited != Delimited::ByClose && !conn.table.is_draining();
+    let keeps = wants_next && poll_fn(|cx| Poll::Ready(conn.keeps(cx))).await;
+    let mut out = BytesMut::with_capacity(USUAL_ANSWER);
+    let date = |out: &mut BytesMut| conn.table.write_date(out);
+    answer::write(response.head(), size, asked, keeps, date, &mut out);
+    drop(response);
+    let mut sending = Sending::new(conn, out, body, delimited);
+    let sent = poll_fn(|cx| match sending.poll(cx) {
+        Poll::Pending => conn.poll_left(cx).map(|()| Err(Cut)),
+        sent => sent,
+    });
+    match sent.await {
+        Err(Cut) => {
+            // To an older client the end of the connection would be the end of the body.
+            if delimited == Delimited::ByClose {
+                conn.reset();
+            }
+            Then::Drop
+        }
+        Ok(()) if keeps && poll_fn(|cx| Poll::Ready(conn.finish_body(cx))).await => {
+            Then::NextRequest
+        }
+        Ok(()) => Then::Close,
+    }
+}
