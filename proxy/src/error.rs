@@ -76,7 +76,7 @@ reasons! {
     ClientClosed = 499, "client_closed", "-", "Client closed the connection";
     /// The endpoint could not be reached.
     ConnectFailed = 502, "connect_failed", "connection_refused", "Bad gateway";
-    /// Nothing listens on the endpoint's port.
+    /// Nothing listens on the endpoint's port or Unix socket.
     ConnectionRefused = 502, "connection_refused", "connection_refused", "Bad gateway";
     /// The endpoint closed the connection before the response was complete.
     UpstreamReset = 502, "upstream_reset", "connection_terminated", "Bad gateway";

@@ -16,11 +16,12 @@ use crate::{
     gateway::Gateway,
     http1::ConnTable,
     record::Index,
+    service::{Endpoint, Service},
     telemetry::{
         access_log::{AccessLog, LogSender},
         metrics::{Metrics, Shard},
     },
-    upstream::{Dialer, Pool, SWEEP_INTERVAL},
+    upstream::{Dialer, Pool, Resolver, SWEEP_INTERVAL},
 };
 
 /// What all workers share.
@@ -28,6 +29,7 @@ use crate::{
 pub struct Shared {
     pub gateway: Arc<Gateway>,
     pub metrics: Arc<Metrics>,
+    pub resolver: Arc<Resolver>,
     /// `None` if requests are not logged.
     pub access_log: Option<LogSender>,
     pub heads: HeadBounds,
@@ -36,13 +38,13 @@ pub struct Shared {
 
 pub struct Worker {
     pub gateway: Arc<Gateway>,
-    pub dialer: Dialer,
     pub deadlines: Rc<Deadlines>,
     pub shard: Rc<Shard>,
     pub access_log: Option<Rc<AccessLog>>,
     pub rng: RefCell<SmallRng>,
     /// The client connections.
     pub conns: Rc<ConnTable>,
+    dialers: Vec<Dialer>,
     pools: Vec<Rc<Pool>>,
 }
 
@@ -56,11 +58,15 @@ impl Worker {
             let shard = Rc::clone(&shard);
             AccessLog::new(sender, move |lines| shard.log_lines_dropped(lines))
         });
+        let resolver = &*shared.resolver;
+        let dialer = |(_, endpoint): (&Service, &Endpoint)| {
+            Dialer::new(&endpoint.address, resolver, shard.connections())
+        };
         let pool = |_| Rc::new(Pool::new(shard.connections()));
         let worker = Rc::new(Self {
+            dialers: shared.gateway.endpoints().map(dialer).collect(),
             pools: shared.gateway.endpoints().map(pool).collect(),
             gateway: shared.gateway,
-            dialer: Dialer::new(shard.connections()),
             deadlines,
             shard,
             access_log,
@@ -69,6 +75,11 @@ impl Worker {
         });
         actix_rt::spawn(sweep(Rc::downgrade(&worker)));
         worker
+    }
+
+    /// Opens connections to an endpoint.
+    pub fn dialer(&self, endpoint: Index) -> &Dialer {
+        &self.dialers[endpoint as usize]
     }
 
     /// Idle connections to an endpoint.

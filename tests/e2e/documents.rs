@@ -106,6 +106,8 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("http1/parse.rs", "line: 1024, trailers: 8 << 10", "| 1 KiB, 8 KiB |"),
         ("http1/table.rs", "TICK: Duration = Duration::from_millis(250)", "250 ms late"),
         ("upstream/body.rs", "line: 4096, trailers: 16 << 10", "| 4 KiB, 16 KiB |"),
+        ("upstream/resolver.rs", "MOST_ADDRESSES: usize = 64", "64 addresses each"),
+        ("upstream/resolver.rs", "MOST_LOOKUPS: usize = 8", "lookups of names at once | 8 |"),
     ] {
         assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");
         assert!(text.contains(bound), "{bound}");

@@ -6,6 +6,7 @@
 mod auth;
 mod clients;
 mod duration;
+mod endpoint;
 mod error;
 mod expand;
 mod header_rules;
@@ -27,6 +28,7 @@ use toml::de::DeTable;
 pub use self::{
     auth::{AuthScheme, BearerConfig},
     clients::{ClientTimeouts, HeadBounds},
+    endpoint::{EndpointAddress, EndpointUrl},
     error::{ConfigError, ConfigErrors, Position},
     header_rules::HeaderRules,
     listeners::{AdminConfig, ListenerConfig},
@@ -35,7 +37,7 @@ pub use self::{
     pattern::{PathPattern, Piece, Template},
     routes::{HostPattern, NO_ROUTE, RouteAction, RouteConfig, ServiceChoice},
     server::{ServerConfig, worker_count},
-    services::{Balance, EndpointUrl, ServiceConfig, UpstreamHost},
+    services::{Balance, ServiceConfig, UpstreamHost},
     size::{BodyLimit, ByteSize},
     timeouts::{TimeoutOverrides, Timeouts},
 };

@@ -268,7 +268,7 @@ struct HeaderRules {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Service {
-    /// URLs such as http://10.0.0.1:8000/base.
+    /// URLs such as http://10.0.0.1:8000/base or unix:/run/app.sock:/base.
     #[schemars(length(min = 1))]
     endpoints: Vec<String>,
     /// How an endpoint is chosen.
@@ -293,7 +293,7 @@ enum Balance {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Timeouts {
-    /// Name lookup and handshake of one connection; 1s by default.
+    /// Handshake of one connection, and the first lookup of a name; 1s by default.
     #[schemars(default)]
     connect: Option<DurationText>,
     /// From the request sent to the end of the response head; 60s by default.

@@ -3,6 +3,7 @@
 use actix_http::header::HeaderValue;
 
 use super::{
+    endpoint::EndpointUrl,
     error::{Located, Problem},
     section::Section,
     size::ByteSize,
@@ -20,20 +21,6 @@ pub struct ServiceConfig {
     pub timeouts: Timeouts,
     /// Bound on a response head, in bytes.
     pub max_response_header_bytes: usize,
-}
-
-/// `http://host:port/base`; the base has no "/" at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointUrl {
-    /// As written, for logs and metrics.
-    pub url: String,
-    /// A name or an address, without brackets.
-    pub host: String,
-    pub port: u16,
-    /// What `Host` says for `host = "endpoint"`.
-    pub authority: HeaderValue,
-    /// Empty, or from "/".
-    pub base: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,77 +125,9 @@ impl FromText for UpstreamHost {
     }
 }
 
-impl FromText for EndpointUrl {
-    const EXPECTED: &'static str = "a URL such as \"http://10.0.0.1:8000/base\"";
-
-    fn from_text(text: &str) -> Result<Self, Problem> {
-        let refused = |why: &str| {
-            Problem::new(format!("endpoint \"{text}\" {why}"))
-                .hint(format!("expected {}", Self::EXPECTED))
-        };
-        let Some(rest) = text.strip_prefix("http://") else {
-            return Err(refused("must start with \"http://\""));
-        };
-        let uri: actix_http::Uri = text.parse().map_err(|_| refused("is not a URL"))?;
-        let authority = uri.authority().ok_or_else(|| refused("has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(refused("must not carry a user name"));
-        }
-        if rest.contains(['?', '#']) {
-            return Err(refused("must not have a query or fragment"));
-        }
-        let named_port = authority.as_str().rsplit(':').next().unwrap_or_default();
-        let port = match authority.port_u16() {
-            Some(0) => return Err(refused("must not have port 0")),
-            Some(port) => port,
-            None if authority.as_str().ends_with(authority.host()) => 80,
-            None => return Err(refused(&format!("has a bad port \"{named_port}\""))),
-        };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        Ok(Self {
-            url: text.to_owned(),
-            host: host.to_owned(),
-            port,
-            authority: HeaderValue::from_str(authority.as_str())
-                .map_err(|_| refused("is not a URL"))?,
-            base: uri.path().trim_end_matches('/').to_owned(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_endpoint_is_taken_apart() {
-        let endpoint = EndpointUrl::from_text("http://[::1]:8000/serverA/").expect("is a URL");
-        assert_eq!((endpoint.host.as_str(), endpoint.port), ("::1", 8000));
-        assert_eq!(
-            (endpoint.base.as_str(), endpoint.authority.as_bytes()),
-            ("/serverA", &b"[::1]:8000"[..])
-        );
-        let endpoint = EndpointUrl::from_text("http://api.test").expect("is a URL");
-        assert_eq!((endpoint.port, endpoint.base.as_str()), (80, ""));
-    }
-
-    #[test]
-    fn what_is_no_endpoint_is_refused() {
-        for wrong in [
-            "127.0.0.1:8000",
-            "https://a",
-            "http://",
-            "http://a:0",
-            "http://a:99999",
-            "http://u@a",
-            "http://a/?q",
-            "http://a/#f",
-            "http://a b",
-            "http://a:",
-        ] {
-            assert!(EndpointUrl::from_text(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn host_is_a_word_or_a_name() {

@@ -6,7 +6,7 @@ use super::{duration::Timeout, section::Section};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Name lookup and handshake of one connection.
+    /// Handshake of one connection, and the first lookup of a name.
     pub connect: Duration,
     /// From the request sent to the end of the response head.
     pub response: Duration,

@@ -98,7 +98,7 @@ impl<'a> Attempts<'a> {
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, ProxyError> {
         let started = Instant::now();
-        let connected = self.worker.dialer.connect(&endpoint.uri, self.timeouts.connect).await;
+        let connected = self.worker.dialer(endpoint.index).connect(self.timeouts.connect).await;
         match &connected {
             Ok(_) => self.worker.shard.upstream_connected(endpoint.index, started.elapsed()),
             Err(_) => self.worker.shard.upstream_answered(endpoint.index, None),

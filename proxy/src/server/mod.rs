@@ -30,6 +30,7 @@ use crate::{
         access_log::{self, LogWriter},
         metrics::Metrics,
     },
+    upstream::Resolver,
     worker::Shared,
 };
 
@@ -44,6 +45,8 @@ pub enum StartError {
     Bind { address: SocketAddr, source: io::Error },
     #[error("cannot start the access log: {0}")]
     AccessLog(#[source] io::Error),
+    #[error("cannot start the resolver: {0}")]
+    Resolver(#[source] io::Error),
     #[error("cannot start the server: {0}")]
     Server(#[source] io::Error),
 }
@@ -103,6 +106,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::new(&gateway));
     let shared = Shared {
         gateway,
+        resolver: Resolver::start(Arc::clone(&metrics.lookups)).map_err(StartError::Resolver)?,
         metrics: Arc::clone(&metrics),
         access_log: sender,
         heads: config.server.heads,

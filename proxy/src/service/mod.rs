@@ -1,11 +1,11 @@
 //! A service: a named group of endpoints, and which of them a request goes to.
 
-use actix_http::{Uri, header::HeaderValue};
+use actix_http::header::HeaderValue;
 use rand::rngs::SmallRng;
 
 use crate::{
     balance::{self, Balancer},
-    config::{EndpointUrl, ServiceConfig, Timeouts, UpstreamHost},
+    config::{EndpointAddress, EndpointUrl, ServiceConfig, Timeouts, UpstreamHost},
     record::Index,
 };
 
@@ -28,7 +28,8 @@ pub struct Endpoint {
     /// As written in the configuration.
     pub url: String,
     /// What is dialled.
-    pub uri: Uri,
+    pub address: EndpointAddress,
+    /// What `Host` says for `host = "endpoint"`.
     pub authority: HeaderValue,
     /// Put before every path.
     pub base: String,
@@ -61,12 +62,10 @@ impl Service {
 
 impl Endpoint {
     pub fn new(index: Index, url: &EndpointUrl) -> Self {
-        let authority = url.authority.to_str().unwrap_or_default();
-        let uri = format!("http://{authority}/").parse();
         Self {
             index,
             url: url.url.clone(),
-            uri: uri.expect("the configuration has parsed this authority before"),
+            address: url.address.clone(),
             authority: url.authority.clone(),
             base: url.base.clone(),
         }

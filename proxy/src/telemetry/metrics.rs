@@ -27,6 +27,7 @@ pub struct Metrics {
     pub(super) services: Vec<String>,
     /// Service and URL.
     pub(super) endpoints: Vec<(String, String)>,
+    pub lookups: Arc<Lookups>,
     /// Guards the list of shards: taken once by each worker, and when metrics are read.
     pub(super) shards: Mutex<Vec<Arc<SharedShard>>>,
 }
@@ -48,6 +49,13 @@ pub struct SharedShard {
 pub struct UpstreamConnections {
     pub open: Counter,
     pub idle: Counter,
+}
+
+/// Lookups of names. Only the resolver's thread counts them.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    pub ok: Counter,
+    pub failed: Counter,
 }
 
 /// What one worker counts.
@@ -104,6 +112,7 @@ impl Metrics {
             routes: gateway.routes.routes().iter().map(|route| route.config.name.clone()).collect(),
             services: gateway.services().iter().map(|service| service.name.clone()).collect(),
             endpoints: gateway.endpoints().map(endpoint).collect(),
+            lookups: Arc::default(),
             shards: Mutex::default(),
         }
     }

@@ -79,6 +79,7 @@ impl Collector for Page {
         let active = sum(|shard| shard.connections.open.get()).saturating_sub(idle);
         connections.encode_family(&[("state", "active")])?.encode_gauge(&active)?;
         connections.encode_family(&[("state", "idle")])?.encode_gauge(&idle)?;
+        write_lookups(metrics, &mut encoder)?;
         family(&mut encoder, "proxy_build_info", "The version that runs", MetricType::Gauge)?
             .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
             .encode_gauge(&1_u64)
@@ -209,6 +210,17 @@ fn write_errors(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_>
         errors
             .encode_family(&[("reason", reason.word())])?
             .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    }
+    Ok(())
+}
+
+fn write_lookups(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let help = "Lookups of the names of endpoints";
+    let mut lookups = family(encoder, "proxy_dns_lookups", help, MetricType::Counter)?;
+    for (result, count) in [("ok", &metrics.lookups.ok), ("failed", &metrics.lookups.failed)] {
+        lookups
+            .encode_family(&[("result", result)])?
+            .encode_counter::<NoLabelSet, _, u64>(&count.get(), None)?;
     }
     Ok(())
 }

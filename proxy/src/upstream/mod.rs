@@ -2,7 +2,8 @@
 //!
 //! awc opens connections; this room speaks over them. awc's own client loses bodies without
 //! length, passes cut bodies as whole and mixes up answers after an interim response
-//! (docs/adr/0001). Everything here belongs to one worker and never leaves its thread.
+//! (docs/adr/0001). All of it belongs to one worker and never leaves its thread, but for the
+//! resolver, which is one for the process.
 
 mod body;
 mod connection;
@@ -11,6 +12,7 @@ mod exchange;
 mod pool;
 mod request_body;
 pub mod request_head;
+mod resolver;
 mod response_head;
 
 pub use self::{
@@ -20,5 +22,6 @@ pub use self::{
     exchange::{Answer, Bounds, SendFailure, send},
     pool::{Pool, SWEEP_INTERVAL},
     request_body::{RequestBody, RequestFraming},
+    resolver::Resolver,
     response_head::{Framing, ResponseHead},
 };

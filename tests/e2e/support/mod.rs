@@ -9,6 +9,7 @@ mod named_routes;
 mod origin;
 mod port;
 mod program;
+mod unix_door;
 mod wait;
 
 pub use self::{
@@ -19,5 +20,6 @@ pub use self::{
     origin::{Exchange, Head, Origin},
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
+    unix_door::UnixDoor,
     wait::{PATIENCE, eventually},
 };

@@ -1,0 +1,381 @@
+//! The addresses behind names, looked up in the background (docs/adr/0005).
+//!
+//! One thread looks up every name that somebody uses, again and again; a connection reads the last
+//! answer and never waits for a lookup but the first. A failed lookup keeps the last answer: an
+//! address that worked a moment ago is better than none. The system's `getaddrinfo` is asked, so
+//! `/etc/hosts` and search domains count as everywhere else; it tells no time to live.
+//!
+//! Bounds: one entry per name in use, 64 addresses per name, 8 lookups at a time.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, ToSocketAddrs},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    runtime::Builder,
+    sync::{SetOnce, mpsc},
+    task::spawn_blocking,
+    time::sleep,
+};
+
+use crate::telemetry::metrics::Lookups;
+
+/// Between two lookups of a name that has been found.
+const REFRESH: Duration = Duration::from_secs(30);
+/// After a first failed lookup; doubled with each further one, up to `REFRESH`.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const MOST_ADDRESSES: usize = 64;
+/// A lookup holds a thread until the system answers.
+const MOST_LOOKUPS: usize = 8;
+
+/// All names in use. With its last owner the lookups stop, and the last answers stay as they are.
+pub struct Resolver {
+    /// Guards that a name has one entry; an atomic cannot find and insert in one step. Taken when
+    /// an endpoint is prepared, never by a request, for one pass over the map.
+    names: Mutex<HashMap<String, Weak<Name>>>,
+    new_names: mpsc::UnboundedSender<Weak<Name>>,
+}
+
+/// A name and what is known of it. It is looked up as long as somebody holds it.
+pub struct Name {
+    host: String,
+    answer: ArcSwap<Answer>,
+    first_answer: SetOnce<()>,
+}
+
+enum Answer {
+    Pending,
+    /// No lookup has succeeded yet.
+    Failed(Arc<io::Error>),
+    /// Of the last lookup that succeeded; never empty.
+    Found(Vec<IpAddr>),
+}
+
+/// Why a name has no address.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    #[error("the first lookup of \"{host}\" has not ended")]
+    Pending { host: String },
+    #[error("cannot look up \"{host}\"")]
+    Failed { host: String, source: Arc<io::Error> },
+}
+
+/// Blocks until the system has an answer.
+pub(super) type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+impl Resolver {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If there can be no further thread.
+    pub fn start(counts: Arc<Lookups>) -> io::Result<Arc<Self>> {
+        Self::start_with(Arc::new(system_lookup), counts)
+    }
+
+    pub(super) fn start_with(lookup: Arc<Lookup>, counts: Arc<Lookups>) -> io::Result<Arc<Self>> {
+        let (new_names, receiver) = mpsc::unbounded_channel();
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(MOST_LOOKUPS)
+            .thread_name("lookup")
+            .build()?;
+        thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            runtime.block_on(serve(receiver, lookup, counts));
+            // A lookup may hang for as long as the system lets it; nobody waits for it any more.
+            runtime.shutdown_background();
+        })?;
+        Ok(Arc::new(Self { names: Mutex::default(), new_names }))
+    }
+
+    /// A resolver whose lookups never end.
+    #[cfg(test)]
+    pub(super) fn unanswered() -> Self {
+        Self { names: Mutex::default(), new_names: mpsc::unbounded_channel().0 }
+    }
+
+    /// The entry of a name, which is looked up from now on.
+    pub fn name(&self, host: &str) -> Arc<Name> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(host).and_then(Weak::upgrade) {
+            return known;
+        }
+        names.retain(|_, name| name.strong_count() > 0);
+        let name = Arc::new(Name::new(host));
+        names.insert(host.to_owned(), Arc::downgrade(&name));
+        // It fails only once the thread has ended; then the name stays pending.
+        let _ = self.new_names.send(Arc::downgrade(&name));
+        name
+    }
+}
+
+impl Name {
+    fn new(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            answer: ArcSwap::from_pointee(Answer::Pending),
+            first_answer: SetOnce::new(),
+        }
+    }
+
+    /// Waits until the first lookup has ended, one way or the other.
+    pub(super) async fn looked_up(&self) {
+        self.first_answer.wait().await;
+    }
+
+    /// What the last successful lookup found, in the system's order of preference.
+    ///
+    /// # Errors
+    /// Why there is none, if no lookup has succeeded yet.
+    pub(super) fn addresses(&self) -> Result<Vec<IpAddr>, Unresolved> {
+        let host = || self.host.clone();
+        match &**self.answer.load() {
+            Answer::Pending => Err(Unresolved::Pending { host: host() }),
+            Answer::Failed(error) => {
+                Err(Unresolved::Failed { host: host(), source: Arc::clone(error) })
+            }
+            Answer::Found(addresses) => Ok(addresses.clone()),
+        }
+    }
+
+    fn learn(&self, found: io::Result<Vec<IpAddr>>) {
+        match found {
+            Ok(addresses) => self.answer.store(Arc::new(Answer::Found(addresses))),
+            Err(error) if self.addresses().is_err() => {
+                self.answer.store(Arc::new(Answer::Failed(Arc::new(error))));
+            }
+            Err(_) => {}
+        }
+        // An error means that it was not the first.
+        let _ = self.first_answer.set(());
+    }
+}
+
+async fn serve(
+    mut new_names: mpsc::UnboundedReceiver<Weak<Name>>,
+    lookup: Arc<Lookup>,
+    counts: Arc<Lookups>,
+) {
+    while let Some(name) = new_names.recv().await {
+        tokio::spawn(refresh(name, Arc::clone(&lookup), Arc::clone(&counts)));
+    }
+}
+
+/// Looks a name up for as long as somebody holds it.
+async fn refresh(name: Weak<Name>, lookup: Arc<Lookup>, counts: Arc<Lookups>) {
+    let mut failures = 0_u32;
+    while let Some(name) = name.upgrade() {
+        let found = look_up(&name.host, &lookup).await;
+        report(&name.host, failures, &found);
+        failures = match &found {
+            Ok(_) => {
+                counts.ok.add(1);
+                0
+            }
+            Err(_) => {
+                counts.failed.add(1);
+                failures.saturating_add(1)
+            }
+        };
+        name.learn(found);
+        drop(name);
+        sleep(pause(failures, rand::random())).await;
+    }
+}
+
+async fn look_up(host: &str, lookup: &Arc<Lookup>) -> io::Result<Vec<IpAddr>> {
+    let (host, lookup) = (host.to_owned(), Arc::clone(lookup));
+    let mut found = spawn_blocking(move || lookup(&host)).await??;
+    let mut known = Vec::new();
+    // The system names an address once for each of its sources.
+    found.retain(|address| {
+        let is_new = known.len() < MOST_ADDRESSES && !known.contains(address);
+        known.extend(is_new.then_some(*address));
+        is_new
+    });
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the answer holds no address"));
+    }
+    Ok(found)
+}
+
+/// Says once that a name has begun to fail, and once that it is found again.
+fn report(host: &str, failures: u32, found: &io::Result<Vec<IpAddr>>) {
+    match found {
+        Ok(addresses) if failures > 0 => tracing::info!(host, ?addresses, "name resolves again"),
+        Ok(addresses) => tracing::debug!(host, ?addresses, "name resolves"),
+        Err(error) if failures == 0 => tracing::warn!(host, %error, "name does not resolve"),
+        Err(error) => tracing::debug!(host, %error, "name still does not resolve"),
+    }
+}
+
+/// The time to the next lookup after this many failed ones in a row. `spread`, from 0 to 1, keeps
+/// names that began together from being looked up together for ever.
+fn pause(failures: u32, spread: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let pause = if failures == 0 { REFRESH } else { REFRESH.min(FIRST_RETRY * (1 << doublings)) };
+    pause.mul_f64(0.9 + 0.2 * spread)
+}
+
+fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, net::Ipv4Addr};
+
+    use tokio::{
+        task::JoinHandle,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+
+    /// A name on paused time, whose lookups end as the test says.
+    struct Scripted {
+        name: Arc<Name>,
+        counts: Arc<Lookups>,
+        lookups: mpsc::UnboundedReceiver<Instant>,
+        task: JoinHandle<()>,
+    }
+
+    type Found = Result<&'static [&'static str], io::ErrorKind>;
+
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().expect("is an address")).collect()
+    }
+
+    /// Answers one after the other, the last for ever.
+    fn script(answers: &[Found]) -> (Arc<Lookup>, mpsc::UnboundedReceiver<Instant>) {
+        let answers: VecDeque<Found> = answers.iter().copied().collect();
+        let answers = Mutex::new(answers);
+        let (sender, lookups) = mpsc::unbounded_channel();
+        let lookup = move |_: &str| {
+            let _ = sender.send(Instant::now());
+            let mut answers = answers.lock().expect("no lookup has panicked");
+            let last = *answers.front().expect("has an answer");
+            if answers.len() > 1 {
+                answers.pop_front();
+            }
+            last.map(ips).map_err(io::Error::from)
+        };
+        (Arc::new(lookup), lookups)
+    }
+
+    fn run<F: Future<Output = ()>>(answers: &[Found], test: impl FnOnce(Scripted) -> F) {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("can be built").block_on(async {
+            let (lookup, lookups) = script(answers);
+            let (name, counts) = (Arc::new(Name::new("a.test")), Arc::default());
+            let task = tokio::spawn(refresh(Arc::downgrade(&name), lookup, Arc::clone(&counts)));
+            test(Scripted { name, counts, lookups, task }).await;
+        });
+    }
+
+    impl Scripted {
+        /// Waits for the next lookup to begin, the one before having ended.
+        async fn lookup(&mut self) -> Instant {
+            self.lookups.recv().await.expect("the task runs")
+        }
+    }
+
+    const FAILS: Found = Err(io::ErrorKind::TimedOut);
+
+    #[test]
+    fn who_comes_before_the_first_answer_waits_for_it() {
+        run(&[Ok(&["192.0.2.1"])], |scripted| async move {
+            let before = scripted.name.addresses();
+            assert!(matches!(before, Err(Unresolved::Pending { .. })), "{before:?}");
+            scripted.name.looked_up().await;
+            let after = scripted.name.addresses().expect("is found");
+            assert_eq!(after, ips(&["192.0.2.1"]));
+        });
+    }
+
+    #[test]
+    fn a_first_lookup_that_fails_is_an_answer_too() {
+        run(&[FAILS], |scripted| async move {
+            scripted.name.looked_up().await;
+            let answer = scripted.name.addresses();
+            assert!(matches!(answer, Err(Unresolved::Failed { .. })), "{answer:?}");
+        });
+    }
+
+    #[test]
+    fn a_failed_lookup_keeps_the_last_answer() {
+        run(&[Ok(&["192.0.2.1"]), FAILS, Ok(&[]), FAILS], |mut scripted| async move {
+            for _ in 0..5 {
+                scripted.lookup().await;
+            }
+            let kept = scripted.name.addresses().expect("is kept");
+            assert_eq!(kept, ips(&["192.0.2.1"]));
+            assert_eq!(scripted.counts.ok.get(), 1);
+            // The last of the lookups may have ended or not.
+            assert!((3..=4).contains(&scripted.counts.failed.get()));
+        });
+    }
+
+    #[test]
+    fn a_new_answer_takes_the_place_of_the_old_one() {
+        run(&[Ok(&["192.0.2.1"]), FAILS, Ok(&["192.0.2.2"])], |mut scripted| async move {
+            for _ in 0..4 {
+                scripted.lookup().await;
+            }
+            assert_eq!(scripted.name.addresses().expect("is found"), ips(&["192.0.2.2"]));
+        });
+    }
+
+    #[test]
+    fn a_name_is_looked_up_every_30_s_and_sooner_after_a_failure() {
+        let answers = [Ok(&["192.0.2.1"][..]), Ok(&["192.0.2.1"]), FAILS];
+        run(&answers, |mut scripted| async move {
+            let mut last = scripted.lookup().await;
+            for expected in [30.0, 30.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+                let next = scripted.lookup().await;
+                let gap = (next - last).as_secs_f64();
+                assert!((gap / expected - 1.0).abs() < 0.11, "{gap} s for {expected} s");
+                last = next;
+            }
+        });
+    }
+
+    #[test]
+    fn a_name_that_nobody_holds_is_forgotten() {
+        run(&[Ok(&["192.0.2.1"])], |mut scripted| async move {
+            scripted.lookup().await;
+            scripted.name.looked_up().await;
+            drop(scripted.name);
+            let ended = timeout(REFRESH * 2, scripted.task).await;
+            assert!(ended.is_ok(), "it is looked up still");
+        });
+    }
+
+    #[test]
+    fn addresses_are_bounded_and_each_named_once() {
+        let runtime = Builder::new_current_thread().build().expect("can be built");
+        let many: Vec<IpAddr> =
+            (0..200_u32).map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits / 2))).collect();
+        let found = many.clone();
+        let lookup: Arc<Lookup> = Arc::new(move |_: &str| Ok(found.clone()));
+        let found = runtime.block_on(look_up("a.test", &lookup)).expect("is found");
+        let expected: Vec<IpAddr> = many.into_iter().step_by(2).take(MOST_ADDRESSES).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_name_in_use_has_one_entry_and_an_unused_one_none() {
+        let resolver = Resolver::unanswered();
+        let name = resolver.name("a.test");
+        assert!(Arc::ptr_eq(&name, &resolver.name("a.test")));
+        assert!(!Arc::ptr_eq(&name, &resolver.name("b.test")));
+        drop(name);
+        resolver.name("c.test");
+        assert_eq!(resolver.names.lock().expect("is free").len(), 1);
+    }
+}
