@@ -1,26 +1,91 @@
-"""Medians per proxy, and our CPU per request as a share of the best peer's."""
+"""Tables of what run.sh measured.
 
-import statistics
+    table.py RESULTS WORK        one work: medians, and ours as a share of the best peer's
+    table.py RESULTS growth      CPU per request at 4,000 connections over that at 64
+    table.py RESULTS --markdown  all of it, for performance.md
+"""
+
 import sys
 
-rows = {}
-for line in open(sys.argv[2]):
-    name, *numbers = line.split()
-    rows.setdefault(name, []).append([float(number) for number in numbers])
+from results import WORKS, best, read
 
-print(f"{sys.argv[1]:10} {'CPU µs/req':>10} {'req/s':>9} {'p50 µs':>8} {'p99 µs':>8} {'RSS MiB':>8} {'errors':>7}")
-medians = {}
-for name, runs in rows.items():
-    columns = [statistics.median(column) for column in zip(*runs)]
-    medians[name] = columns
-    cpu, rate, p50, p99, rss, _ = columns
-    errors = sum(run[5] for run in runs)
-    print(f"{name:10} {cpu / 1000:10.2f} {rate:9.0f} {p50:8.0f} {p99:8.0f} {rss / 1024:8.1f} {errors:7.0f}")
+COLUMNS = [
+    ("CPU µs/req", lambda one: f"{one.cpu:.2f}"),
+    ("req/s", lambda one: f"{one.rate:.0f}"),
+    ("p50 µs", lambda one: f"{one.p50:.0f}"),
+    ("p99 µs", lambda one: f"{one.p99:.0f}"),
+    ("RSS MiB", lambda one: f"{one.rss:.1f}"),
+    ("errors", lambda one: f"{one.errors:.0f}"),
+]
+IDLE_COLUMNS = [
+    ("KiB/connection", lambda one: f"{one.each:.2f}"),
+    ("closed", lambda one: f"{one.closed:.0f}"),
+]
 
-peers = {name: columns for name, columns in medians.items() if name != "ours"}
-if peers:
-    best_cpu = min(peers, key=lambda name: peers[name][0])
-    best_p99 = min(peers, key=lambda name: peers[name][3])
-    ours = medians["ours"]
-    print(f"CPU: ours / {best_cpu} = {ours[0] / peers[best_cpu][0]:.2f}")
-    print(f"p99: ours / {best_p99} = {ours[3] / peers[best_p99][3]:.2f}")
+
+def columns(work):
+    return IDLE_COLUMNS if work == "idle" else COLUMNS
+
+
+def ratios(work, proxies):
+    """Ours over the best peer's, and over those that stand apart: the tuned, the limit, and for
+    1 MiB Pingora, which like ours is a library that was fitted to the work."""
+    if "ours" not in proxies:
+        return
+    apart = {"forwarder", "nginx-tuned", "haproxy-tuned"} | ({"pingora"} if work == "1MiB" else set())
+    measures = [("CPU", lambda one: one.cpu), ("p99", lambda one: one.p99)]
+    if work == "idle":
+        measures = [("memory", lambda one: one.each)]
+    for what, key in measures:
+        others = [best(proxies, key, apart)] + [name for name in proxies if name in apart]
+        for other in filter(None, others):
+            if key(proxies[other]) > 0:
+                share = key(proxies["ours"]) / key(proxies[other])
+                yield f"{what}: ours / {other} = {share:.2f}"
+
+
+def growth(works):
+    """CPU per request at 4,000 connections over that at 64, for proxies that did both."""
+    few, many = works.get("60B", {}), works.get("4000", {})
+    return {name: many[name].cpu / few[name].cpu for name in many if name in few}
+
+
+def print_text(work, proxies):
+    shown = columns(work)
+    print(f"{work:13}", *(f"{title:>{max(len(title), 9)}}" for title, _ in shown))
+    for name, one in proxies.items():
+        print(f"{name:13}", *(f"{form(one):>{max(len(title), 9)}}" for title, form in shown))
+    print("\n".join(ratios(work, proxies)), end="\n\n")
+
+
+def print_markdown(works, comments):
+    for work, proxies in works.items():
+        shown = columns(work)
+        print(f"### {WORKS[work]}\n")
+        print("| |", " | ".join(title for title, _ in shown), "|")
+        print("|---|" + "---:|" * len(shown))
+        for name, one in proxies.items():
+            print(f"| {name} |", " | ".join(form(one) for _, form in shown), "|")
+        print("\n" + "; ".join(ratios(work, proxies)) + ".\n")
+    grown = growth(works)
+    if grown:
+        print("### From 64 to 4,000 connections\n\n| | CPU per request grows by |\n|---|---:|")
+        for name, factor in grown.items():
+            print(f"| {name} | {100 * (factor - 1):.0f} % |")
+        print()
+    print("\n".join(f"- {comment}" for comment in comments))
+
+
+def main(path, what):
+    works, comments = read(path)
+    if what == "--markdown":
+        print_markdown(works, comments)
+    elif what == "growth":
+        for name, factor in growth(works).items():
+            print(f"{name:10} {100 * (factor - 1):+.0f} % CPU per request from 64 to 4,000 connections")
+    elif what in works:
+        print_text(what, works[what])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

@@ -1,0 +1,78 @@
+# One measurement of run.sh, and what is known of the machine. Sourced by run.sh.
+# shellcheck shell=bash
+
+cpu_ns() { # pid: of the process, its threads and its children, in ns
+    local pid
+    for pid in $(tree "$1"); do cat /proc/"$pid"/task/*/schedstat 2>/dev/null || true; done |
+        awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+}
+
+rss_kb() { # pid: of the process and its children
+    local pid
+    for pid in $(tree "$1"); do awk '/^VmRSS/ { print $2 }' /proc/"$pid"/status; done |
+        awk '{ sum += $1 } END { print sum }'
+}
+
+load() { # work seconds -> requests/s p50_us p99_us requests errors
+    local path="" connections=64
+    case $1 in
+        16KiB | 1MiB) path=/$1 connections=16 ;;
+        1000 | 4000) connections=$1 ;;
+    esac
+    taskset -c 1 env WORK="$1" wrk -t1 -c"$connections" -d"$2"s --latency \
+        -s scripts/bench/report.lua -H 'Authorization: Bearer secret-token' \
+        "http://127.0.0.1:$port/items/books$path" |
+        awk '/^report/ { print $2, $3, $4, $5, $6 }'
+}
+
+measure() { # work name round: prints one row of results.tsv
+    local log=false
+    [ "$1" != 60B-log ] || log=true
+    start "$2" "$log"
+    python3 scripts/bench/same.py "$port" "$2" "$origins" >&2
+    if [ "$1" = idle ]; then
+        row "$1" "$2" "$3" "$(taskset -c 1 python3 scripts/bench/idle.py "$proxy_pid" "$port" 4000)"
+    else
+        row "$1" "$2" "$3" "$(under_load "$1" "$2")"
+    fi
+    stop_proxy
+}
+
+under_load() { # work name -> cpu_ns/request requests/s p50_us p99_us rss_kb errors
+    local before after rate p50 p99 requests errors warm
+    warm=$(load "$1" 1 | cut -d' ' -f4)
+    before=$(cpu_ns "$proxy_pid")
+    read -r rate p50 p99 requests errors < <(load "$1" "$SECONDS_EACH") || true
+    after=$(cpu_ns "$proxy_pid")
+    [ "${requests:-0}" -gt 0 ] || { echo "$2 answered nothing" >&2; exit 1; }
+    echo "$(((after - before) / requests)) $rate $p50 $p99 $(rss_kb "$proxy_pid") $errors"
+    [ "$1" != 60B-log ] || logged "$2" $((warm + requests))
+}
+
+logged() { # name requests: says so if the access log lacks more than what is not written yet
+    local lines
+    [ "$2" -gt 0 ] && [ "$1" != forwarder ] || return 0
+    sleep 0.3
+    lines=$(wc -l <"$dir/$1.log")
+    [ "$lines" -ge $(($2 * 98 / 100)) ] || echo "warning: $1 logged $lines of $2 requests" >&2
+}
+
+row() { # words...
+    [ -n "$4" ] || exit 1
+    echo "$*" | tr ' ' '\t'
+}
+
+forget() { # work file: drops the rows of a work that is measured again
+    awk -v work="$1" '$1 != work' "$2" >"$dir/kept"
+    cat "$dir/kept" >"$2"
+}
+
+describe() { # file: versions and machine, as comments
+    local name
+    awk '!/^#/' "$1" >"$dir/kept"
+    {
+        echo "# $(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), Linux $(uname -r)"
+        for name in ours "${PEERS[@]}"; do echo "# $name: $(version "$name")"; done
+        cat "$dir/kept"
+    } >"$1"
+}
