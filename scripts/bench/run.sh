@@ -78,6 +78,7 @@ if [ -n "$OUT" ]; then
     results=$OUT/results.tsv
 fi
 touch "$results"
+describe "$results"
 
 start_origin
 for work in "${WORKS[@]}"; do
@@ -96,5 +97,4 @@ for work in "${WORKS[@]}"; do
     done
     python3 scripts/bench/table.py "$results" "$work"
 done
-describe "$results"
 python3 scripts/bench/table.py "$results" growth

@@ -1,6 +1,6 @@
 //! A peer for `scripts/bench/run.sh`: bytes from client to origin and back, nothing parsed, one
 //! upstream connection for each client connection, one thread. What it costs is the kernel's share
-//! and the runtime's: a proxy that copies cannot cost less.
+//! and the runtime's: for small messages no proxy can cost less.
 //!
 //!     bench-forwarder PORT ORIGIN_PORT,ORIGIN_PORT,...
 
