@@ -88,6 +88,10 @@ reasons! {
     ConnectTimeout = 504, "connect_timeout", "connection_timeout", "Gateway timeout";
     /// `timeouts.response` passed.
     ResponseTimeout = 504, "response_timeout", "http_response_timeout", "Gateway timeout";
+    /// `tunnel.idle` passed without a byte.
+    IdleTimeout = 504, "idle_timeout", "http_response_timeout", "Gateway timeout";
+    /// `tunnel.lifetime` passed.
+    TotalTimeout = 504, "total_timeout", "http_response_timeout", "Gateway timeout";
 }
 
 /// A failure with its cause.

@@ -11,7 +11,7 @@ use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use crate::{error::Reason, http1::Conn, routing::Found};
+use crate::{error::Reason, forward::tunnel::Tunnel, http1::Conn, routing::Found};
 
 /// An index into the routes, services or endpoints of the gateway; see `Gateway`.
 pub type Index = u32;
@@ -39,6 +39,8 @@ pub struct RequestRecord {
     pub endpoint: Cell<Option<Index>>,
     /// Tries to send the request upstream.
     pub attempts: Cell<u32>,
+    /// What the connection becomes behind a 101.
+    pub tunnel: RefCell<Option<Tunnel>>,
     /// Of the response head; `None` until there is one.
     pub status: Cell<Option<StatusCode>>,
     pub reason: Cell<Option<Reason>>,
@@ -72,6 +74,7 @@ impl RequestRecord {
             service: Cell::default(),
             endpoint: Cell::default(),
             attempts: Cell::default(),
+            tunnel: RefCell::default(),
             status: Cell::default(),
             reason: Cell::default(),
             bytes_in: Cell::default(),

@@ -34,6 +34,7 @@ mod signals;
 mod starting;
 mod streaming;
 mod support;
+mod tunnels;
 mod unix_endpoints;
 mod variables;
 mod wire_cases;

@@ -21,6 +21,7 @@ mod server;
 mod services;
 mod size;
 mod timeouts;
+mod tunnel;
 mod value;
 
 use toml::de::DeTable;
@@ -40,6 +41,7 @@ pub use self::{
     services::{Balance, ServiceConfig, UpstreamHost},
     size::{BodyLimit, ByteSize},
     timeouts::{TimeoutOverrides, Timeouts},
+    tunnel::TunnelLimits,
 };
 use self::{
     error::{Located, Problem},

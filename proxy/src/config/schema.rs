@@ -279,6 +279,9 @@ struct Service {
     host: Option<String>,
     #[schemars(default)]
     timeouts: Option<Timeouts>,
+    /// Connections that have switched protocols, such as WebSocket.
+    #[schemars(default)]
+    tunnel: Option<Tunnel>,
     /// Largest response head, 1KiB to 16MiB.
     #[schemars(default)]
     max_response_header_bytes: Option<SizeText>,
@@ -299,6 +302,17 @@ struct Timeouts {
     /// From the request sent to the end of the response head; 60s by default.
     #[schemars(default)]
     response: Option<DurationText>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Tunnel {
+    /// Without a byte in either direction; 5m by default.
+    #[schemars(default)]
+    idle: Option<DurationText>,
+    /// In all, or "off", the default.
+    #[schemars(default)]
+    lifetime: Option<String>,
 }
 
 /// A whole number and ms, s, m or h.
@@ -360,6 +374,7 @@ mod tests {
             ("HeaderRules", format!("{route}request_headers = {{ zzzzzzzz = 1 }}")),
             ("Service", format!("{service}zzzzzzzz = 1")),
             ("Timeouts", format!("{service}timeouts = {{ zzzzzzzz = 1 }}")),
+            ("Tunnel", format!("{service}tunnel = {{ zzzzzzzz = 1 }}")),
         ] {
             assert_eq!(schema_keys(&schema, of), read_keys(&file), "{of}");
         }

@@ -8,6 +8,7 @@ use super::{
     section::Section,
     size::ByteSize,
     timeouts::{TimeoutOverrides, Timeouts},
+    tunnel::TunnelLimits,
     value::{FromText, unknown_word},
 };
 
@@ -19,6 +20,7 @@ pub struct ServiceConfig {
     pub balance: Balance,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
+    pub tunnel: TunnelLimits,
     /// Bound on a response head, in bytes.
     pub max_response_header_bytes: usize,
 }
@@ -60,6 +62,7 @@ impl ServiceConfig {
             host: section.or("host", UpstreamHost::Preserve),
             timeouts: Timeouts::default()
                 .overridden(TimeoutOverrides::read(section.section("timeouts"))),
+            tunnel: TunnelLimits::read(section.section("tunnel")),
             max_response_header_bytes: head_bound(&mut section),
         };
         section.finish();

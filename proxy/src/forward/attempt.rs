@@ -2,22 +2,20 @@
 
 use std::{rc::Rc, time::Instant};
 
-use actix_http::{ConnectionType, Version, header};
-use actix_web::{
-    HttpResponse,
-    body::{BodySize, MessageBody},
-    dev::ServiceRequest,
-};
+use actix_http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, dev::ServiceRequest};
 use bytes::BytesMut;
 
+use super::tunnel::Tunnel;
 use crate::{
     config::{BodyLimit, Timeouts, UpstreamHost},
     error::{ProxyError, Reason},
     record::RequestRecord,
+    request::upgrade,
     routing::{Route, RouteMatch, stage::host},
     service::{Endpoint, Service},
     upstream::{
-        Answer, Bounds, Connection, RequestBody, RequestFraming,
+        Answer, Asked, Bounds, Connection, RequestBody, RequestFraming, ResponseBody,
         request_head::{self, RequestLine},
         send,
     },
@@ -36,6 +34,8 @@ pub(super) struct Attempts<'a> {
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
     fields: BytesMut,
+    /// The protocols that the client offers to switch to.
+    upgrade: Option<&'a HeaderValue>,
 }
 
 impl<'a> Attempts<'a> {
@@ -64,6 +64,7 @@ impl<'a> Attempts<'a> {
             timeouts: service.timeouts.overridden(route.config.timeouts),
             path: is_rewritten.then_some(path),
             fields: record.upstream_fields.take(),
+            upgrade: upgrade(request.head()),
         })
     }
 
@@ -118,8 +119,8 @@ impl<'a> Attempts<'a> {
             head_bytes: self.service.response_head_bytes,
         };
         let pool = self.worker.pool(endpoint.index);
-        let method = self.request.method();
-        send(connection, head, body, method, bounds, &self.worker.deadlines, pool).await
+        let asked = Asked { method: self.request.method(), upgrade: self.upgrade };
+        send(connection, head, body, asked, bounds, &self.worker.deadlines, pool).await
     }
 
     fn head(&self, endpoint: &Endpoint) -> BytesMut {
@@ -137,23 +138,26 @@ impl<'a> Attempts<'a> {
                 UpstreamHost::Named(name) => name.as_bytes(),
             },
         };
-        request_head::write(&line, self.framing, &self.fields)
+        request_head::write(&line, self.framing, self.upgrade, &self.fields)
     }
 
     fn respond(&self, answer: Answer) -> HttpResponse {
-        let is_stream = answer.body.size() == BodySize::Stream;
-        let mut response = HttpResponse::with_body(answer.head.status, answer.body);
+        let body = match answer.body {
+            ResponseBody::Tunnel(upstream) => {
+                let (limits, counted) = (self.service.tunnel, self.worker.shard.open_tunnel());
+                let tunnel = Tunnel::new(*upstream, limits, &self.worker.deadlines, counted);
+                self.record.tunnel.replace(Some(tunnel));
+                ResponseBody::Empty(None)
+            }
+            body => body,
+        };
+        let mut response = HttpResponse::with_body(answer.head.status, body);
         *response.headers_mut() = answer.head.fields;
-        // HTTP/1.0 has no chunks: the body ends with the connection (RFC 9112 section 6.1).
-        if is_stream && self.request.version() < Version::HTTP_11 {
-            response.head_mut().no_chunking(true);
-            response.head_mut().set_connection_type(ConnectionType::Close);
-        }
         response.map_into_boxed_body()
     }
 }
 
-/// actix has checked the length fields: one `Content-Length`, or `chunked` alone.
+/// `http1/` has checked the length fields: one `Content-Length`, or `chunked` alone.
 fn framing(request: &ServiceRequest) -> Result<RequestFraming, Reason> {
     let headers = request.headers();
     if headers.contains_key(header::TRANSFER_ENCODING) {

@@ -2,6 +2,7 @@
 
 mod attempt;
 pub mod redirect;
+pub mod tunnel;
 
 use std::rc::Rc;
 

@@ -162,8 +162,12 @@ impl Conn {
             if self.expects_continue.get() {
                 ready!(self.poll_continue(cx)).map_err(|_| BodyError::Gone)?;
             }
-            if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
-                return Poll::Ready(Some(Err(BodyError::Gone)));
+            match ready!(self.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) if matches!(*self.body.borrow(), Rest::UntilClose) => {
+                    return Poll::Ready(None);
+                }
+                _ => return Poll::Ready(Some(Err(BodyError::Gone))),
             }
         }
     }
@@ -339,11 +343,7 @@ impl Conn {
     }
 
     /// Writes what it can of `bytes`, and keeps account of a client that does not read.
-    pub(super) fn poll_write(
-        &self,
-        cx: &mut Context<'_>,
-        bytes: &mut impl Buf,
-    ) -> Poll<io::Result<()>> {
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &mut impl Buf) -> Poll<io::Result<()>> {
         while bytes.has_remaining() {
             let offered = bytes.remaining();
             match self.poll_write_once(cx, bytes) {

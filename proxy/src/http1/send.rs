@@ -47,6 +47,10 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
         Self { conn, out: head, piece: Bytes::new(), tail: b"", body, delimited, end }
     }
 
+    pub(super) fn into_body(self) -> B {
+        self.body
+    }
+
     /// Ready once all is written, or nothing more can be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         loop {

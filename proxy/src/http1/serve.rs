@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, net::SocketAddr, rc::Rc, task::Poll};
 
-use actix_http::{Method, Version};
+use actix_http::{Method, StatusCode, Version};
 use actix_web::{HttpResponse, body::MessageBody};
 use bytes::BytesMut;
 
@@ -80,7 +80,9 @@ async fn send(
     let (response, body) = response.into_parts();
     let (status, size) = (response.status(), body.size());
     let delimited = Delimited::of(status, size, asked);
-    let wants_next = keeps_alive && delimited != Delimited::ByClose && !conn.table.is_draining();
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    let wants_next =
+        keeps_alive && !switches && delimited != Delimited::ByClose && !conn.table.is_draining();
     let keeps = wants_next && poll_fn(|cx| Poll::Ready(conn.keeps(cx))).await;
     let mut out = BytesMut::with_capacity(USUAL_ANSWER);
     let date = |out: &mut BytesMut| conn.table.write_date(out);
@@ -97,6 +99,10 @@ async fn send(
             if delimited == Delimited::ByClose {
                 conn.reset();
             }
+            Then::Drop
+        }
+        Ok(()) if switches => {
+            sending.into_body().run_tunnel().await;
             Then::Drop
         }
         Ok(()) if keeps && poll_fn(|cx| Poll::Ready(conn.finish_body(cx))).await => {

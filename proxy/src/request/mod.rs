@@ -2,15 +2,15 @@
 //! its upgrade and its path. One validator for every protocol; what it lets through, two readers
 //! understand the same way.
 //!
-//! actix has refused before: heads that are not HTTP/1, ambiguous length fields, a missing or
-//! repeated `Host`.
+//! `http1/` has refused before: heads that are not HTTP/1, ambiguous length fields, a repeated
+//! `Host`.
 
 mod host;
 mod path;
 
 use actix_http::{
     Method, RequestHead, Version,
-    header::{self, HeaderMap},
+    header::{self, HeaderMap, HeaderValue},
 };
 
 use crate::{config::PathPolicy, error::Reason};
@@ -35,6 +35,20 @@ pub fn check(head: &RequestHead, policy: PathPolicy) -> Result<Checked, Reason> 
     check_host(head)?;
     check_upgrade(head)?;
     Ok(Checked { path: normal_path(head.uri.path(), policy)? })
+}
+
+/// The protocols that the request offers to switch to (RFC 9110 section 7.8), if a tunnel may come
+/// of it. h2c may not: what is asked inside it would pass every rule unseen.
+pub fn upgrade(head: &RequestHead) -> Option<&HeaderValue> {
+    let mut given = head.headers.get_all(header::UPGRADE);
+    let offer = given.next()?;
+    let is_only = given.next().is_none() && head.version == Version::HTTP_11;
+    let connection = head.headers.get_all(header::CONNECTION);
+    let mut options = connection.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let is_named = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let mut offers = offer.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let is_h2c = offers.any(|offer| offer.len() >= 3 && offer[..3].eq_ignore_ascii_case(b"h2c"));
+    (is_only && is_named && !is_h2c).then_some(offer)
 }
 
 /// The path without dot segments; `None` if it has none.
@@ -79,8 +93,7 @@ fn check_host(head: &RequestHead) -> Result<(), Reason> {
     }
 }
 
-/// actix takes all that follows an `Upgrade` for one endless body, whatever the length fields
-/// say: a request that has both cannot be read in one way only.
+/// What follows the head would be the body to one reader and the other protocol to another.
 fn check_upgrade(head: &RequestHead) -> Result<(), Reason> {
     let has_body = |headers: &HeaderMap| {
         headers.contains_key(header::CONTENT_LENGTH)
@@ -146,5 +159,18 @@ mod tests {
         );
         let chunked = upgrade().insert_header(("transfer-encoding", "chunked"));
         assert_eq!(checked(chunked), Err(Reason::BadRequest));
+    }
+
+    #[test]
+    fn a_tunnel_is_offered_in_both_fields_and_never_for_h2c() {
+        let offer = |connection: &'static str, upgrade: &'static str| {
+            let request = get("/").insert_header(("connection", connection));
+            let request = request.insert_header(("upgrade", upgrade)).to_request();
+            super::upgrade(request.head()).cloned()
+        };
+        assert_eq!(offer("keep-alive, Upgrade", "foo/1"), Some(HeaderValue::from_static("foo/1")));
+        assert_eq!(offer("keep-alive", "websocket"), None);
+        assert_eq!(offer("upgrade", "H2C"), None);
+        assert_eq!(offer("upgrade", "websocket, h2c"), None);
     }
 }

@@ -5,7 +5,7 @@ use rand::rngs::SmallRng;
 
 use crate::{
     balance::{self, Balancer},
-    config::{EndpointAddress, EndpointUrl, ServiceConfig, Timeouts, UpstreamHost},
+    config::{EndpointAddress, EndpointUrl, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost},
     record::Index,
 };
 
@@ -14,6 +14,7 @@ pub struct Service {
     pub index: Index,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
+    pub tunnel: TunnelLimits,
     /// Bound on a response head, in bytes.
     pub response_head_bytes: usize,
     /// Never empty.
@@ -44,6 +45,7 @@ impl Service {
             index,
             host: config.host.clone(),
             timeouts: config.timeouts,
+            tunnel: config.tunnel,
             response_head_bytes: config.max_response_header_bytes,
             endpoints: endpoints.map(|(url, index)| Endpoint::new(index, url)).collect(),
             balancer: balance::build(config.balance),

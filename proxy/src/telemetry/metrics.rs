@@ -41,6 +41,8 @@ pub struct SharedShard {
     pub(super) errors: [Counter; Reason::ALL.len()],
     pub(super) in_flight: Counter,
     pub(super) log_lines_dropped: Counter,
+    pub(super) tunnels: Counter,
+    pub(super) open_tunnels: Counter,
     pub(super) connections: Arc<UpstreamConnections>,
 }
 
@@ -170,12 +172,28 @@ impl Shard {
         self.connects.with(endpoint, |histogram| histogram.observe(duration));
     }
 
+    /// Counts a tunnel for as long as the value lives.
+    pub fn open_tunnel(&self) -> OpenTunnel {
+        self.shared.tunnels.add(1);
+        self.shared.open_tunnels.add(1);
+        OpenTunnel(Arc::clone(&self.shared))
+    }
+
     pub fn log_lines_dropped(&self, lines: u64) {
         self.shared.log_lines_dropped.add(lines);
     }
 
     pub fn connections(&self) -> Arc<UpstreamConnections> {
         Arc::clone(&self.shared.connections)
+    }
+}
+
+/// One tunnel of the worker.
+pub struct OpenTunnel(Arc<SharedShard>);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.open_tunnels.subtract(1);
     }
 }
 

@@ -113,6 +113,15 @@ impl Observed {
         Self { body, size, open }
     }
 
+    /// Behind a 101: lets bytes pass both ways, to their end.
+    pub async fn run_tunnel(self) {
+        let record = &self.open.record;
+        let tunnel = record.tunnel.take();
+        if let Some(tunnel) = tunnel {
+            tunnel.run(&record.conn, record).await;
+        }
+    }
+
     fn count(&mut self, bytes: &Bytes) {
         let sent = &self.open.record.bytes_out;
         sent.set(sent.get() + bytes.len() as u64);

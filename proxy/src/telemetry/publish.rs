@@ -69,6 +69,20 @@ impl Collector for Page {
             MetricType::Counter,
         )?
         .encode_counter::<NoLabelSet, _, u64>(&sum(|shard| shard.log_lines_dropped.get()), None)?;
+        family(
+            &mut encoder,
+            "proxy_tunnels_open",
+            "Connections that have switched protocols, now",
+            MetricType::Gauge,
+        )?
+        .encode_gauge(&sum(|shard| shard.open_tunnels.get()))?;
+        family(
+            &mut encoder,
+            "proxy_tunnels",
+            "Connections that have switched protocols",
+            MetricType::Counter,
+        )?
+        .encode_counter::<NoLabelSet, _, u64>(&sum(|shard| shard.tunnels.get()), None)?;
         let mut connections = family(
             &mut encoder,
             "proxy_upstream_connections",

@@ -38,6 +38,8 @@ pub enum ResponseBody {
     /// All of it came with the head.
     Whole(Option<Bytes>),
     Streamed(Box<Streamed>),
+    /// No body: the connection has switched protocols, and is the caller's.
+    Tunnel(Box<Connection>),
 }
 
 /// A body that is still being read.
@@ -76,6 +78,7 @@ impl ResponseBody {
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::chunked(CHUNK_BOUNDS),
             Framing::UntilClose => Rest::UntilClose,
+            Framing::Tunnel => return Self::Tunnel(Box::new(connection)),
         };
         let size = match rest {
             Rest::Length(length) => BodySize::Sized(length),
@@ -106,7 +109,7 @@ impl MessageBody for ResponseBody {
 
     fn size(&self) -> BodySize {
         match self {
-            Self::Empty(None) => BodySize::None,
+            Self::Empty(None) | Self::Tunnel(_) => BodySize::None,
             Self::Empty(Some(length)) => BodySize::Sized(*length),
             Self::Whole(bytes) => {
                 BodySize::Sized(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
@@ -120,7 +123,7 @@ impl MessageBody for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, ProxyError>>> {
         match self.get_mut() {
-            Self::Empty(_) => Poll::Ready(None),
+            Self::Empty(_) | Self::Tunnel(_) => Poll::Ready(None),
             Self::Whole(bytes) => {
                 Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(Ok))
             }

@@ -4,14 +4,17 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::poll_read_buf;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::telemetry::metrics::UpstreamConnections;
+
+/// One read of a tunnel, in bytes.
+const TUNNEL_ROOM: usize = 16 << 10;
 
 /// awc's connection type cannot be named outside awc.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -40,6 +43,30 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         self.unread.reserve(room);
         poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.unread)
+    }
+
+    /// What comes next, in a tunnel; empty at the end.
+    pub fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.unread.is_empty() {
+            ready!(self.poll_fill(TUNNEL_ROOM, cx))?;
+        }
+        Poll::Ready(Ok(self.unread.split().freeze()))
+    }
+
+    /// Writes all of `bytes`.
+    pub fn poll_write(&mut self, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            match ready!(poll_write_buf(Pin::new(&mut *self.io), cx, bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                _ => {}
+            }
+        }
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    /// Closes the sending side.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 
     /// Whether an idle connection can take a request: the peer has neither closed it nor sent

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use actix_http::Method;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
@@ -21,7 +20,7 @@ use super::{
     connection::Connection,
     pool::Pool,
     request_body::{RequestBody, Upload, UploadError},
-    response_head::{Parsed, ResponseHead, parse},
+    response_head::{Asked, Parsed, ResponseHead, parse},
 };
 use crate::{
     clock::{Deadline, Deadlines},
@@ -65,7 +64,7 @@ struct Attempt<'a> {
     write_error: Option<io::Error>,
     answered_bytes: bool,
     interims: u8,
-    method: &'a Method,
+    asked: Asked<'a>,
     bounds: Bounds,
     deadlines: &'a Rc<Deadlines>,
     deadline: Option<Deadline>,
@@ -76,7 +75,7 @@ pub async fn send(
     connection: Connection,
     head: BytesMut,
     body: RequestBody,
-    method: &Method,
+    asked: Asked<'_>,
     bounds: Bounds,
     deadlines: &Rc<Deadlines>,
     pool: &Rc<Pool>,
@@ -88,7 +87,7 @@ pub async fn send(
         write_error: None,
         answered_bytes: false,
         interims: 0,
-        method,
+        asked,
         bounds,
         deadlines,
         deadline: None,
@@ -152,7 +151,7 @@ impl Attempt<'_> {
         loop {
             while !self.connection.unread.is_empty() {
                 self.answered_bytes = true;
-                match parse(&mut self.connection.unread, self.method, self.bounds.head_bytes) {
+                match parse(&mut self.connection.unread, self.asked, self.bounds.head_bytes) {
                     Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
                     Ok(Parsed::Partial) => break,
                     Ok(Parsed::Interim) if self.interims < MOST_INTERIM => self.interims += 1,
@@ -187,7 +186,7 @@ impl Attempt<'_> {
         let is_stale = self.connection.reused
             && !self.answered_bytes
             && error.reason() == Reason::UpstreamReset;
-        let is_safe = self.method.is_idempotent() || !self.upload.written;
+        let is_safe = self.asked.method.is_idempotent() || !self.upload.written;
         let replays = is_stale && is_safe && self.upload.is_untouched();
         SendFailure { error, replay: replays.then(|| self.upload.into_body()) }
     }

@@ -23,5 +23,5 @@ pub use self::{
     pool::{Pool, SWEEP_INTERVAL},
     request_body::{RequestBody, RequestFraming},
     resolver::Resolver,
-    response_head::{Framing, ResponseHead},
+    response_head::{Asked, Framing, ResponseHead},
 };

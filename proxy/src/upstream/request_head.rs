@@ -1,6 +1,6 @@
 //! Writes a request head in one go into one buffer.
 
-use actix_http::Method;
+use actix_http::{Method, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
 
 use super::request_body::RequestFraming;
@@ -15,8 +15,13 @@ pub struct RequestLine<'a> {
     pub host: &'a [u8],
 }
 
-/// A whole head; `fields` are the lines of all fields but `Host` and the length fields.
-pub fn write(line: &RequestLine<'_>, framing: RequestFraming, fields: &[u8]) -> BytesMut {
+/// A whole head; `fields` are the lines of all fields but `Host`, the length fields and `Upgrade`.
+pub fn write(
+    line: &RequestLine<'_>,
+    framing: RequestFraming,
+    upgrade: Option<&HeaderValue>,
+    fields: &[u8],
+) -> BytesMut {
     let mut out = BytesMut::with_capacity(
         line.base.len()
             + line.path.len()
@@ -41,6 +46,10 @@ pub fn write(line: &RequestLine<'_>, framing: RequestFraming, fields: &[u8]) -> 
             put(&mut out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
         }
         RequestFraming::Chunked => put(&mut out, b"transfer-encoding", b"chunked"),
+    }
+    if let Some(protocols) = upgrade {
+        put(&mut out, b"connection", b"upgrade");
+        put(&mut out, b"upgrade", protocols.as_bytes());
     }
     out.put_slice(fields);
     out.put_slice(b"\r\n");

@@ -25,6 +25,14 @@ pub struct ResponseHead {
     pub(super) keeps_alive: bool,
 }
 
+/// What an answer is expected to.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    /// The protocols that may be switched to.
+    pub upgrade: Option<&'a HeaderValue>,
+}
+
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -33,6 +41,8 @@ pub enum Framing {
     Length(u64),
     Chunked,
     UntilClose,
+    /// The connection has switched protocols.
+    Tunnel,
 }
 
 /// What one look at the buffer found.
@@ -71,12 +81,13 @@ struct Control {
     chunked: bool,
     close: bool,
     keep_alive: bool,
+    upgrades: bool,
 }
 
 /// Takes a head from the front of `buffer` if a whole one is there.
 pub(super) fn parse(
     buffer: &mut BytesMut,
-    method: &Method,
+    asked: Asked<'_>,
     most_bytes: usize,
 ) -> Result<Parsed, HeadError> {
     let mut storage = [const { MaybeUninit::uninit() }; MOST_FIELDS];
@@ -95,16 +106,31 @@ pub(super) fn parse(
     }
     let status = response.code.filter(|code| *code >= 100).ok_or(HeadError::Status)?;
     let status = StatusCode::from_u16(status).map_err(|_| HeadError::Status)?;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(HeadError::Unasked101);
-    }
     let is_1_0 = response.version == Some(0);
     let spans: Spans = response.headers.iter().map(|field| Span::of(buffer, field)).collect();
     let head = buffer.split_to(length).freeze();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        let switched = read_fields(&head, &spans, status, is_1_0, asked.method)?;
+        return switched.check_switch(asked).map(Parsed::Final);
+    }
     if status.is_informational() {
         return Ok(Parsed::Interim);
     }
-    read_fields(&head, &spans, status, is_1_0, method).map(Parsed::Final)
+    read_fields(&head, &spans, status, is_1_0, asked.method).map(Parsed::Final)
+}
+
+impl ResponseHead {
+    /// RFC 9110 section 7.8: to one protocol, and one that was offered.
+    fn check_switch(self, asked: Asked<'_>) -> Result<Self, HeadError> {
+        let mut given = self.fields.get_all(header::UPGRADE);
+        let (protocol, other) = (given.next(), given.next());
+        let offered = asked.upgrade.map_or(&b""[..], HeaderValue::as_bytes);
+        let mut offers = offered.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let is_offered = protocol.is_some_and(|protocol| {
+            offers.any(|offer| offer.eq_ignore_ascii_case(protocol.as_bytes()))
+        });
+        if is_offered && other.is_none() { Ok(self) } else { Err(HeadError::Unasked101) }
+    }
 }
 
 /// Where a field stands in the head: values are shared slices of it, not copies.
@@ -147,7 +173,8 @@ fn read_fields(
                 control.add_options(&value);
                 nominated = Some(join(nominated, value));
             }
-            name if hop_by_hop::is_response_field(&name) => {}
+            name if hop_by_hop::is_response_field(&name)
+                && (name != header::UPGRADE || status != StatusCode::SWITCHING_PROTOCOLS) => {}
             name => {
                 let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::Field)?;
                 fields.append(name, value);
@@ -206,6 +233,7 @@ impl Control {
         for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrades |= option.eq_ignore_ascii_case(b"upgrade");
         }
     }
 
@@ -213,6 +241,9 @@ impl Control {
     fn framing(&self, status: StatusCode, method: &Method) -> Result<Framing, HeadError> {
         if self.chunked && self.length.is_some() {
             return Err(HeadError::TwoLengths);
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return if self.upgrades { Ok(Framing::Tunnel) } else { Err(HeadError::Unasked101) };
         }
         if status == StatusCode::NO_CONTENT {
             return Ok(Framing::Empty(None));
@@ -232,8 +263,12 @@ impl Control {
 mod tests {
     use super::*;
 
+    fn asked(method: &Method) -> Asked<'_> {
+        Asked { method, upgrade: None }
+    }
+
     fn read(wire: &str, method: &Method) -> Result<ResponseHead, HeadError> {
-        match parse(&mut BytesMut::from(wire), method, 1024)? {
+        match parse(&mut BytesMut::from(wire), asked(method), 1024)? {
             Parsed::Final(head) => Ok(head),
             other => panic!("expected a final head, found {other:?}"),
         }
@@ -317,9 +352,9 @@ mod tests {
     #[test]
     fn an_interim_head_is_skipped_and_the_rest_kept() {
         let mut buffer = BytesMut::from("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200");
-        assert!(matches!(parse(&mut buffer, &Method::GET, 1024), Ok(Parsed::Interim)));
+        assert!(matches!(parse(&mut buffer, asked(&Method::GET), 1024), Ok(Parsed::Interim)));
         assert_eq!(&buffer[..], b"HTTP/1.1 200");
-        assert!(matches!(parse(&mut buffer, &Method::GET, 1024), Ok(Parsed::Partial)));
+        assert!(matches!(parse(&mut buffer, asked(&Method::GET), 1024), Ok(Parsed::Partial)));
     }
 
     #[test]
@@ -327,7 +362,7 @@ mod tests {
         let wire = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(1000));
         for cut in [wire.len(), wire.len() - 1] {
             let mut buffer = BytesMut::from(&wire[..cut]);
-            let parsed = parse(&mut buffer, &Method::GET, 1000);
+            let parsed = parse(&mut buffer, asked(&Method::GET), 1000);
             assert!(matches!(parsed, Err(HeadError::TooLarge)), "{parsed:?}");
         }
     }
@@ -359,6 +394,30 @@ mod tests {
                 Ok(expected),
                 "{wire:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_an_offered_protocol_is_switched_to() {
+        let offer = HeaderValue::from_static("foo/1, WebSocket");
+        let switch = |fields: &str, upgrade| {
+            let wire = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nearly");
+            let asked = Asked { method: &Method::GET, upgrade };
+            match parse(&mut BytesMut::from(wire.as_str()), asked, 1024)? {
+                Parsed::Final(head) => Ok(head.framing),
+                other => panic!("expected a final head, found {other:?}"),
+            }
+        };
+        let good = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+        assert_eq!(switch(good, Some(&offer)), Ok(Framing::Tunnel));
+        assert_eq!(switch(good, None), Err(HeadError::Unasked101));
+        for fields in [
+            "Upgrade: websocket\r\n",
+            "Connection: upgrade\r\n",
+            "Connection: upgrade\r\nUpgrade: h2c\r\n",
+            "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: foo/1\r\n",
+        ] {
+            assert_eq!(switch(fields, Some(&offer)), Err(HeadError::Unasked101), "{fields:?}");
         }
     }
 }
