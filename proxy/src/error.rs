@@ -84,6 +84,8 @@ reasons! {
     UpstreamProtocol = 502, "upstream_protocol", "http_protocol_error", "Bad gateway";
     /// The endpoint's name has no address.
     NameUnresolved = 502, "name_unresolved", "dns_error", "Bad gateway";
+    /// There are as many client connections as there may be.
+    TooManyConnections = 503, "too_many_connections", "connection_limit_reached", "Too many connections";
     /// `timeouts.connect` passed.
     ConnectTimeout = 504, "connect_timeout", "connection_timeout", "Gateway timeout";
     /// `timeouts.response` passed.

@@ -38,7 +38,10 @@ impl Gateway {
         }
         Self {
             routes: RouteTable::new(&config.routes),
-            trusted_proxies: TrustedProxies::new(&config.server.trusted_proxies),
+            trusted_proxies: TrustedProxies::new(
+                &config.server.trusted_proxies,
+                config.server.trusts_unix_peers,
+            ),
             health_path: config.server.health_path.clone(),
             max_body: config.server.max_body,
             paths: config.server.paths,

@@ -23,8 +23,8 @@ pub struct RequestRecord {
     pub request_id: HeaderValue,
     /// From `traceparent`.
     pub trace_id: Option<[u8; 32]>,
-    /// The peer, or whom a trusted proxy speaks for.
-    pub client: Cell<IpAddr>,
+    /// The peer, or whom a trusted proxy speaks for; `None` if it is a peer over a Unix socket.
+    pub client: Cell<Option<IpAddr>>,
     pub method: Method,
     /// Kept for the access log alone.
     pub logged: Option<LoggedHead>,
@@ -58,7 +58,12 @@ pub struct LoggedHead {
 }
 
 impl RequestRecord {
-    pub fn new(conn: Rc<Conn>, request_id: HeaderValue, method: Method, peer: IpAddr) -> Self {
+    pub fn new(
+        conn: Rc<Conn>,
+        request_id: HeaderValue,
+        method: Method,
+        peer: Option<IpAddr>,
+    ) -> Self {
         Self {
             started: Instant::now(),
             conn,

@@ -3,7 +3,6 @@
 
 use std::{
     io,
-    net::TcpListener,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use subtle::ConstantTimeEq;
 
 use crate::{
+    bind::Listener,
     config::AdminConfig,
     reply::{self, JSON},
     telemetry::metrics::Metrics,
@@ -36,7 +36,7 @@ pub struct State {
 /// The listener cannot be used.
 pub fn serve(
     config: &AdminConfig,
-    listener: TcpListener,
+    listener: Listener,
     state: State,
 ) -> io::Result<actix_web::dev::Server> {
     let token = config.token.clone();
@@ -47,7 +47,12 @@ pub fn serve(
             async move { answer }
         }))
     });
-    Ok(server.workers(1).disable_signals().shutdown_timeout(0).listen(listener)?.run())
+    let server = server.workers(1).disable_signals().shutdown_timeout(0);
+    let server = match listener {
+        Listener::Tcp(listener) => server.listen(listener),
+        Listener::Unix(listener) => server.listen_uds(listener),
+    };
+    Ok(server?.run())
 }
 
 fn answer(request: &HttpRequest, state: &State, token: Option<&str>) -> HttpResponse {

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    os::unix::net::UnixStream,
     process::ExitCode,
     time::Duration,
 };
@@ -17,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(crate) struct HealthcheckArgs {
-    /// What must answer 200
+    /// What must answer 200; "unix:/run/admin.sock" asks for /readyz there
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901/readyz")]
     url: String,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Unready {
-    #[error("\"{0}\" is not an http:// URL")]
+    #[error("\"{0}\" is neither an http:// URL nor \"unix:\" and a path")]
     Url(String),
     #[error("{0} has no address")]
     NoAddress(String),
@@ -45,6 +46,20 @@ pub(super) fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
 }
 
 fn ask(url: &str) -> Result<(), Unready> {
+    match url.strip_prefix("unix:") {
+        Some(path) => ask_socket(path),
+        None => ask_url(url),
+    }
+}
+
+fn ask_socket(path: &str) -> Result<(), Unready> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    is_ready(stream, "localhost", "/readyz")
+}
+
+fn ask_url(url: &str) -> Result<(), Unready> {
     let uri: Uri = url.parse().map_err(|_| Unready::Url(url.to_owned()))?;
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
     let authority = authority.ok_or_else(|| Unready::Url(url.to_owned()))?;
@@ -52,11 +67,15 @@ fn ask(url: &str) -> Result<(), Unready> {
     let mut addresses = (host, authority.port_u16().unwrap_or(80)).to_socket_addrs()?;
     let address: SocketAddr =
         addresses.next().ok_or_else(|| Unready::NoAddress(authority.to_string()))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+    is_ready(stream, authority.as_str(), path)
+}
+
+fn is_ready(mut stream: impl Read + Write, host: &str, path: &str) -> Result<(), Unready> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
     if head.starts_with(b"HTTP/1.1 200") {

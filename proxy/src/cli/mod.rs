@@ -6,11 +6,11 @@ mod healthcheck;
 mod run;
 mod source;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::schema;
+use crate::config::{ListenAddress, schema};
 
 /// The configuration is invalid, or the start failed.
 pub const FAILED: u8 = 1;
@@ -54,10 +54,10 @@ pub(crate) struct RunArgs {
     config: ConfigArg,
     /// Listen here instead of on the first listener's address
     #[arg(long, value_name = "ADDR", env = "PROXY_LISTEN")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
     /// Address of the admin listener
     #[arg(long, value_name = "ADDR", env = "PROXY_ADMIN")]
-    admin: Option<SocketAddr>,
+    admin: Option<ListenAddress>,
     /// Events that are logged: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "PROXY_LOG", value_parser = source::log_level)]
     log: Option<crate::config::LogLevel>,

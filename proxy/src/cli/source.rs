@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroUsize, process::ExitCode};
 
 use super::{ConfigArg, FAILED, RunArgs};
-use crate::config::{AdminConfig, Config, EMBEDDED, LogFormat, LogLevel, worker_count};
+use crate::config::{Config, EMBEDDED, LogFormat, LogLevel, worker_count};
 
 /// Reads the file that is named, or the demo; on failure says why on stderr.
 pub(super) fn load(args: &ConfigArg) -> Result<Config, ExitCode> {
@@ -25,18 +25,18 @@ pub(super) fn load(args: &ConfigArg) -> Result<Config, ExitCode> {
 
 /// Puts flags over the file.
 pub(super) fn apply(args: &RunArgs, config: &mut Config) -> Result<(), ExitCode> {
-    if let (Some(address), Some(first)) = (args.listen, config.listeners.first_mut()) {
-        first.bind = address;
+    if let (Some(address), Some(first)) = (&args.listen, config.listeners.first_mut()) {
+        first.bind = address.clone();
     }
     config.log.level = args.log.unwrap_or(config.log.level);
     config.log.format = args.log_format.unwrap_or(config.log.format);
     config.server.workers = args.workers.unwrap_or(config.server.workers);
-    if let Some(address) = args.admin {
-        if AdminConfig::needs_token(address) && config.admin.token.is_none() {
+    if let Some(address) = &args.admin {
+        if address.is_reachable_from_outside() && config.admin.token.is_none() {
             eprintln!("the admin listener on {address} is not loopback: set \"token\" in [admin]");
             return Err(ExitCode::from(FAILED));
         }
-        config.admin.bind = address;
+        config.admin.bind = address.clone();
     }
     Ok(())
 }

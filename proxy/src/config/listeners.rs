@@ -1,52 +1,50 @@
 //! `[[listeners]]` and `[admin]`: the addresses that are listened on.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
     error::{Located, Problem},
+    listen_address::{ListenAddress, SocketMode},
     section::Section,
     value::FromText,
 };
 
 const DEFAULT_TRAFFIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+const ANY_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenerConfig {
-    pub bind: SocketAddr,
+    pub bind: ListenAddress,
+    /// Of the socket file.
+    pub mode: Option<SocketMode>,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
-    pub bind: SocketAddr,
-    /// Asked for as a bearer token; always there when `bind` is not loopback.
+    pub bind: ListenAddress,
+    /// Of the socket file.
+    pub mode: Option<SocketMode>,
+    /// Asked for as a bearer token; always there when others can reach `bind`.
     pub token: Option<String>,
-}
-
-impl FromText for SocketAddr {
-    const EXPECTED: &'static str = "an address and port such as \"0.0.0.0:8080\" or \"[::]:8080\"";
-
-    fn from_text(text: &str) -> Result<Self, Problem> {
-        text.parse().map_err(|_| {
-            let problem = Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED));
-            match text.strip_prefix(':') {
-                Some(port) => problem.hint(format!("for all addresses: \"0.0.0.0:{port}\"")),
-                None => problem,
-            }
-        })
-    }
 }
 
 impl ListenerConfig {
     /// All listeners; one on 0.0.0.0:8080 if the file names none.
     pub(super) fn read_all(sections: Option<Vec<Section<'_>>>) -> Vec<Located<Self>> {
         let Some(sections) = sections else {
-            return vec![Located { value: Self { bind: DEFAULT_TRAFFIC }, span: 0..0 }];
+            let bind = ListenAddress::Tcp(DEFAULT_TRAFFIC);
+            let value = Self { bind, mode: None, proxy_protocol: false };
+            return vec![Located { value, span: 0..0 }];
         };
         let read = sections.into_iter().filter_map(|mut section| {
-            let bind = section.require::<SocketAddr>("bind");
+            let bind = section.require::<ListenAddress>("bind");
+            let mode = read_mode(&mut section, bind.as_ref());
+            let proxy_protocol = section.or("proxy_protocol", false);
             section.finish();
-            bind.map(|bind| bind.map(|bind| Self { bind }))
+            bind.map(|bind| bind.map(|bind| Self { bind, mode, proxy_protocol }))
         });
         read.collect()
     }
@@ -54,25 +52,32 @@ impl ListenerConfig {
 
 impl AdminConfig {
     pub(super) fn read(section: Option<Section<'_>>) -> Located<Self> {
-        let default = Located { value: DEFAULT_ADMIN, span: 0..0 };
+        let default = Located { value: ListenAddress::Tcp(DEFAULT_ADMIN), span: 0..0 };
         let Some(mut section) = section else {
-            return default.map(|bind| Self { bind, token: None });
+            return default.map(|bind| Self { bind, mode: None, token: None });
         };
-        let bind = section.get::<SocketAddr>("bind").unwrap_or(default);
+        let bind = section.get::<ListenAddress>("bind").unwrap_or(default);
+        let mode = read_mode(&mut section, Some(&bind));
         let token = section.get::<AdminToken>("token").map(|token| token.value.0);
-        if Self::needs_token(bind.value) && !section.has("token") {
+        if bind.value.is_reachable_from_outside() && !section.has("token") {
             let message = format!("the admin listener on {} is not loopback", bind.value);
             let problem = Problem::new(message).hint("bind it to 127.0.0.1, or set \"token\"");
             section.report(&bind.span, problem);
         }
         section.finish();
-        bind.map(|bind| Self { bind, token })
+        bind.map(|bind| Self { bind, mode, token })
     }
+}
 
-    /// Whether other machines can reach an admin listener on `bind`.
-    pub fn needs_token(bind: SocketAddr) -> bool {
-        !bind.ip().to_canonical().is_loopback()
+fn read_mode(
+    section: &mut Section<'_>,
+    bind: Option<&Located<ListenAddress>>,
+) -> Option<SocketMode> {
+    let mode = section.get::<SocketMode>("mode")?;
+    if bind.is_some_and(|bind| !bind.value.is_unix()) {
+        section.report(&mode.span, Problem::new("\"mode\" is for Unix sockets only"));
     }
+    Some(mode.value)
 }
 
 struct AdminToken(String);
@@ -86,34 +91,46 @@ impl FromText for AdminToken {
     }
 }
 
-/// Reports addresses that are listened on twice; port 0 is never the same twice.
+/// Reports addresses that are listened on twice.
 pub(super) fn report_duplicates(
     top: &Section<'_>,
     listeners: &[Located<ListenerConfig>],
     admin: &Located<AdminConfig>,
 ) {
     for (index, second) in listeners.iter().enumerate() {
-        let address = second.value.bind;
-        if listeners[..index].iter().any(|first| overlap(first.value.bind, address)) {
-            top.report(&second.span, Problem::new(format!("{address} is listened on twice")));
+        let address = &second.value.bind;
+        let first = listeners[..index].iter().find(|first| first.value.bind.overlaps(address));
+        if let Some(first) = first {
+            let problem = Problem::new(format!("{address} is listened on twice"));
+            top.report(&second.span, hint_at_both_families(problem, &first.value.bind, address));
         }
     }
-    let taken = listeners.iter().find(|listener| overlap(listener.value.bind, admin.value.bind));
+    let admin_bind = &admin.value.bind;
+    let taken = listeners.iter().find(|listener| listener.value.bind.overlaps(admin_bind));
     if let Some(listener) = taken {
         // The default stands nowhere in the file: then the listener is what can be changed.
         let span = if admin.span.is_empty() { &listener.span } else { &admin.span };
+        let address = &listener.value.bind;
         let message = format!(
-            "the admin listener on {} and a listener on {} take the same port",
-            admin.value.bind, listener.value.bind
+            "the admin listener on {admin_bind} and a listener on {address} take the same address"
         );
-        top.report(span, Problem::new(message));
+        top.report(span, hint_at_both_families(Problem::new(message), address, admin_bind));
     }
 }
 
-fn overlap(first: SocketAddr, second: SocketAddr) -> bool {
-    let any = |address: SocketAddr| address.ip().is_unspecified();
-    let same_family = first.is_ipv4() == second.is_ipv4();
-    first.port() == second.port()
-        && first.port() != 0
-        && (first.ip() == second.ip() || (same_family && (any(first) || any(second))))
+/// Elsewhere `[::]` may be for IPv6 alone.
+fn hint_at_both_families(
+    problem: Problem,
+    first: &ListenAddress,
+    second: &ListenAddress,
+) -> Problem {
+    match (first, second) {
+        (ListenAddress::Tcp(first), ListenAddress::Tcp(second))
+            if first.ip() != second.ip()
+                && [first, second].contains(&&SocketAddr::new(ANY_IPV6, first.port())) =>
+        {
+            problem.hint("[::] takes IPv4 too")
+        }
+        _ => problem,
+    }
 }

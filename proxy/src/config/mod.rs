@@ -5,11 +5,13 @@
 
 mod auth;
 mod clients;
+mod connections;
 mod duration;
 mod endpoint;
 mod error;
 mod expand;
 mod header_rules;
+mod listen_address;
 mod listeners;
 mod log;
 mod paths;
@@ -29,9 +31,11 @@ use toml::de::DeTable;
 pub use self::{
     auth::{AuthScheme, BearerConfig},
     clients::{ClientTimeouts, HeadBounds},
+    connections::ConnectionLimits,
     endpoint::{EndpointAddress, EndpointUrl},
     error::{ConfigError, ConfigErrors, Position},
     header_rules::HeaderRules,
+    listen_address::{ListenAddress, SocketMode},
     listeners::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
     paths::{DotSegments, EncodedSlash, PathPolicy},
@@ -180,7 +184,7 @@ mod tests {
     fn an_empty_file_is_one_open_listener_without_routes() {
         let config = Config::load("", "empty.toml", &|_| None).expect("is valid");
         assert_eq!(config.listeners[0].bind.to_string(), "0.0.0.0:8080");
-        assert!(config.admin.bind.ip().is_loopback());
+        assert!(!config.admin.bind.is_reachable_from_outside());
         assert!(config.routes.is_empty() && config.default_auth.is_none());
     }
 }

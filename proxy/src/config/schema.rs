@@ -52,9 +52,15 @@ struct Server {
     /// How long listeners stay open after /readyz has turned 503.
     #[schemars(default)]
     drain_delay: Option<DurationText>,
-    /// Addresses and networks whose forwarding headers are believed.
+    /// Addresses and networks whose forwarding headers are believed; "unix": peers over sockets.
     #[schemars(default)]
     trusted_proxies: Option<Vec<String>>,
+    /// Most connections of all clients together, 1 to 1000000; 20000 by default.
+    #[schemars(default, range(min = 1, max = 1_000_000))]
+    max_connections: Option<u64>,
+    /// Most connections of one client address (IPv6: of one /64), or "off".
+    #[schemars(default)]
+    max_connections_per_client: Option<CountOrOff>,
     /// Largest request body: a size, or "unlimited".
     #[schemars(default)]
     max_body: Option<String>,
@@ -141,17 +147,26 @@ enum LogFormat {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Listener {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port, port 0 takes a free one; or "unix:" and the path of a socket.
     bind: String,
+    /// Permissions of the socket file in octal; those of the umask by default.
+    #[schemars(default)]
+    mode: Option<ModeText>,
+    /// Whether each connection must begin with a PROXY header, version 1 or 2.
+    #[schemars(default)]
+    proxy_protocol: Option<bool>,
 }
 
 /// The admin listener: /livez, /readyz and /metrics.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Admin {
-    /// Address and port; anything but loopback needs a token.
+    /// Address and port, or "unix:" and a path; what other machines can reach needs a token.
     #[schemars(default)]
     bind: Option<String>,
+    /// Permissions of the socket file in octal; those of the umask by default.
+    #[schemars(default)]
+    mode: Option<ModeText>,
     /// Asked for as a bearer token.
     #[schemars(default)]
     token: Option<String>,
@@ -322,6 +337,23 @@ struct DurationText(#[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$"))] String);
 /// A whole number and B, KiB, MiB or GiB.
 #[derive(JsonSchema)]
 struct SizeText(#[schemars(regex(pattern = r"^[0-9]+(B|KiB|MiB|GiB)$"))] String);
+
+/// Permissions in octal.
+#[derive(JsonSchema)]
+struct ModeText(#[schemars(regex(pattern = r"^0?[0-7]{3}$"))] String);
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum CountOrOff {
+    Count(#[schemars(range(min = 1, max = 1_000_000))] u64),
+    Off(Off),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Off {
+    Off,
+}
 
 #[cfg(test)]
 mod tests {

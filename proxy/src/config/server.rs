@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     clients::{ClientTimeouts, HeadBounds},
+    connections::ConnectionLimits,
     error::{Located, Problem},
     paths::PathPolicy,
     section::Section,
@@ -25,6 +26,9 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether those of peers over Unix sockets are.
+    pub trusts_unix_peers: bool,
+    pub connections: ConnectionLimits,
     pub max_body: BodyLimit,
     /// Answered by the proxy itself, without authentication.
     pub health_path: Option<String>,
@@ -40,6 +44,8 @@ impl Default for ServerConfig {
             drain_timeout: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
+            trusts_unix_peers: false,
+            connections: ConnectionLimits::default(),
             max_body: BodyLimit::UNLIMITED,
             health_path: None,
             paths: PathPolicy::default(),
@@ -55,12 +61,18 @@ impl ServerConfig {
         let Some(mut section) = section else {
             return default;
         };
-        let networks = section.or::<Vec<Located<Network>>>("trusted_proxies", Vec::new());
+        let trusted = section.or::<Vec<Located<TrustedPeer>>>("trusted_proxies", Vec::new());
+        let networks = trusted.iter().filter_map(|peer| match peer.value {
+            TrustedPeer::Network(network) => Some(network),
+            TrustedPeer::Unix => None,
+        });
         let config = Self {
             workers: workers(&mut section).unwrap_or(default.workers),
             drain_timeout: section.or("drain_timeout", default.drain_timeout),
             drain_delay: section.or("drain_delay", default.drain_delay),
-            trusted_proxies: networks.into_iter().map(|network| network.value.0).collect(),
+            trusted_proxies: networks.collect(),
+            trusts_unix_peers: trusted.iter().any(|peer| matches!(peer.value, TrustedPeer::Unix)),
+            connections: ConnectionLimits::read(&mut section),
             max_body: section.or("max_body", default.max_body),
             health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
             paths: PathPolicy::read(&mut section),
@@ -87,17 +99,23 @@ pub fn worker_count(given: u64) -> Option<NonZeroUsize> {
     (count.get() <= MOST_WORKERS).then_some(count)
 }
 
-/// An address or a network: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
-struct Network(IpNet);
+/// An address or a network: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`; or any peer over a Unix socket.
+enum TrustedPeer {
+    Network(IpNet),
+    Unix,
+}
 
-impl FromText for Network {
-    const EXPECTED: &'static str = "an address or network such as \"10.0.0.0/8\"";
+impl FromText for TrustedPeer {
+    const EXPECTED: &'static str = "an address or network such as \"10.0.0.0/8\", or \"unix\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
+        if text == "unix" {
+            return Ok(Self::Unix);
+        }
         let network = text.parse::<IpNet>().ok();
         network
             .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
-            .map(Self)
+            .map(Self::Network)
             .ok_or_else(|| Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED)))
     }
 }

@@ -11,26 +11,34 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The networks whose forwarding fields are believed.
+/// Whose forwarding fields are believed.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    unix_peers: bool,
+}
 
 impl TrustedProxies {
-    pub fn new(networks: &[IpNet]) -> Self {
-        Self(networks.to_vec())
+    pub fn new(networks: &[IpNet], unix_peers: bool) -> Self {
+        Self { networks: networks.to_vec(), unix_peers }
     }
 
-    pub fn contains(&self, address: IpAddr) -> bool {
-        !self.0.is_empty() && {
+    /// Whether this peer is believed; over a Unix socket it has no address.
+    pub fn believes(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix_peers, |address| self.contains(address))
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        !self.networks.is_empty() && {
             let address = address.to_canonical();
-            self.0.iter().any(|network| network.contains(&address))
+            self.networks.iter().any(|network| network.contains(&address))
         }
     }
 
     /// The client: the peer itself, or the rightmost address in `X-Forwarded-For` that is no
     /// trusted proxy. What stands left of it, or is no address, proves nothing.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        if !self.contains(peer) {
+    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.believes(peer) {
             return peer;
         }
         let mut client = peer;
@@ -41,7 +49,7 @@ impl TrustedProxies {
             let Some(address) = parse_address(entry.trim_ascii()) else {
                 return client;
             };
-            client = address;
+            client = Some(address);
             if !self.contains(address) {
                 return client;
             }
@@ -71,8 +79,17 @@ mod tests {
         for field in fields {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_str(field).expect("is a value"));
         }
-        let peer = peer.parse().expect("is an address");
-        TrustedProxies::new(&networks).client(peer, &headers).to_string()
+        let peer = (peer != "unix").then(|| peer.parse().expect("is an address"));
+        let client = TrustedProxies::new(&networks, true).client(peer, &headers);
+        client.map_or_else(|| "unix".to_owned(), |client| client.to_string())
+    }
+
+    #[test]
+    fn peers_over_unix_sockets_are_believed_only_if_that_is_said() {
+        let local = TrustedProxies::new(&[], true);
+        let networks = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("is one"));
+        assert!(local.believes(None) && !local.believes(Some([127, 0, 0, 1].into())));
+        assert!(!TrustedProxies::new(&networks, false).believes(None));
     }
 
     #[test]
@@ -87,6 +104,9 @@ mod tests {
             ("10.0.0.1", &["9.9.9.9, unknown, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["9.9.9.9:4711"], "9.9.9.9"),
             ("::ffff:10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
+            ("unix", &[], "unix"),
+            ("unix", &["unknown"], "unix"),
+            ("unix", &["6.6.6.6, 9.9.9.9, 10.0.0.2"], "9.9.9.9"),
         ] {
             assert_eq!(client(peer, fields), expected, "{peer} {fields:?}");
         }

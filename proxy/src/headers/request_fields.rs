@@ -18,7 +18,8 @@ use crate::config::HeaderRules;
 /// What the fields are made from.
 pub struct Source<'a> {
     pub head: &'a RequestHead,
-    pub peer: IpAddr,
+    /// `None` over a Unix socket.
+    pub peer: Option<IpAddr>,
     pub peer_is_trusted: bool,
     pub request_id: &'a HeaderValue,
     /// What the client called the host.
@@ -113,16 +114,7 @@ fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
     let is_ruled = |name: &str| is_ruled(name, source.rules);
     let given = |name| source.peer_is_trusted.then(|| source.head.headers.get(name)).flatten();
     if !is_ruled("x-forwarded-for") {
-        out.put_slice(b"x-forwarded-for: ");
-        if source.peer_is_trusted {
-            let given = source.head.headers.get_all(X_FORWARDED_FOR);
-            for value in given.filter(|value| !value.is_empty()) {
-                out.put_slice(value.as_bytes());
-                out.put_slice(b", ");
-            }
-        }
-        put_address(out, source.peer);
-        out.put_slice(b"\r\n");
+        write_forwarded_for(source, out);
     }
     if !is_ruled("x-forwarded-proto") {
         let proto = given(X_FORWARDED_PROTO).map_or(&b"http"[..], HeaderValue::as_bytes);
@@ -134,6 +126,30 @@ fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
             put(out, b"x-forwarded-host", host);
         }
     }
+}
+
+/// What a trusted peer sent, and the peer's own address if it has one; no empty field.
+fn write_forwarded_for(source: &Source<'_>, out: &mut BytesMut) {
+    let before = out.len();
+    out.put_slice(b"x-forwarded-for: ");
+    let mut separator: &[u8] = b"";
+    if source.peer_is_trusted {
+        let given = source.head.headers.get_all(X_FORWARDED_FOR);
+        for value in given.filter(|value| !value.is_empty()) {
+            out.put_slice(separator);
+            out.put_slice(value.as_bytes());
+            separator = b", ";
+        }
+    }
+    match source.peer {
+        Some(peer) => {
+            out.put_slice(separator);
+            put_address(out, peer);
+        }
+        None if separator.is_empty() => return out.truncate(before),
+        None => {}
+    }
+    out.put_slice(b"\r\n");
 }
 
 /// An address as text; an IPv4 one without the formatter, as it is written for every request.

@@ -36,17 +36,17 @@ pub async fn headers(
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(USUAL_FIELDS);
     let head = request.head();
-    if let Some(peer) = head.peer_addr.map(|peer| peer.ip()) {
-        let source = Source {
-            head,
-            peer,
-            peer_is_trusted: worker.gateway.trusted_proxies.contains(peer),
-            request_id: &record.request_id,
-            host: host(head),
-            rules: &rules.request_headers,
-        };
-        request_fields::write(&source, &mut fields);
-    }
+    // A peer over a Unix socket has no address.
+    let peer = head.peer_addr.map(|peer| peer.ip());
+    let source = Source {
+        head,
+        peer,
+        peer_is_trusted: worker.gateway.trusted_proxies.believes(peer),
+        request_id: &record.request_id,
+        host: host(head),
+        rules: &rules.request_headers,
+    };
+    request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);
     let mut response = next.call(request).await?;
     if !rules.response_headers.is_empty() {

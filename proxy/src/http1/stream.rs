@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
@@ -16,6 +17,22 @@ use tokio::{
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// The address at the other end, an IPv4 one as such; over a Unix socket nobody has one.
+    ///
+    /// # Errors
+    /// The peer has gone already. That is not the same as to have no address.
+    pub fn peer(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Tcp(stream) => {
+                let peer = stream.peer_addr()?;
+                Ok(Some(SocketAddr::new(peer.ip().to_canonical(), peer.port())))
+            }
+            Self::Unix(_) => Ok(None),
+        }
+    }
 }
 
 impl From<TcpStream> for Stream {

@@ -1,32 +1,56 @@
-//! How many client connections are open, so that a drain ends with the last of them.
+//! The client connections of the process: how many there may be, and when the last has closed.
+//! Asked at accept and at close; a request costs nothing here.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::Notify;
 
-#[derive(Default)]
-pub struct Connections {
-    open: AtomicUsize,
+use super::per_client::{Client, PerClient};
+use crate::{
+    config::ConnectionLimits,
+    telemetry::{clients::Rejection, metrics::Metrics},
+};
+
+pub(super) struct Connections {
+    most: usize,
+    /// `None` if a client may have any number.
+    per_client: Option<PerClient>,
+    metrics: Arc<Metrics>,
     closed: Notify,
 }
 
 /// Counts one connection until it is dropped.
-pub struct OpenConnection(Arc<Connections>);
+pub(super) struct OpenConnection {
+    connections: Arc<Connections>,
+    client: Option<Client>,
+}
 
 impl Connections {
-    pub fn open(self: &Arc<Self>) -> OpenConnection {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        OpenConnection(Arc::clone(self))
+    pub(super) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Self {
+        let per_client = limits.per_client.map(PerClient::new);
+        Self { most: limits.all, per_client, metrics, closed: Notify::new() }
+    }
+
+    /// A place for a new connection.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub(super) fn open(self: &Arc<Self>) -> Result<OpenConnection, Rejection> {
+        if self.metrics.clients.open_one(self.most) {
+            return Ok(OpenConnection { connections: Arc::clone(self), client: None });
+        }
+        Err(Rejection::TooManyConnections)
+    }
+
+    pub(super) fn reject(&self, why: Rejection) {
+        self.metrics.clients.reject(why);
     }
 
     /// Returns once no connection is open.
-    pub async fn all_closed(&self) {
+    pub(super) async fn all_closed(&self) {
         loop {
             let closed = self.closed.notified();
-            if self.open.load(Ordering::Relaxed) == 0 {
+            if self.metrics.clients.open() == 0 {
                 return;
             }
             closed.await;
@@ -34,10 +58,32 @@ impl Connections {
     }
 }
 
+impl OpenConnection {
+    /// Counts the connection for its client too.
+    ///
+    /// # Errors
+    /// The client has as many as it may.
+    pub(super) fn is_of(&mut self, client: IpAddr) -> Result<(), Rejection> {
+        let Some(per_client) = &self.connections.per_client else {
+            return Ok(());
+        };
+        let client = Client::of(client);
+        if !per_client.open_one(client) {
+            return Err(Rejection::TooManyOfClient);
+        }
+        self.client = Some(client);
+        Ok(())
+    }
+}
+
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.closed.notify_one();
+        let Connections { per_client, metrics, closed, .. } = &*self.connections;
+        if let (Some(client), Some(per_client)) = (self.client, per_client) {
+            per_client.close_one(client);
+        }
+        if metrics.clients.close_one() == 0 {
+            closed.notify_one();
         }
     }
 }

@@ -6,24 +6,35 @@
 use std::{
     cell::RefCell,
     io,
-    net::TcpListener,
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
 };
 
+use actix_rt::time::Instant;
 use actix_server::{GracefulShutdownSignal, Server};
-use actix_service::{fn_factory, fn_service};
+use actix_service::{ServiceFactory, fn_factory, fn_service};
 use bytes::BytesMut;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::connections::Connections;
+use super::{
+    connections::{Connections, OpenConnection},
+    preface::{self, NoPreface, Preface, within},
+    turn_away::TurnAway,
+};
 use crate::{
+    bind::Listener,
     config::Config,
-    http1,
+    error::Reason,
+    http1::{self, Stream},
     pipeline::App,
+    telemetry::clients::Rejection,
     worker::{Shared, Worker},
 };
+
+/// Connections of a worker that actix-server takes beyond `max_connections`: these are answered,
+/// those beyond them wait in the kernel.
+const MOST_TURNED_AWAY: usize = 1024;
 
 thread_local! {
     /// The App of this worker thread, for as long as a listener has it: what it owns must go while
@@ -32,10 +43,19 @@ thread_local! {
     static APP: RefCell<Weak<App>> = const { RefCell::new(Weak::new()) };
 }
 
-/// A server over `listeners`, not yet polled.
+/// What each worker needs to know of one listener.
+#[derive(Clone)]
+struct Entrance {
+    shared: Shared,
+    connections: Arc<Connections>,
+    draining: GracefulShutdownSignal,
+    proxy_protocol: bool,
+}
+
+/// A server over the listeners of `config`, not yet polled.
 pub(super) fn serve(
     config: &Config,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     shared: &Shared,
     connections: &Arc<Connections>,
 ) -> io::Result<Server> {
@@ -43,41 +63,104 @@ pub(super) fn serve(
     let mut builder = Server::build()
         .workers(config.server.workers.get())
         .disable_signals()
+        .max_concurrent_connections(config.server.connections.all + MOST_TURNED_AWAY)
         .shutdown_timeout(drain.as_secs());
-    for listener in listeners {
-        let name = listener.local_addr()?.to_string();
-        let (shared, connections) = (shared.clone(), Arc::clone(connections));
-        let draining = builder.graceful_shutdown_signal();
-        builder = builder.listen(name, listener, move || {
-            let (shared, connections) = (shared.clone(), Arc::clone(&connections));
-            let draining = draining.clone();
-            fn_factory(move || {
-                let (shared, connections) = (shared.clone(), Arc::clone(&connections));
-                let draining = draining.clone();
-                async move {
-                    let app = worker_app(shared, draining).await?;
-                    Ok::<_, ()>(fn_service(move |stream: TcpStream| {
-                        let open = connections.open();
-                        let served = accept(stream, Rc::clone(&app));
-                        async move {
-                            served.await;
-                            drop(open);
-                            Ok::<_, ()>(())
-                        }
-                    }))
-                }
-            })
-        })?;
+    for (listener, settings) in listeners.into_iter().zip(&config.listeners) {
+        let name = settings.bind.to_string();
+        let entrance = Entrance {
+            shared: shared.clone(),
+            connections: Arc::clone(connections),
+            draining: builder.graceful_shutdown_signal(),
+            proxy_protocol: settings.proxy_protocol,
+        };
+        builder = match listener {
+            Listener::Tcp(listener) => {
+                builder.listen(name, listener, move || door::<TcpStream>(entrance.clone()))
+            }
+            Listener::Unix(listener) => {
+                builder.listen_uds(name, listener, move || door::<UnixStream>(entrance.clone()))
+            }
+        }?;
     }
     Ok(builder.run())
 }
 
-/// Serves a fresh connection.
-async fn accept(stream: TcpStream, app: Rc<App>) {
-    // An answer may go out in several writes; none of them waits for an acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let peer = stream.peer_addr().ok();
-    http1::serve(stream.into(), BytesMut::new(), peer, &app).await;
+/// What takes the connections of one listener on one worker.
+fn door<S: Into<Stream> + 'static>(
+    entrance: Entrance,
+) -> impl ServiceFactory<S, Config = (), Response = (), Error = (), InitError = ()> {
+    fn_factory(move || {
+        let entrance = entrance.clone();
+        async move {
+            let app = worker_app(entrance.shared.clone(), entrance.draining.clone()).await?;
+            let turn_away = TurnAway::new(Rc::clone(&app.worker.deadlines));
+            let door = Rc::new(Door { app, entrance, turn_away });
+            Ok::<_, ()>(fn_service(move |stream: S| door.admit(stream.into())))
+        }
+    })
+}
+
+struct Door {
+    app: Rc<App>,
+    entrance: Entrance,
+    turn_away: TurnAway,
+}
+
+impl Door {
+    /// Counts the connection at once, so that a drain waits for it, and then serves it.
+    fn admit(self: &Rc<Self>, stream: Stream) -> impl Future<Output = Result<(), ()>> + use<> {
+        let place = self.entrance.connections.open();
+        let door = Rc::clone(self);
+        async move {
+            match place {
+                Ok(place) => door.serve(stream, place).await,
+                Err(why) => door.turn_away(stream, why).await,
+            }
+            Ok(())
+        }
+    }
+
+    async fn serve(&self, mut stream: Stream, mut place: OpenConnection) {
+        // Without an address it would pass for a peer over a Unix socket.
+        let Ok(mut peer) = stream.peer() else { return };
+        let mut early = BytesMut::new();
+        if self.entrance.proxy_protocol {
+            let Some(preface) = self.read_preface(&mut stream).await else { return };
+            peer = preface.client.or(peer);
+            early = preface.early;
+        }
+        if let Some(Err(why)) = peer.map(|peer| place.is_of(peer.ip())) {
+            drop(place);
+            return self.turn_away(stream, why).await;
+        }
+        http1::serve(stream, early, peer, &self.app).await;
+    }
+
+    /// The PROXY header; `None` if the connection is to be closed.
+    async fn read_preface(&self, stream: &mut Stream) -> Option<Preface> {
+        let patience = self.entrance.shared.timeouts.header;
+        let deadline = self.app.worker.deadlines.start(Instant::now() + patience);
+        let read = tokio::select! {
+            read = within(deadline, preface::read(stream)) => read,
+            () = self.entrance.draining.notified() => return None,
+        };
+        match read.unwrap_or(Err(NoPreface::Malformed)) {
+            Ok(preface) => Some(preface),
+            Err(NoPreface::Silent) => None,
+            Err(NoPreface::Malformed) => {
+                self.entrance.connections.reject(Rejection::ProxyProtocol);
+                tracing::debug!("a connection without a valid PROXY header is closed");
+                None
+            }
+        }
+    }
+
+    async fn turn_away(&self, stream: Stream, why: Rejection) {
+        self.entrance.connections.reject(why);
+        self.app.worker.shard.connection_refused(Reason::TooManyConnections);
+        tracing::debug!(bound = why.word(), "a connection too many is closed");
+        self.turn_away.answer(stream).await;
+    }
 }
 
 /// The App of this thread; `draining` tells it to let its connections go.

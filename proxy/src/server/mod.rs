@@ -6,10 +6,13 @@
 mod connections;
 mod listener;
 mod open_files;
+mod per_client;
+mod preface;
+mod proxy_protocol;
+mod turn_away;
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,12 +22,12 @@ use std::{
 
 use actix_rt::task::JoinHandle;
 use actix_server::ServerHandle;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use self::connections::Connections;
 use crate::{
     admin,
-    config::Config,
+    bind::{Bound, Listener, SocketFile, bind},
+    config::{Config, ListenAddress},
     gateway::Gateway,
     telemetry::{
         access_log::{self, LogWriter},
@@ -34,15 +37,13 @@ use crate::{
     worker::Shared,
 };
 
-/// Connections that may wait to be accepted, per listener.
-const BACKLOG: i32 = 4096;
 /// How long the last access lines may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}{}", hint(source))]
-    Bind { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address}: {source}{}", hint(address, source))]
+    Bind { address: ListenAddress, source: io::Error },
     #[error("cannot start the access log: {0}")]
     AccessLog(#[source] io::Error),
     #[error("cannot start the resolver: {0}")]
@@ -51,10 +52,12 @@ pub enum StartError {
     Server(#[source] io::Error),
 }
 
-fn hint(error: &io::Error) -> &'static str {
+fn hint(address: &ListenAddress, error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => " (another process has it: stop it, or choose another address)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        io::ErrorKind::PermissionDenied if !address.is_unix() => {
+            " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+        }
         io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
         _ => "",
     }
@@ -63,8 +66,8 @@ fn hint(error: &io::Error) -> &'static str {
 /// A started proxy.
 pub struct Running {
     /// Where traffic is taken, in the order of the configuration.
-    pub traffic: Vec<SocketAddr>,
-    pub admin: SocketAddr,
+    pub traffic: Vec<ListenAddress>,
+    pub admin: ListenAddress,
     drain_delay: Duration,
     drain_timeout: Duration,
     handle: ServerHandle,
@@ -74,6 +77,8 @@ pub struct Running {
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     log_writer: Option<LogWriter>,
+    /// Removed at the end.
+    _socket_files: Vec<SocketFile>,
 }
 
 /// How a drain ended.
@@ -90,12 +95,13 @@ pub enum Drained {
 /// # Errors
 /// An address that cannot be bound, or a thread that cannot be started; nothing is served then.
 pub fn start(config: &Config) -> Result<Running, StartError> {
-    open_files::raise_limit();
-    let listeners: Vec<TcpListener> =
-        config.listeners.iter().map(|listener| bind(listener.bind)).collect::<Result<_, _>>()?;
-    let admin_listener = bind(config.admin.bind)?;
-    let traffic = addresses(&listeners)?;
-    let admin_address = admin_listener.local_addr().map_err(StartError::Server)?;
+    let open_files = open_files::raise_limit();
+    let bind = |address: &ListenAddress, mode| {
+        bind(address, mode).map_err(|source| StartError::Bind { address: address.clone(), source })
+    };
+    let traffic = config.listeners.iter().map(|one| bind(&one.bind, one.mode));
+    let traffic: Vec<Bound> = traffic.collect::<Result<_, _>>()?;
+    let admin_bound = bind(&config.admin.bind, config.admin.mode)?;
     let (sender, log_writer) = if config.log.access {
         let (sender, writer) = access_log::start().map_err(StartError::AccessLog)?;
         (Some(sender), Some(writer))
@@ -113,19 +119,23 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         timeouts: config.server.timeouts,
     };
     let draining = Arc::new(AtomicBool::new(false));
-    let connections = Arc::new(Connections::default());
+    let connections = Connections::new(config.server.connections, Arc::clone(&metrics));
+    let connections = Arc::new(connections);
+    let (listeners, traffic, mut socket_files) = take_apart(traffic);
     let server =
         listener::serve(config, listeners, &shared, &connections).map_err(StartError::Server)?;
     let handle = server.handle();
     let server = actix_rt::spawn(server);
     let admin = admin::State { metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
     let admin_server =
-        admin::serve(&config.admin, admin_listener, admin).map_err(StartError::Server)?;
+        admin::serve(&config.admin, admin_bound.listener, admin).map_err(StartError::Server)?;
     let admin_handle = admin_server.handle();
     actix_rt::spawn(admin_server);
+    socket_files.extend(admin_bound.file);
+    open_files::warn_if_too_few(open_files, config.server.connections.all);
     Ok(Running {
         traffic,
-        admin: admin_address,
+        admin: admin_bound.address,
         drain_delay: config.server.drain_delay,
         drain_timeout: config.server.drain_timeout,
         handle,
@@ -135,24 +145,18 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         connections,
         metrics,
         log_writer,
+        _socket_files: socket_files,
     })
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listen = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for connections of the process before it to time out.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    listen().map_err(|source| StartError::Bind { address, source })
-}
-
-fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, StartError> {
-    let addresses = listeners.iter().map(TcpListener::local_addr);
-    addresses.collect::<Result<_, _>>().map_err(StartError::Server)
+fn take_apart(bound: Vec<Bound>) -> (Vec<Listener>, Vec<ListenAddress>, Vec<SocketFile>) {
+    let (mut listeners, mut addresses, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    for one in bound {
+        listeners.push(one.listener);
+        addresses.push(one.address);
+        files.extend(one.file);
+    }
+    (listeners, addresses, files)
 }
 
 impl Running {

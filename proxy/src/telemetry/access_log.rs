@@ -133,8 +133,9 @@ fn write_fields(
 ) {
     line.text("request_id", record.request_id.as_bytes());
     line.optional("trace_id", record.trace_id.as_ref().map(|id| &id[..]));
-    line.raw("client_ip", |out| {
-        write!(out, "\"{}\"", record.client.get().to_canonical()).expect("a Vec grows");
+    line.raw("client_ip", |out| match record.client.get() {
+        Some(client) => write!(out, "\"{}\"", client.to_canonical()).expect("a Vec grows"),
+        None => out.extend_from_slice(b"null"),
     });
     line.text("method", record.method.as_str().as_bytes());
     let logged = record.logged.as_ref();

@@ -6,11 +6,18 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::Subsc
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// Installs the log of events; a second call changes nothing. Only our own events are shown: what
-/// libraries would say of a broken connection is said once, by us.
+/// Where actix-server says that it cannot accept: when the process is out of open files, nobody
+/// else would.
+const ACCEPT: &str = "actix_server::accept";
+
+/// Installs the log of events; a second call changes nothing. Besides `ACCEPT` only our own events
+/// are shown: what libraries would say of a broken connection is said once, by us.
 pub fn install(config: LogConfig) {
-    let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level(config.level));
-    let registry = tracing_subscriber::registry().with(own);
+    let level = level(config.level);
+    let targets = Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target(ACCEPT, level.min(LevelFilter::ERROR));
+    let registry = tracing_subscriber::registry().with(targets);
     let layer = fmt::layer().with_writer(std::io::stderr);
     // An error means that a subscriber is there already, in tests with several servers.
     let _ = match config.format {

@@ -11,6 +11,7 @@ use std::{
 use actix_http::Method;
 
 use super::{
+    clients::ClientConnections,
     counter::{Counter, Histogram},
     series::{Published, Series},
 };
@@ -27,6 +28,8 @@ pub struct Metrics {
     pub(super) services: Vec<String>,
     /// Service and URL.
     pub(super) endpoints: Vec<(String, String)>,
+    /// Not in the shards: the bounds on connections hold for all workers together.
+    pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
     /// Guards the list of shards: taken once by each worker, and when metrics are read.
     pub(super) shards: Mutex<Vec<Arc<SharedShard>>>,
@@ -114,6 +117,7 @@ impl Metrics {
             routes: gateway.routes.routes().iter().map(|route| route.config.name.clone()).collect(),
             services: gateway.services().iter().map(|service| service.name.clone()).collect(),
             endpoints: gateway.endpoints().map(endpoint).collect(),
+            clients: ClientConnections::default(),
             lookups: Arc::default(),
             shards: Mutex::default(),
         }
@@ -160,6 +164,11 @@ impl Shard {
             cells.bytes_in.add(record.bytes_in.get());
             cells.bytes_out.add(record.bytes_out.get());
         });
+    }
+
+    /// A failure that was answered before there was a request.
+    pub fn connection_refused(&self, reason: Reason) {
+        self.shared.errors[reason as usize].add(1);
     }
 
     /// An attempt ended with this status, or without an answer.

@@ -2,7 +2,6 @@
 //! the last byte of the body or when the request is cut.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -58,7 +57,7 @@ pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
 
 /// The record of a request that has just been read.
 pub fn open(worker: &Worker, head: &RequestHead, conn: &Rc<Conn>) -> RequestRecord {
-    let peer = head.peer_addr.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let peer = head.peer_addr.map(|peer| peer.ip());
     let id = request_id::choose(&head.headers);
     let mut record = RequestRecord::new(Rc::clone(conn), id, head.method.clone(), peer);
     if worker.access_log.is_some() {

@@ -14,6 +14,7 @@ use prometheus_client::{
 };
 
 use super::{
+    clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
     metrics::{Metrics, SharedShard},
     series::read,
@@ -53,6 +54,7 @@ impl Collector for Page {
         write_requests(metrics, &shards, &mut encoder)?;
         write_upstream(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
+        write_clients(&metrics.clients, &mut encoder)?;
         let sum =
             |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
         family(
@@ -223,6 +225,25 @@ fn write_errors(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_>
         let count: u64 = shards.iter().map(|shard| shard.errors[*reason as usize].get()).sum();
         errors
             .encode_family(&[("reason", reason.word())])?
+            .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    }
+    Ok(())
+}
+
+fn write_clients(clients: &ClientConnections, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let open = clients.open() as u64;
+    family(encoder, "proxy_connections", "Open client connections", MetricType::Gauge)?
+        .encode_gauge(&open)?;
+    let mut rejected = family(
+        encoder,
+        "proxy_connections_rejected",
+        "Client connections that were not taken",
+        MetricType::Counter,
+    )?;
+    for why in Rejection::ALL {
+        let count = clients.rejected(why);
+        rejected
+            .encode_family(&[("reason", why.word())])?
             .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
     }
     Ok(())

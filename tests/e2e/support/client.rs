@@ -3,6 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
 use super::PATIENCE;
@@ -30,8 +32,8 @@ pub struct Answer {
 }
 
 /// One connection.
-pub struct Client {
-    pub stream: BufReader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    pub stream: BufReader<S>,
 }
 
 impl Request {
@@ -80,9 +82,18 @@ impl Request {
         self.send_on(&mut Client::connect(self.address))
     }
 
-    pub fn send_on(&self, client: &mut Client) -> Answer {
+    pub fn send_on<S: Read + Write>(&self, client: &mut Client<S>) -> Answer {
         client.write(self.bytes());
         client.answer(&self.method)
+    }
+}
+
+impl Client<UnixStream> {
+    pub fn connect_unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).expect("something listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("can be set");
+        stream.set_write_timeout(Some(PATIENCE)).expect("can be set");
+        Self { stream: BufReader::new(stream) }
     }
 }
 
@@ -94,7 +105,9 @@ impl Client {
         stream.set_nodelay(true).expect("can be set");
         Self { stream: BufReader::new(stream) }
     }
+}
 
+impl<S: Read + Write> Client<S> {
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("the peer takes it");
     }

@@ -50,6 +50,11 @@ impl Program {
 
     /// The address of the n-th line `listening <what> <address>`.
     pub fn listening(&mut self, what: &str, index: usize) -> SocketAddr {
+        self.listening_on(what, index).parse().expect("is an address")
+    }
+
+    /// The same for addresses of any kind.
+    pub fn listening_on(&mut self, what: &str, index: usize) -> String {
         let prefix = format!("listening {what} ");
         eventually(&format!("\"{prefix}\""), || {
             let lines = self.stderr();
@@ -57,7 +62,7 @@ impl Program {
                 panic!("the program ended with {status}: {lines:#?}");
             }
             let mut addresses = lines.iter().filter_map(|line| line.strip_prefix(&prefix));
-            addresses.nth(index).map(|address| address.parse().expect("is an address"))
+            addresses.nth(index).map(str::to_owned)
         })
     }
 
