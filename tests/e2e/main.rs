@@ -30,6 +30,7 @@ mod named_services;
 mod observability;
 mod pooling;
 mod proxy_protocol;
+mod refusals;
 mod request_ids;
 mod routing;
 mod routing_hosts;

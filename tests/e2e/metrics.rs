@@ -119,6 +119,8 @@ fn what_clients_make_up_does_not_become_labels() {
     ask(0);
     let other = "{route=\"none\",service=\"none\",method=\"other\",code=\"404\"}";
     proxy.wait_for_metric(&format!("proxy_requests_total{other}"), 1.0);
+    let known = "{route=\"known\",service=\"origin\",method=\"GET\",code=\"200\"}";
+    proxy.wait_for_metric(&format!("proxy_requests_total{known}"), 1.0);
     let few = count_samples(&proxy);
     (1..30).for_each(ask);
     proxy.wait_for_metric(&format!("proxy_requests_total{other}"), 30.0);

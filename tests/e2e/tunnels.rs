@@ -97,9 +97,10 @@ fn an_answer_that_is_no_101_leaves_the_connection_to_http() {
     );
     let proxy = Proxy::start(&origin.config());
     let mut client = Client::connect(proxy.address);
-    client.write(format!("{OFFER}GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+    client.write(OFFER);
     let answer = client.answer("GET");
     assert_eq!((answer.status, answer.header("upgrade")), (200, None));
+    client.write("GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!(client.answer("GET").text(), "ok");
     let lines: Vec<String> = origin.heads().into_iter().map(|head| head.line).collect();
     assert_eq!(lines, ["GET /chat HTTP/1.1", "GET /next HTTP/1.1"]);

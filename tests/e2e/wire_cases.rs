@@ -1,24 +1,94 @@
-//! Hostile bytes from both sides, from `tests/fixtures/wire-cases.json`: each is answered as one of
-//! its outcomes allows, nothing is smuggled past the routes, and a canary behind it gets its own
-//! answer. (`h2` of the file waits for HTTP/2.)
+//! Hostile bytes from both sides, from `tests/fixtures/*wire-cases.json`: each is answered as one
+//! of its outcomes allows, nothing is smuggled past the routes, what reaches an origin can be read
+//! in one way only, and canaries behind it get their own answers. (`h2` of the given file waits
+//! for HTTP/2.)
 
-use std::{io::BufRead, time::Duration, time::Instant};
+use std::{
+    io::{BufRead, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use crate::support::{Client, Exchange, Origin, Proxy, eventually};
+use crate::support::{Client, Exchange, Head, Origin, Proxy, eventually};
 
 /// Requests for this must reach no origin, unless the case pipelines it openly.
 const SMUGGLED: &str = "smuggled-7f3a";
 const CANARY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary";
 
+/// Cases that never end are ended by these.
+const DEADLINES: &str = "[server]\nheader_timeout = \"500ms\"\nbody_timeout = \"500ms\"\n\
+                         health_path = \"/health\"\n";
+
+/// Answers that the proxy gives itself, each to be followed by a body that nobody wants.
+const LOCAL_ROUTES: &str = r#"
+[[routes]]
+path = "/moved"
+redirect = { to = "/elsewhere" }
+[[routes]]
+path = "/fixed"
+respond = { body = "fixed" }
+[[routes]]
+path = "/only-get"
+methods = ["GET"]
+service = "origin"
+[[routes]]
+path = "/small"
+max_body = "8B"
+service = "origin"
+[[routes]]
+path = "/private"
+auth = "tokens"
+service = "origin"
+[auth_schemes.tokens]
+type = "bearer"
+tokens = ["wire-token"]
+"#;
+
+/// Fields that end at the proxy, in whatever spelling.
+const FORBIDDEN: [&str; 13] = [
+    "connection",
+    "content.length",
+    "content_length",
+    "expect",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer.encoding",
+    "transfer_encoding",
+    "upgrade",
+    "x-real-ip",
+];
+
 fn cases(of: &str) -> Vec<Value> {
-    let file = include_str!("../fixtures/wire-cases.json");
-    let mut file: Value = serde_json::from_str(file).expect("is JSON");
-    match file[of].take() {
-        Value::Array(cases) => cases,
-        other => panic!("expected cases, found {other}"),
-    }
+    let given = include_str!("../fixtures/wire-cases.json");
+    let own = include_str!("../fixtures/own-wire-cases.json");
+    let read = |file: &str| {
+        let mut file: Value = serde_json::from_str(file).expect("is JSON");
+        match file[of].take() {
+            Value::Array(cases) => cases,
+            other => panic!("expected cases, found {other}"),
+        }
+    };
+    [read(given), read(own)].concat()
+}
+
+/// Most of the time is spent waiting for connections to end: shares of the cases, each in a world of
+/// its own, wait side by side.
+fn in_shares(of: &str, run: impl Fn(&[Value]) + Sync) {
+    let cases = cases(of);
+    thread::scope(|scope| {
+        for share in cases.chunks(cases.len().div_ceil(8)) {
+            scope.spawn(|| run(share));
+        }
+    });
 }
 
 fn text<'a>(case: &'a Value, key: &str) -> &'a str {
@@ -30,73 +100,163 @@ fn list(case: &Value, key: &str) -> Vec<String> {
     items.iter().map(|item| item.as_str().expect("is a string").to_owned()).collect()
 }
 
-/// The file writes bytes as the characters of Latin-1.
+/// The files write bytes as the characters of Latin-1.
 fn bytes(latin_1: &str) -> Vec<u8> {
     latin_1.chars().map(|byte| u8::try_from(u32::from(byte)).expect("is Latin-1")).collect()
 }
 
-/// The status of the final answer; `None` if the connection ends without one.
-fn final_status(client: &mut Client) -> Option<u16> {
-    loop {
-        if client.stream.fill_buf().map_or(true, <[u8]>::is_empty) {
-            return None;
+/// Answers with the target of the request, so that no answer can be taken for another's.
+fn echo() -> Origin {
+    Origin::start(|exchange| {
+        while let Some(head) = exchange.request() {
+            exchange.body(&head);
+            let target = head.line.split(' ').nth(1).unwrap_or_default();
+            let length = target.len();
+            let fields = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            exchange.write(if head.line.starts_with("HEAD ") { fields } else { fields + target });
         }
-        let (line, _) = client.head();
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.expect("has a status");
-        if status >= 200 {
-            return Some(status);
+    })
+}
+
+/// The status and body of the next final answer; `None` if the connection ends without one.
+fn next_answer(client: &mut Client, method: &str) -> Option<(u16, String)> {
+    if client.stream.fill_buf().map_or(true, <[u8]>::is_empty) {
+        return None;
+    }
+    let answer = client.answer(method);
+    Some((answer.status, answer.text()))
+}
+
+/// What the client may see from here on, once it asks for a canary: its own answer, or the end of
+/// the connection, before it no more than the answers to what the case had pipelined.
+fn follow(client: &mut Client, name: &str) {
+    let canary = "GET /canary HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    if client.stream.get_mut().write_all(canary.as_bytes()).is_err() {
+        return;
+    }
+    while let Some((status, body)) = next_answer(client, "GET") {
+        if body == "/canary" {
+            assert!(client.is_closed(), "{name}: more behind the last answer");
+            return;
         }
+        assert!(status >= 400 || body.starts_with('/'), "{name}: {status} {body:?}");
+    }
+}
+
+/// Whether an origin cannot understand the request in two ways.
+fn assert_is_one_request(name: &str, head: &Head) {
+    let words: Vec<&str> = head.line.split(' ').collect();
+    assert!(words.len() == 3 && words[2] == "HTTP/1.1", "{name}: {head:?}");
+    let is_plain = |byte: u8| byte.is_ascii_graphic();
+    assert!(words[1].starts_with('/') && words[1].bytes().all(is_plain), "{name}: {head:?}");
+    let lengths = head.headers("content-length");
+    let codings = head.headers("transfer-encoding");
+    assert!(lengths.len() + codings.len() <= 1, "{name}: {head:?}");
+    assert!(lengths.iter().all(|length| length.bytes().all(|byte| byte.is_ascii_digit())));
+    assert!(codings.iter().all(|coding| *coding == "chunked"), "{name}: {head:?}");
+    assert_eq!(head.headers("host").len(), 1, "{name}: {head:?}");
+    assert_eq!(head.headers("x-forwarded-for"), ["127.0.0.1"], "{name}: {head:?}");
+    for (field, value) in &head.fields {
+        let is_name =
+            field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let is_forbidden = FORBIDDEN.contains(&field.as_str()) && !is_offer(head, field);
+        assert!(is_name && !is_forbidden, "{name}: {field}");
+        assert!(!value.bytes().any(|byte| byte < b' ' && byte != b'\t'), "{name}: {head:?}");
+    }
+}
+
+/// Whether the field belongs to an offer to switch protocols, which goes on as it came.
+fn is_offer(head: &Head, field: &str) -> bool {
+    let offers = head.headers("upgrade");
+    let is_whole = offers.len() == 1 && head.headers("connection") == ["upgrade"];
+    ["connection", "upgrade"].contains(&field) && is_whole && !offers[0].contains("h2c")
+}
+
+fn assert_allowed(name: &str, case: &Value, status: Option<u16>, heads: &[Head]) {
+    let outcomes: Vec<String> = [
+        status.map(|status| status.to_string()),
+        status.is_none().then(|| "close".to_owned()),
+        matches!(status, None | Some(408)).then(|| "timeout".to_owned()),
+        (status.is_some() && !heads.is_empty()).then(|| "forwarded-safely".to_owned()),
+        (status.is_some() && heads.is_empty()).then(|| "local".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let allowed = list(case, "expect");
+    assert!(outcomes.iter().any(|one| allowed.contains(one)), "{name}: {outcomes:?} {heads:?}");
+    let smuggled = heads.iter().any(|head| head.line.contains(SMUGGLED));
+    assert!(case["pipelined"] == true || !smuggled, "{name}: {heads:?}");
+}
+
+/// Sends the case; the status of the first final answer.
+fn send(client: &mut Client, raw: &str) -> Option<u16> {
+    // A proxy that refuses may stop to read.
+    let _ = client.stream.get_mut().write_all(&bytes(raw));
+    let method = if raw.starts_with("HEAD ") { "HEAD" } else { "GET" };
+    next_answer(client, method).map(|(status, _)| status)
+}
+
+fn run_requests(cases: &[Value]) {
+    let origin = echo();
+    let paths = "[\"/\", \"/p\", \"/g\", \"/a\", \"/1\", \"/2\", \"/canary\", \"/items/{*rest}\"]";
+    let routes = format!("service = \"origin\"\npath = {paths}");
+    let config = origin.config().replace("service = \"origin\"", &routes);
+    let proxy = Proxy::start(&format!("{DEADLINES}{config}{LOCAL_ROUTES}"));
+    for case in cases {
+        let (name, raw) = (text(case, "name"), text(case, "raw"));
+        let before = origin.heads().len();
+        let mut client = Client::connect(proxy.address);
+        let status = send(&mut client, raw);
+        follow(&mut client, name);
+        assert_eq!(proxy.get("/canary").send().text(), "/canary", "behind {name}");
+        let mut heads = origin.heads().split_off(before);
+        heads.iter().for_each(|head| assert_is_one_request(name, head));
+        heads.retain(|head| !head.line.contains("/canary"));
+        assert_allowed(name, case, status, &heads);
     }
 }
 
 #[test]
 fn hostile_requests_are_refused_or_forwarded_as_one() {
-    let origin = Origin::answering(CANARY);
-    let config = origin.config().replace(
-        "service = \"origin\"",
-        "service = \"origin\"\npath = [\"/\", \"/p\", \"/g\", \"/a\", \"/1\", \"/2\", \"/items/{*rest}\"]",
-    );
-    let proxy = Proxy::start(&config);
-    for case in cases("requests") {
-        let name = text(&case, "name");
-        let before = origin.heads().len();
-        let mut client = Client::connect(proxy.address);
-        client.write(bytes(text(&case, "raw")));
-        let status = final_status(&mut client);
-        let heads = origin.heads().split_off(before);
-        let outcomes: Vec<String> = [
-            status.map(|status| status.to_string()),
-            status.is_none().then(|| "close".to_owned()),
-            (!heads.is_empty()).then(|| "forwarded-safely".to_owned()),
-            (status.is_some() && heads.is_empty()).then(|| "local".to_owned()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let allowed = list(&case, "expect");
-        assert!(outcomes.iter().any(|one| allowed.contains(one)), "{name}: {outcomes:?} {heads:?}");
-        let is_open = case["pipelined"] == true;
-        let smuggled = heads.iter().any(|head| head.line.contains(SMUGGLED));
-        assert!(is_open || !smuggled, "{name}: {heads:?}");
-        assert_eq!(proxy.get("/g").send().text(), "canary", "behind {name}");
-    }
+    in_shares("requests", run_requests);
 }
 
-/// Sends the pieces of a case, each followed by its pause.
-fn play(case: &Value, exchange: &mut Exchange) {
+#[test]
+fn a_strangers_hostile_requests_reach_no_origin() {
+    let origin = echo();
+    let config = format!("{DEADLINES}{}{LOCAL_ROUTES}", origin.config());
+    let proxy = Proxy::start(&format!("auth = \"tokens\"\n{config}"));
+    for case in cases("requests") {
+        let (name, raw) = (text(&case, "name"), text(&case, "raw"));
+        let status = send(&mut Client::connect(proxy.address), raw);
+        let is_health = raw.contains(" /health ") && status == Some(200);
+        assert!(is_health || status.is_none_or(|status| status >= 400), "{name}: {status:?}");
+    }
+    let canary = proxy.get("/canary").bearer("wire-token").send();
+    assert_eq!(canary.text(), "/canary");
+    let lines: Vec<String> = origin.heads().into_iter().map(|head| head.line).collect();
+    assert_eq!(lines, ["GET /canary HTTP/1.1"]);
+}
+
+/// Sends the pieces of a case, each followed by its pause; false if the connection is at its end.
+fn play(case: &Value, exchange: &mut Exchange) -> bool {
     for piece in case["chunks"].as_array().expect("is a list") {
         exchange.write(bytes(piece[0].as_str().expect("is a string")));
         let pause = Duration::from_secs_f64(piece[1].as_f64().expect("is a number"));
         if pause > Duration::from_secs(60) {
-            return exchange.wait_for_close();
+            exchange.wait_for_close();
+            return false;
         }
         let start = Instant::now();
         eventually("the pause to pass", || (start.elapsed() >= pause).then_some(()));
     }
-    if case["end"] == "close" {
-        exchange.close();
+    match text(case, "end") {
+        "close" => exchange.close(),
+        "reset" => exchange.reset(),
+        _ => return true,
     }
+    false
 }
 
 /// What the client got: `200:body`, `abort` if the body broke off, or the status alone.
@@ -108,34 +268,52 @@ fn outcome(proxy: &Proxy, method: &str) -> Vec<String> {
     if !answer.is_whole {
         return vec!["abort".to_owned()];
     }
+    assert!(answer.headers("content-length").len() <= 1, "{:?}", answer.fields);
     vec![format!("{status}:{}", answer.text()), status]
+}
+
+/// An origin that plays `case` to `/case` and answers a canary to all else; how often it has played.
+fn player(case: &Value) -> (Origin, Arc<AtomicUsize>) {
+    let (case, played) = (case.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&played);
+    let origin = Origin::start(move |exchange| {
+        while let Some(head) = exchange.request() {
+            exchange.body(&head);
+            if !head.line.contains("/case") {
+                exchange.write(CANARY);
+                continue;
+            }
+            let goes_on = play(&case, exchange);
+            count.fetch_add(1, Ordering::SeqCst);
+            if !goes_on {
+                return;
+            }
+        }
+    });
+    (origin, played)
+}
+
+fn run_origin(case: &Value) {
+    let name = text(case, "name");
+    let (origin, played) = player(case);
+    let timeouts = "timeouts = { response = \"1s\" }\n";
+    let proxy = Proxy::start(&format!("{}{timeouts}", origin.config()));
+    let outcomes = outcome(&proxy, text(case, "method"));
+    let allowed = list(case, "client");
+    assert!(outcomes.iter().any(|one| allowed.contains(one)), "{name}: {outcomes:?}");
+    eventually("the case to be played", || (played.load(Ordering::SeqCst) > 0).then_some(()));
+    let before = origin.connections();
+    for _ in 0..2 {
+        assert_eq!(proxy.get("/canary").send().text(), "canary", "behind {name}");
+    }
+    match text(case, "pool") {
+        "reusable" => assert_eq!(origin.connections(), before, "{name}: not reused"),
+        "closed" => assert!(origin.connections() > before, "{name}: reused"),
+        _ => {}
+    }
 }
 
 #[test]
 fn hostile_answers_reach_no_client_as_something_else() {
-    for case in cases("origins") {
-        let (played, name) = (case.clone(), text(&case, "name").to_owned());
-        let origin = Origin::start(move |exchange| {
-            while let Some(head) = exchange.request() {
-                exchange.body(&head);
-                if head.line.contains("/case") {
-                    play(&played, exchange);
-                } else {
-                    exchange.write(CANARY);
-                }
-            }
-        });
-        let timeouts = "timeouts = { response = \"1s\" }\n";
-        let proxy = Proxy::start(&format!("{}{timeouts}", origin.config()));
-        let outcomes = outcome(&proxy, text(&case, "method"));
-        let allowed = list(&case, "client");
-        assert!(outcomes.iter().any(|one| allowed.contains(one)), "{name}: {outcomes:?}");
-        let before = origin.connections();
-        assert_eq!(proxy.get("/canary").send().text(), "canary", "behind {name}");
-        match text(&case, "pool") {
-            "reusable" => assert_eq!(origin.connections(), before, "{name}: not reused"),
-            "closed" => assert!(origin.connections() > before, "{name}: reused"),
-            _ => {}
-        }
-    }
+    in_shares("origins", |cases| cases.iter().for_each(run_origin));
 }

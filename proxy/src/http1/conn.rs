@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use actix_http::Request;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
@@ -82,6 +83,11 @@ pub struct Conn {
     body: RefCell<Rest>,
     expects_continue: Cell<bool>,
     is_uploading: Cell<bool>,
+    /// Whether what follows the request may be another protocol.
+    offers_upgrade: Cell<bool>,
+    is_last: Cell<bool>,
+    /// Whether an empty line may come before the next request.
+    allows_empty_line: Cell<bool>,
     pub(super) waiting: Cell<Waiting>,
     /// The tick in which it began to wait.
     pub(super) since: Cell<u32>,
@@ -118,6 +124,9 @@ impl Conn {
             body: RefCell::new(Rest::Length(0)),
             expects_continue: Cell::default(),
             is_uploading: Cell::default(),
+            offers_upgrade: Cell::default(),
+            is_last: Cell::default(),
+            allows_empty_line: Cell::default(),
             waiting: Cell::new(Waiting::Fresh),
             since: Cell::new(table.tick()),
             progress: Cell::default(),
@@ -224,7 +233,12 @@ impl Conn {
 
     fn take_head(&self, scanner: &mut HeadScanner) -> Option<Next> {
         let mut buffer = self.buffer.borrow_mut();
-        if buffer.is_empty() {
+        // RFC 9112 section 2.2: some clients put an empty line behind a body.
+        if self.allows_empty_line.get() && buffer.starts_with(b"\r\n") {
+            self.allows_empty_line.set(false);
+            buffer.advance(2);
+        }
+        if buffer.is_empty() || (self.allows_empty_line.get() && &buffer[..] == b"\r") {
             return None;
         }
         let length = match scanner.scan(&buffer, self.table.bounds) {
@@ -248,17 +262,30 @@ impl Conn {
         })
     }
 
-    /// From here on `body` is what comes.
-    pub(super) fn begin(&self, body: Rest, expects_continue: bool) {
-        let waiting = if body.is_over() { Waiting::Answer } else { Waiting::Body };
-        self.body.replace(body);
-        self.expects_continue.set(expects_continue);
-        self.wait_for(waiting);
+    /// From here on what the head announced is what comes; the request is the caller's.
+    pub(super) fn begin(&self, head: Head) -> Request {
+        let has_body = !head.body.is_over();
+        self.body.replace(head.body);
+        self.expects_continue.set(head.expects_continue);
+        self.offers_upgrade.set(head.offers_upgrade);
+        self.is_last.set(!head.keeps_alive);
+        self.allows_empty_line.set(has_body);
+        self.wait_for(if has_body { Waiting::Body } else { Waiting::Answer });
+        head.request
     }
 
-    pub(super) fn refuse(&self, reason: Reason) {
+    /// The request to answer in place of one whose head is refused.
+    pub(super) fn refuse(&self, reason: Reason) -> Request {
         self.refused_head.set(Some(reason));
-        self.begin(Rest::Length(0), false);
+        self.body.replace(Rest::Length(0));
+        self.end_after_answer();
+        self.wait_for(Waiting::Answer);
+        parse::stand_in(self.peer)
+    }
+
+    /// No other request is read from this connection: it is not worth understanding.
+    pub fn end_after_answer(&self) {
+        self.is_last.set(true);
     }
 
     /// What comes from now on is no HTTP any more.
@@ -282,7 +309,9 @@ impl Conn {
     /// Whether the next request can follow. The rest of a body that nobody wants is thrown away
     /// if it is there already; it is not waited for (RFC 9112 section 9.3).
     pub(super) fn finish_body(&self, cx: &mut Context<'_>) -> bool {
-        if self.refusal().is_some() || self.refused_body.get().is_some() {
+        // What came behind an offer to switch was not meant as a request.
+        let is_unclear = self.offers_upgrade.get() && !self.buffer.borrow().is_empty();
+        if self.is_last.get() || is_unclear || self.refused_body.get().is_some() {
             return false;
         }
         let mut discarded = 0;

@@ -27,6 +27,8 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
+    /// Whether it offers to speak another protocol from here on.
+    pub(super) offers_upgrade: bool,
 }
 
 /// What the fields say about the connection and the body.
@@ -38,6 +40,8 @@ struct Control {
     keeps: bool,
     expects_continue: bool,
     has_host: bool,
+    names_upgrade: bool,
+    has_upgrade: bool,
 }
 
 /// Parses a head that the scanner has found whole.
@@ -61,10 +65,14 @@ pub(super) fn parse(head: &Bytes, peer: Option<SocketAddr>) -> Result<Head, Reas
     into.version = if is_1_0 { Version::HTTP_10 } else { Version::HTTP_11 };
     into.peer_addr = peer;
     let control = read_fields(head, parsed.headers, is_1_0, &mut into.headers)?;
+    if !control.has_host && !is_1_0 {
+        return Err(Reason::BadRequest);
+    }
     let body = control.body(&into.method, is_1_0)?;
     let keeps_alive = !control.closes && (!is_1_0 || control.keeps);
     let expects_continue = control.expects_continue && !is_1_0 && !body.is_over();
-    Ok(Head { request, body, keeps_alive, expects_continue })
+    let offers_upgrade = control.has_upgrade && control.names_upgrade;
+    Ok(Head { request, body, keeps_alive, expects_continue, offers_upgrade })
 }
 
 /// A request that stands for one whose head is refused.
@@ -89,6 +97,7 @@ fn read_fields(
             header::CONTENT_LENGTH => control.take_length(field.value)?,
             header::TRANSFER_ENCODING => control.take_coding(field.value, is_1_0)?,
             header::CONNECTION => control.take_options(field.value),
+            header::UPGRADE => control.has_upgrade = true,
             header::EXPECT => control.take_expectation(field.value),
             header::HOST if std::mem::replace(&mut control.has_host, true) => {
                 return Err(Reason::BadRequest);
@@ -124,6 +133,7 @@ impl Control {
         for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             self.closes |= option.eq_ignore_ascii_case(b"close");
             self.keeps |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.names_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
         }
     }
 
@@ -197,6 +207,7 @@ mod tests {
             "GET / HTTP/2.0\r\n\r\n",
             "GET  / HTTP/1.1\r\n\r\n",
             "GET /\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
         ] {
             assert!(read(wire).is_err(), "{wire:?}");
         }

@@ -11,7 +11,6 @@ use super::{
     answer::{self, Asked, Delimited},
     conn::{Conn, Next},
     head::HeadScanner,
-    parse,
     send::{Cut, Sending},
     stream::Stream,
 };
@@ -45,16 +44,10 @@ pub async fn serve(io: Stream, early: BytesMut, peer: Option<SocketAddr>, app: &
 
 async fn answer_next(conn: &Rc<Conn>, app: &App) -> Then {
     let mut scanner = HeadScanner::default();
-    let (request, keeps_alive) = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
+    let request = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
         Next::Closed => return Then::Drop,
-        Next::Refused(reason) => {
-            conn.refuse(reason);
-            (parse::stand_in(conn.peer), false)
-        }
-        Next::Request(head) => {
-            conn.begin(head.body, head.expects_continue);
-            (head.request, head.keeps_alive)
-        }
+        Next::Refused(reason) => conn.refuse(reason),
+        Next::Request(head) => conn.begin(head),
     };
     let is_1_0 = request.version() < Version::HTTP_11;
     let asked = Asked { is_1_0, is_head: request.method() == Method::HEAD };
@@ -68,21 +61,15 @@ async fn answer_next(conn: &Rc<Conn>, app: &App) -> Then {
     // Dropping the work of a client that has left cancels it.
     let Some(Ok(response)) = answered.await else { return Then::Drop };
     drop(answering);
-    send(conn, asked, keeps_alive, response.into_parts().1).await
+    send(conn, asked, response.into_parts().1).await
 }
 
-async fn send(
-    conn: &Conn,
-    asked: Asked,
-    keeps_alive: bool,
-    response: HttpResponse<Observed>,
-) -> Then {
+async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Then {
     let (response, body) = response.into_parts();
     let (status, size) = (response.status(), body.size());
     let delimited = Delimited::of(status, size, asked);
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
-    let wants_next =
-        keeps_alive && !switches && delimited != Delimited::ByClose && !conn.table.is_draining();
+    let wants_next = !switches && delimited != Delimited::ByClose && !conn.table.is_draining();
     let keeps = wants_next && poll_fn(|cx| Poll::Ready(conn.keeps(cx))).await;
     let mut out = BytesMut::with_capacity(USUAL_ANSWER);
     let date = |out: &mut BytesMut| conn.table.write_date(out);

@@ -80,8 +80,8 @@ enum Dots {
     None,
     One,
     Two,
-    /// Dots before `;` or an encoded slash: a server that strips parameters or decodes first
-    /// would climb.
+    /// Dots before `;`, plain or encoded, or an encoded slash: a server that strips parameters or
+    /// decodes first would climb.
     Hidden,
 }
 
@@ -99,8 +99,9 @@ fn dots(segment: &str) -> Dots {
         count += 1;
     }
     let hides = || {
-        rest.starts_with(';')
-            || rest.get(..3).is_some_and(|escape| escape.eq_ignore_ascii_case("%2f"))
+        let escapes = ["%2f", "%3b"];
+        let is_one = |escape: &str| escapes.iter().any(|one| escape.eq_ignore_ascii_case(one));
+        rest.starts_with(';') || rest.get(..3).is_some_and(is_one)
     };
     match count {
         1 if rest.is_empty() => Dots::One,
@@ -161,6 +162,7 @@ mod tests {
             "/a%zz",
             "/a/..;/b",
             "/a/..;x/b",
+            "/a/..%3B/b",
             "/a/..%2fb",
             "/a/%2e%2e%2Fb",
             "/a/.;/b",

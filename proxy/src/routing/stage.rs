@@ -52,7 +52,10 @@ pub async fn route(
         Err(Reason::MethodNotAllowed) => {
             return Ok(request.into_response(reply::method_not_allowed(&record, &FORWARDED)));
         }
-        Err(reason) => return Ok(request.into_response(reply::reject(&record, reason))),
+        Err(reason) => {
+            record.conn.end_after_answer();
+            return Ok(request.into_response(reply::reject(&record, reason)));
+        }
     }
     let path = record.path(&head.uri);
     if is_health_check(gateway.health_path.as_deref(), path, &head.method) {

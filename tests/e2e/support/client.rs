@@ -184,14 +184,14 @@ impl<S: Read + Write> Client<S> {
         Some(chunk)
     }
 
-    /// A line without its CRLF.
+    /// A line without its CRLF, its bytes as characters of Latin-1.
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        let read = self.stream.read_line(&mut line).expect("a line comes");
+        let mut line = Vec::new();
+        let read = self.stream.read_until(b'\n', &mut line).expect("a line comes");
         assert!(read > 0, "the connection is closed");
-        assert!(line.ends_with("\r\n"), "{line:?} does not end in CRLF");
-        line.truncate(line.len() - 2);
-        line
+        let line: String = line.into_iter().map(char::from).collect();
+        let line = line.strip_suffix("\r\n");
+        line.unwrap_or_else(|| panic!("a line does not end in CRLF")).to_owned()
     }
 
     /// Whether the peer has closed the connection, with or without an error.

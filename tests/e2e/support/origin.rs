@@ -158,6 +158,12 @@ impl Exchange {
         let _ = self.client.stream.get_mut().shutdown(Shutdown::Both);
     }
 
+    /// Lets the connection be reset at its end, which must come next.
+    pub fn reset(&mut self) {
+        let stream = socket2::SockRef::from(self.client.stream.get_ref());
+        stream.set_linger(Some(std::time::Duration::ZERO)).expect("can be set");
+    }
+
     /// Waits until the proxy has closed the connection.
     pub fn wait_for_close(&mut self) {
         let mut buffer = [0; 4096];
