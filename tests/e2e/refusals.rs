@@ -1,7 +1,10 @@
 //! What is refused before it is a request, and what only looks as if it should be: an answer, a
 //! line in the log and a number in the metrics for each, and nothing for the origin.
 
-use std::net::Shutdown;
+use std::{
+    net::Shutdown,
+    time::{Duration, Instant},
+};
 
 use crate::support::{Client, Origin, Proxy, eventually};
 
@@ -169,6 +172,41 @@ fn a_service_that_does_not_answer_holds_up_no_other() {
         .collect();
     eventually("all of them to wait", || (silent.heads().len() == waiting.len()).then_some(()));
     assert_eq!(proxy.get("/").send().text(), "ok");
+}
+
+#[test]
+fn an_upload_may_take_longer_than_the_answer() {
+    let origin = Origin::answering(OK);
+    let proxy = Proxy::start(&format!("{}timeouts.response = \"300ms\"\n", origin.config()));
+    let mut client = Client::connect(proxy.address);
+    client.write("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\n\r\n");
+    for piece in ["ab", "cd", "ef"] {
+        let start = Instant::now();
+        eventually("a while", || (start.elapsed() > Duration::from_millis(250)).then_some(()));
+        client.write(piece);
+    }
+    assert_eq!(client.answer("POST").status, 200);
+}
+
+#[test]
+fn a_body_that_waits_for_100_goes_up_whatever_the_origin_answers() {
+    let early = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    let origin = Origin::start(move |exchange| {
+        while let Some(head) = exchange.request() {
+            // Answers before it reads, and reads on as if the body were the next request.
+            exchange.write(if head.line.starts_with("POST") { early } else { OK });
+        }
+    });
+    let proxy = Proxy::start(&origin.config());
+    let mut client = Client::connect(proxy.address);
+    let expect = "Expect: 100-continue\r\nContent-Length: 100000\r\n";
+    client.write(format!("POST / HTTP/1.1\r\nHost: a.test\r\n{expect}\r\n"));
+    assert_eq!(client.answer("POST").status, 401);
+    // What the client has not sent would be the beginning of this on the same connection.
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").send().text(), "ok");
+    }
+    assert!(origin.connections() > 1);
 }
 
 #[test]

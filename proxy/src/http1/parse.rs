@@ -57,7 +57,12 @@ pub(super) fn parse(head: &Bytes, peer: Option<SocketAddr>) -> Result<Head, Reas
     }
     let is_1_0 = parsed.version == Some(0);
     let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes());
-    let target = head.slice_ref(parsed.path.unwrap_or_default().as_bytes());
+    let target = parsed.path.unwrap_or_default().as_bytes();
+    // RFC 9112 section 3.2 has no fragment, and the parser of targets would cut it off silently.
+    if target.contains(&b'#') {
+        return Err(Reason::BadRequest);
+    }
+    let target = head.slice_ref(target);
     let mut request = Request::new();
     let into = request.head_mut();
     into.method = method.map_err(|_| Reason::BadRequest)?;
@@ -207,6 +212,7 @@ mod tests {
             "GET / HTTP/2.0\r\n\r\n",
             "GET  / HTTP/1.1\r\n\r\n",
             "GET /\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
         ] {
             assert!(read(wire).is_err(), "{wire:?}");

@@ -56,9 +56,8 @@ impl Connection {
     /// Writes all of `bytes`.
     pub fn poll_write(&mut self, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !bytes.is_empty() {
-            match ready!(poll_write_buf(Pin::new(&mut *self.io), cx, bytes))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                _ => {}
+            if ready!(poll_write_buf(Pin::new(&mut *self.io), cx, bytes))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
         Pin::new(&mut *self.io).poll_flush(cx)

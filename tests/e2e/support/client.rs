@@ -184,12 +184,13 @@ impl<S: Read + Write> Client<S> {
         Some(chunk)
     }
 
-    /// A line without its CRLF, its bytes as characters of Latin-1.
+    /// A line without its CRLF; if it is no UTF-8, its bytes as characters of Latin-1.
     pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         let read = self.stream.read_until(b'\n', &mut line).expect("a line comes");
         assert!(read > 0, "the connection is closed");
-        let line: String = line.into_iter().map(char::from).collect();
+        let latin_1 = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect();
+        let line = String::from_utf8(line).unwrap_or_else(|error| latin_1(error.as_bytes()));
         let line = line.strip_suffix("\r\n");
         line.unwrap_or_else(|| panic!("a line does not end in CRLF")).to_owned()
     }
