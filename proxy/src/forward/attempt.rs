@@ -15,7 +15,7 @@ use crate::{
     routing::{Route, RouteMatch, stage::host},
     service::{Endpoint, Service},
     upstream::{
-        Answer, Asked, Bounds, Connection, RequestBody, RequestFraming, ResponseBody,
+        Answer, Asked, Bounds, Connection, RequestBody, RequestFraming, ResponseBody, SendFailure,
         request_head::{self, RequestLine},
         send,
     },
@@ -69,7 +69,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    pub(super) async fn run(self) -> Result<HttpResponse, ProxyError> {
+    pub(super) async fn run(&self) -> Result<HttpResponse, ProxyError> {
         let endpoint = self.service.pick(&mut self.worker.rng.borrow_mut());
         self.record.endpoint.set(Some(endpoint.index));
         let mut body = RequestBody {
@@ -82,7 +82,8 @@ impl<'a> Attempts<'a> {
             self.record.attempts.set(self.record.attempts.get() + 1);
             let connection = match pooled.take() {
                 Some(connection) => connection,
-                None => self.connect(endpoint).await?,
+                // Boxed: it is rare, and every request would carry its size.
+                None => Box::pin(self.connect(endpoint)).await?,
             };
             let sent = self.exchange(endpoint, connection, body).await;
             let code = sent.as_ref().ok().map(|answer| answer.head.status.as_u16());
@@ -107,12 +108,12 @@ impl<'a> Attempts<'a> {
         connected
     }
 
-    async fn exchange(
+    fn exchange(
         &self,
         endpoint: &Endpoint,
         connection: Connection,
         body: RequestBody,
-    ) -> Result<Answer, crate::upstream::SendFailure> {
+    ) -> impl Future<Output = Result<Answer, SendFailure>> {
         let head = self.head(endpoint);
         let bounds = Bounds {
             response: self.timeouts.response,
@@ -120,7 +121,7 @@ impl<'a> Attempts<'a> {
         };
         let pool = self.worker.pool(endpoint.index);
         let asked = Asked { method: self.request.method(), upgrade: self.upgrade };
-        send(connection, head, body, asked, bounds, &self.worker.deadlines, pool).await
+        send(connection, head, body, asked, bounds, &self.worker.deadlines, pool)
     }
 
     fn head(&self, endpoint: &Endpoint) -> BytesMut {

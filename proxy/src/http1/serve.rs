@@ -89,7 +89,8 @@ async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Th
             Then::Drop
         }
         Ok(()) if switches => {
-            sending.into_body().run_tunnel().await;
+            // Boxed: few connections become one, and all would carry its size.
+            Box::pin(sending.into_body().run_tunnel()).await;
             Then::Drop
         }
         Ok(()) if keeps && poll_fn(|cx| Poll::Ready(conn.finish_body(cx))).await => {

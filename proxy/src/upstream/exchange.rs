@@ -71,15 +71,15 @@ struct Attempt<'a> {
 }
 
 /// Sends `head` and `body` over `connection` and waits for the final response head.
-pub async fn send(
+pub fn send<'a>(
     connection: Connection,
     head: BytesMut,
     body: RequestBody,
-    asked: Asked<'_>,
+    asked: Asked<'a>,
     bounds: Bounds,
-    deadlines: &Rc<Deadlines>,
-    pool: &Rc<Pool>,
-) -> Result<Answer, SendFailure> {
+    deadlines: &'a Rc<Deadlines>,
+    pool: &'a Rc<Pool>,
+) -> impl Future<Output = Result<Answer, SendFailure>> + use<'a> {
     let mut attempt = Attempt {
         connection,
         upload: Upload::new(head, body),
@@ -92,9 +92,11 @@ pub async fn send(
         deadlines,
         deadline: None,
     };
-    match poll_fn(|cx| attempt.poll(cx)).await {
-        Ok(head) => Ok(attempt.into_answer(head, pool)),
-        Err(error) => Err(attempt.into_failure(error)),
+    async move {
+        match poll_fn(|cx| attempt.poll(cx)).await {
+            Ok(head) => Ok(attempt.into_answer(head, pool)),
+            Err(error) => Err(attempt.into_failure(error)),
+        }
     }
 }
 
