@@ -27,14 +27,19 @@ pub struct Source<'a> {
     pub rules: &'a HeaderRules,
 }
 
-/// Fields the proxy writes itself, and those of which it is the only sender. Another spelling of
-/// one of them is dropped too: servers that map "_" to "-" would take it for the field itself.
-const OWN: [&str; 15] = [
+/// Fields the proxy writes itself, those of which it is the only sender, and those that stay
+/// behind. Another spelling of one of them is dropped too: servers that map "_" to "-" would take
+/// it for the field itself.
+const OWN: [&str; 19] = [
     "authorization",
     "connection",
     "content-length",
     "forwarded",
     "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
     "transfer-encoding",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -165,5 +170,34 @@ pub fn put_address(out: &mut BytesMut, address: IpAddr) {
             }
         }
         IpAddr::V6(address) => write!(out, "{address}").expect("a BytesMut grows"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::header::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_stays_behind_does_so_in_every_spelling() {
+        let mut head = RequestHead::default();
+        for name in ["keep.alive", "proxy_authorization", "x_real.ip", "x-mine_or.not"] {
+            head.headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let mut out = BytesMut::new();
+        let source = Source {
+            head: &head,
+            peer: IpAddr::from([192, 0, 2, 1]),
+            peer_is_trusted: false,
+            request_id: &HeaderValue::from_static("id-12345"),
+            host: b"a.test",
+            rules: &HeaderRules::default(),
+        };
+        write(&source, &mut out);
+        let expected = "x-mine_or.not: 1\r\nx-request-id: id-12345\r\n\
+                        x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: http\r\n\
+                        x-forwarded-host: a.test\r\n";
+        assert_eq!(std::str::from_utf8(&out), Ok(expected));
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>
                         return Err(Reason::BadRequest);
                     }
                     b'.' => has_dots = true,
+                    b'/' if after.get(2) == Some(&b'.') => has_dots = true,
                     _ => {}
                 }
                 rest = &after[2..];
@@ -80,13 +81,23 @@ enum Dots {
     None,
     One,
     Two,
-    /// Dots before `;`, plain or encoded, or an encoded slash: a server that strips parameters or
-    /// decodes first would climb.
+    /// Dots between encoded slashes or before `;`: a server that decodes first or strips
+    /// parameters would climb.
     Hidden,
 }
 
 fn dots(segment: &str) -> Dots {
-    let mut rest = segment;
+    match only_dots(segment) {
+        Some(1) => Dots::One,
+        Some(2) => Dots::Two,
+        _ if hides_dots(segment) => Dots::Hidden,
+        _ => Dots::None,
+    }
+}
+
+/// How many dots `part` is made of, if there is nothing else in it.
+fn only_dots(part: &str) -> Option<usize> {
+    let mut rest = part;
     let mut count = 0;
     loop {
         if let Some(after) = rest.strip_prefix('.') {
@@ -94,21 +105,18 @@ fn dots(segment: &str) -> Dots {
         } else if rest.get(..3).is_some_and(|escape| escape.eq_ignore_ascii_case("%2e")) {
             rest = &rest[3..];
         } else {
-            break;
+            return rest.is_empty().then_some(count);
         }
         count += 1;
     }
-    let hides = || {
-        let escapes = ["%2f", "%3b"];
-        let is_one = |escape: &str| escapes.iter().any(|one| escape.eq_ignore_ascii_case(one));
-        rest.starts_with(';') || rest.get(..3).is_some_and(is_one)
-    };
-    match count {
-        1 if rest.is_empty() => Dots::One,
-        2 if rest.is_empty() => Dots::Two,
-        1 | 2 if hides() => Dots::Hidden,
-        _ => Dots::None,
-    }
+}
+
+fn hides_dots(segment: &str) -> bool {
+    let decoded = segment.to_ascii_lowercase().replace("%2f", "/").replace("%3b", ";");
+    decoded.split('/').any(|part| {
+        let bare = part.split(';').next().unwrap_or_default();
+        matches!(only_dots(bare), Some(1 | 2))
+    })
 }
 
 #[cfg(test)]
@@ -140,6 +148,7 @@ mod tests {
             ("/a/...", "/a/..."),
             ("/a/.b/..c", "/a/.b/..c"),
             ("/a%2Fb%2f", "/a%2Fb%2f"),
+            ("/a%2F.b/..c%2f/../d", "/a%2F.b/d"),
             ("/%41%zz".trim_end_matches("%zz"), "/%41"),
             ("/a;x=1/b", "/a;x=1/b"),
             ("*", "*"),
@@ -162,10 +171,14 @@ mod tests {
             "/a%zz",
             "/a/..;/b",
             "/a/..;x/b",
-            "/a/..%3B/b",
             "/a/..%2fb",
             "/a/%2e%2e%2Fb",
             "/a/.;/b",
+            "/a/..%3bx/b",
+            "/a%2f../b",
+            "/a%2F..%2fb",
+            "/a%2f%2e%2e",
+            "/a%2f.;x/b",
         ] {
             assert_eq!(normal(path), Err(Reason::BadRequest), "{path}");
         }

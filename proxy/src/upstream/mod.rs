@@ -9,6 +9,8 @@ mod body;
 mod connection;
 mod dial;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod pool;
 mod request_body;
 pub mod request_head;

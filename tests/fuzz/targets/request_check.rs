@@ -1,0 +1,105 @@
+//! What the validator lets through. Its path is normal, climbs for no reader, and reaches the
+//! endpoint as it was routed; its host is one; nothing else of its head can be read twice.
+
+#![no_main]
+
+use actix_http::{Method, RequestHead, header};
+use libfuzzer_sys::fuzz_target;
+use proxy::{
+    config::{DotSegments, EncodedSlash, PathPolicy},
+    request::{check, normal_path},
+    routing::stage::host,
+    upstream::{
+        RequestFraming,
+        request_head::{RequestLine, write},
+    },
+};
+use proxy_fuzz::{Reading, read_request, take_request};
+
+fuzz_target!(|input: &[u8]| {
+    let [flags, wire @ ..] = input else { return };
+    let policy = PathPolicy {
+        encoded_slash: [EncodedSlash::Keep, EncodedSlash::Reject][usize::from(flags & 1)],
+        dot_segments: [DotSegments::Resolve, DotSegments::Reject][usize::from(flags >> 1 & 1)],
+    };
+    if let Ok(path) = std::str::from_utf8(wire)
+        && path.starts_with('/')
+        && let Ok(normal) = normal_path(path, policy)
+    {
+        check_path(path, normal.as_deref(), policy);
+    }
+    let Some(request) = take_request(wire) else { return };
+    let head = request.head();
+    let Ok(checked) = check(head, policy) else { return };
+    check_path(head.uri.path(), checked.path.as_deref(), policy);
+    check_head(head);
+    check_way_out(head, checked.path.as_deref().unwrap_or(head.uri.path()));
+});
+
+fn check_path(given: &str, normal: Option<&str>, policy: PathPolicy) {
+    if let Some(normal) = normal {
+        assert!(normal != given && normal.len() <= given.len());
+        assert!(policy.dot_segments == DotSegments::Resolve);
+    }
+    let path = normal.unwrap_or(given);
+    assert!(path.starts_with('/'));
+    assert_eq!(normal_path(path, policy), Ok(None), "not normal: {path}");
+    let decoded = decode(path.as_bytes());
+    assert!(!decoded.iter().any(|byte| b"\\\x7f".contains(byte) || *byte < 0x20));
+    // A reader that decodes first, and one that strips parameters too.
+    for segment in decoded.split(|byte| *byte == b'/') {
+        let bare = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        assert!(bare != b"..", "climbs: {path}");
+    }
+    if policy.encoded_slash == EncodedSlash::Reject {
+        let slashes = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'/').count();
+        assert_eq!(slashes(&decoded), slashes(path.as_bytes()));
+    }
+}
+
+fn decode(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte != b'%' {
+            decoded.push(*byte);
+            continue;
+        }
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        decoded.push(u8::from_str_radix(digits.expect("two digits"), 16).expect("hexadecimal"));
+        rest = &after[2..];
+    }
+    decoded
+}
+
+fn check_head(head: &RequestHead) {
+    assert!(head.method != Method::CONNECT && head.method != Method::TRACE);
+    assert!(head.method.as_str().len() <= 32);
+    assert!(head.headers.get_all(header::HOST).count() <= 1);
+    let has = |name| head.headers.contains_key(name);
+    let has_length = has(header::CONTENT_LENGTH) || has(header::TRANSFER_ENCODING);
+    assert!(!(has(header::UPGRADE) && has_length));
+    let bytes = host(head);
+    assert!(bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte)));
+    assert!(!bytes.is_empty() || head.headers.get(header::HOST).is_none());
+}
+
+/// The endpoint reads the request line and the host as they were checked.
+fn check_way_out(head: &RequestHead, path: &str) {
+    let host = match host(head) {
+        b"" => b"a.test",
+        host => host,
+    };
+    let method = &head.method;
+    let line =
+        RequestLine { method, base: "/base", path: path.as_bytes(), query: head.uri.query(), host };
+    let wire = write(&line, RequestFraming::Length(0), b"x-a: b\r\n");
+    let Reading::Whole { request, left: 0, .. } = read_request(&wire) else {
+        panic!("not one request: {}", wire.escape_ascii());
+    };
+    assert_eq!(request.path(), format!("/base{path}"));
+    assert_eq!(request.uri().query(), head.uri.query());
+    assert_eq!(request.head().headers.get(header::HOST).map(|value| value.as_bytes()), Some(host));
+    assert_eq!(request.head().headers.len(), 3);
+}
