@@ -1,7 +1,7 @@
 //! Everything a request needs to know of the configuration, prepared once: routes, schemes and
 //! services. Immutable and shared by all workers.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use crate::{
     auth::Authenticator,
@@ -10,6 +10,7 @@ use crate::{
     record::Index,
     routing::RouteTable,
     service::{Endpoint, Service},
+    telemetry::series::KeyHasher,
 };
 
 pub struct Gateway {
@@ -21,7 +22,8 @@ pub struct Gateway {
     authenticators: Vec<Authenticator>,
     default_auth: Option<usize>,
     services: Vec<Service>,
-    service_names: HashMap<String, Index>,
+    /// The names are ours, so nobody can aim for collisions.
+    service_names: HashMap<String, Index, BuildHasherDefault<KeyHasher>>,
     /// Service and place in it, by the index of the endpoint.
     endpoints: Vec<(Index, usize)>,
 }

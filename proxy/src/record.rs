@@ -11,7 +11,9 @@ use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use crate::{error::Reason, forward::tunnel::Tunnel, http1::Conn, routing::Found};
+use crate::{
+    error::Reason, forward::tunnel::Tunnel, headers::lines::FieldLines, http1::Conn, routing::Found,
+};
 
 /// An index into the routes, services or endpoints of the gateway; see `Gateway`.
 pub type Index = u32;
@@ -34,6 +36,8 @@ pub struct RequestRecord {
     pub found: RefCell<Option<Found>>,
     /// The field lines that go upstream.
     pub upstream_fields: RefCell<BytesMut>,
+    /// The field lines of the upstream's answer that go to the client.
+    pub passed_fields: RefCell<FieldLines>,
     pub route: Cell<Option<Index>>,
     pub service: Cell<Option<Index>>,
     pub endpoint: Cell<Option<Index>>,
@@ -75,6 +79,7 @@ impl RequestRecord {
             normal_path: OnceCell::new(),
             found: RefCell::default(),
             upstream_fields: RefCell::default(),
+            passed_fields: RefCell::default(),
             route: Cell::default(),
             service: Cell::default(),
             endpoint: Cell::default(),

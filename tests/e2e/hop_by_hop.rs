@@ -154,8 +154,7 @@ fn fields_of_a_request_pass_untouched_and_in_their_order() {
     assert_eq!(head.headers("x-list"), ["one", "two, three", "", "one"]);
     assert_eq!(head.headers("cookie"), ["a=1", "b=2"]);
     assert_eq!(head.headers("accept-encoding"), ["br;q=1.0, gzip"]);
-    // The helper shows bytes as Latin-1.
-    assert_eq!(head.headers("x-bytes"), ["caf\u{c3}\u{a9} \"quoted\"  two spaces"]);
+    assert_eq!(head.headers("x-bytes"), ["caf\u{e9} \"quoted\"  two spaces"]);
 }
 
 #[test]

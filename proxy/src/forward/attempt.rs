@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use super::tunnel::Tunnel;
 use crate::{
-    config::{BodyLimit, Timeouts, UpstreamHost},
+    config::{BodyLimit, HeaderRules, Timeouts, UpstreamHost},
     error::{ProxyError, Reason},
     record::RequestRecord,
     request::upgrade,
@@ -34,6 +34,7 @@ pub(super) struct Attempts<'a> {
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
     fields: BytesMut,
+    rules: &'a HeaderRules,
     /// The protocols that the client offers to switch to.
     upgrade: Option<&'a HeaderValue>,
 }
@@ -43,7 +44,7 @@ impl<'a> Attempts<'a> {
         worker: &'a Worker,
         request: &'a ServiceRequest,
         service: &'a Service,
-        route: &Route,
+        route: &'a Route,
         found: &RouteMatch,
         record: &'a Rc<RequestRecord>,
     ) -> Result<Self, Reason> {
@@ -64,6 +65,7 @@ impl<'a> Attempts<'a> {
             timeouts: service.timeouts.overridden(route.config.timeouts),
             path: is_rewritten.then_some(path),
             fields: record.upstream_fields.take(),
+            rules: &route.config.response_headers,
             upgrade: upgrade(request.head()),
         })
     }
@@ -120,7 +122,8 @@ impl<'a> Attempts<'a> {
             head_bytes: self.service.response_head_bytes,
         };
         let pool = self.worker.pool(endpoint.index);
-        let asked = Asked { method: self.request.method(), upgrade: self.upgrade };
+        let asked =
+            Asked { method: self.request.method(), upgrade: self.upgrade, rules: self.rules };
         send(connection, head, body, asked, bounds, &self.worker.deadlines, pool)
     }
 
@@ -152,9 +155,8 @@ impl<'a> Attempts<'a> {
             }
             body => body,
         };
-        let mut response = HttpResponse::with_body(answer.head.status, body);
-        *response.headers_mut() = answer.head.fields;
-        response.map_into_boxed_body()
+        self.record.passed_fields.replace(answer.head.fields);
+        HttpResponse::with_body(answer.head.status, body).map_into_boxed_body()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Fields that belong to one connection (RFC 9110 section 7.6.1) and must not be forwarded.
 
-use actix_http::header::{self, HeaderName};
-
 /// Fields that `Connection` may not take away: a client could otherwise strip what the upstream
 /// relies on (CVE-2022-31813, CVE-2024-45410).
 const PROTECTED: [&str; 12] = [
@@ -19,13 +17,21 @@ const PROTECTED: [&str; 12] = [
     "x-request-id",
 ];
 
-/// Whether a response field of this name stays behind. `Connection`, `Content-Length` and
-/// `Transfer-Encoding` are the caller's.
-pub fn is_response_field(name: &HeaderName) -> bool {
-    match *name {
-        header::TE | header::TRAILER | header::UPGRADE | header::PROXY_AUTHENTICATE => true,
-        header::PROXY_AUTHORIZATION => true,
-        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+/// Whether a response field of this name, in any case, stays behind: those of the connection and of
+/// framing, and the id of the request, which is ours.
+pub fn is_response_field(name: &str) -> bool {
+    let is = |one: &str| name.eq_ignore_ascii_case(one);
+    match name.len() {
+        2 => is("te"),
+        7 => is("trailer") || is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        12 => is("x-request-id"),
+        14 => is("content-length"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        18 => is("proxy-authenticate"),
+        19 => is("proxy-authorization"),
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod forwarded;
 pub mod hop_by_hop;
+pub mod lines;
 pub mod request_fields;
 pub mod request_id;
 pub mod response_fields;

@@ -12,6 +12,7 @@ use bytes::{BufMut, BytesMut};
 use super::{
     forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     hop_by_hop,
+    lines::put,
 };
 use crate::config::HeaderRules;
 
@@ -68,14 +69,6 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) {
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
         put(out, name.as_str().as_bytes(), value.as_bytes());
     }
-}
-
-pub fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
 }
 
 /// Fields that `Connection` takes away; nearly always none, and then nothing is allocated.
@@ -188,7 +181,7 @@ mod tests {
         let mut out = BytesMut::new();
         let source = Source {
             head: &head,
-            peer: IpAddr::from([192, 0, 2, 1]),
+            peer: Some(IpAddr::from([192, 0, 2, 1])),
             peer_is_trusted: false,
             request_id: &HeaderValue::from_static("id-12345"),
             host: b"a.test",

@@ -7,6 +7,8 @@ use actix_http::{
 use actix_web::body::BodySize;
 use bytes::{BufMut, BytesMut};
 
+use crate::headers::lines::{FieldLines, put};
+
 /// How the client knows where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delimited {
@@ -39,13 +41,14 @@ impl Delimited {
     }
 }
 
-/// Appends a whole head. `keeps` says whether another request may follow; `date` writes the value
-/// of `Date` where the response has none.
+/// Appends a whole head. `keeps` says whether another request may follow; `passed` are the fields of
+/// the upstream; `date` writes the value of `Date` where the response has none.
 pub(super) fn write(
     head: &ResponseHead,
     size: BodySize,
     asked: Asked,
     keeps: bool,
+    passed: &FieldLines,
     date: impl FnOnce(&mut BytesMut),
     out: &mut BytesMut,
 ) {
@@ -57,9 +60,10 @@ pub(super) fn write(
     out.put_slice(b"\r\n");
     write_framing(status, size, asked, out);
     write_connection(status, asked, keeps, out);
-    let mut has_date = false;
+    out.extend_from_slice(passed.as_bytes());
+    let mut has_date = passed.has_date();
     for (name, value) in head.headers.iter() {
-        if !is_ours(name, size) {
+        if !is_ours(name) {
             has_date |= *name == header::DATE;
             put(out, name.as_str().as_bytes(), value.as_bytes());
         }
@@ -94,21 +98,8 @@ fn write_connection(status: StatusCode, asked: Asked, keeps: bool, out: &mut Byt
     }
 }
 
-/// A length that came with the fields stands only where there is no body to have one: in a 304.
-fn is_ours(name: &HeaderName, size: BodySize) -> bool {
-    match *name {
-        header::CONNECTION | header::TRANSFER_ENCODING => true,
-        header::CONTENT_LENGTH => size != BodySize::None,
-        _ => false,
-    }
-}
-
-fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(*name, header::CONNECTION | header::CONTENT_LENGTH | header::TRANSFER_ENCODING)
 }
 
 #[cfg(test)]
@@ -124,7 +115,9 @@ mod tests {
         let mut response = Response::<BoxBody>::new(status);
         response.headers_mut().insert(header::ETAG, header::HeaderValue::from_static("e"));
         let mut out = BytesMut::new();
-        write(response.head(), size, asked, keeps, |out| out.put_slice(b"now"), &mut out);
+        let passed = FieldLines::default();
+        let now = |out: &mut BytesMut| out.put_slice(b"now");
+        write(response.head(), size, asked, keeps, &passed, now, &mut out);
         String::from_utf8(out.to_vec()).expect("is text")
     }
 

@@ -73,7 +73,9 @@ async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Th
     let keeps = wants_next && poll_fn(|cx| Poll::Ready(conn.keeps(cx))).await;
     let mut out = BytesMut::with_capacity(USUAL_ANSWER);
     let date = |out: &mut BytesMut| conn.table.write_date(out);
-    answer::write(response.head(), size, asked, keeps, date, &mut out);
+    let passed = body.passed_fields();
+    answer::write(response.head(), size, asked, keeps, &passed, date, &mut out);
+    drop(passed);
     drop(response);
     let mut sending = Sending::new(conn, out, body, delimited);
     let sent = poll_fn(|cx| match sending.poll(cx) {

@@ -15,6 +15,9 @@ use crate::{
 /// `bad_request` for a backslash, a control character (both encoded or not), a broken escape, a
 /// dot segment that hides behind `;` or `%2F`, and what the policy refuses.
 pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>, Reason> {
+    if !path.bytes().any(|byte| NEEDS_A_LOOK[usize::from(byte)]) {
+        return Ok(None);
+    }
     let mut has_dots = false;
     let mut rest = path.as_bytes();
     while let [byte, after @ ..] = rest {
@@ -40,6 +43,17 @@ pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>
     }
     if has_dots { resolve(path, policy) } else { Ok(None) }
 }
+
+/// Bytes that may have to be refused or resolved; most paths have none.
+static NEEDS_A_LOOK: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte <= 0x20 || matches!(byte, 0x2e | 0x25 | 0x5c | 0x7f);
+        byte += 1;
+    }
+    table
+};
 
 /// The byte that two hexadecimal digits stand for.
 fn decode(digits: &[u8]) -> Option<u8> {

@@ -7,5 +7,5 @@ pub mod events;
 pub mod metrics;
 pub mod observe;
 mod publish;
-mod series;
+pub mod series;
 pub mod timestamp;

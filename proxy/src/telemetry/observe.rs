@@ -22,6 +22,7 @@ use bytes::Bytes;
 use crate::{
     error::{ProxyError, Reason},
     headers::{
+        lines::FieldLines,
         request_id::{self, X_REQUEST_ID},
         trace,
     },
@@ -110,6 +111,11 @@ impl Observed {
         // An empty body is never asked for its end.
         open.is_whole = is_head || matches!(size, BodySize::None | BodySize::Sized(0));
         Self { body, size, open }
+    }
+
+    /// The fields of the upstream's answer.
+    pub fn passed_fields(&self) -> FieldLines {
+        self.open.record.passed_fields.take()
     }
 
     /// Behind a 101: lets bytes pass both ways, to their end.

@@ -4,7 +4,7 @@ use actix_http::{Method, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
 
 use super::request_body::RequestFraming;
-use crate::headers::request_fields::put;
+use crate::headers::lines::put;
 
 /// What stands before the fields; the path is from "/", the query without "?".
 pub struct RequestLine<'a> {

@@ -1,16 +1,19 @@
 //! Reads a response head (RFC 9112 sections 4 to 6): the status, the end-to-end fields and how
 //! the body is framed. Framing is decided by the request method, the status and the length
 //! fields alone; anything that two readers could understand differently is refused.
+//!
+//! Fields that pass are never made a map of: they are written down as the lines that the client
+//! gets, in their order and spelling.
 
 use std::mem::MaybeUninit;
 
-use actix_http::{
-    Method, StatusCode,
-    header::{self, HeaderMap, HeaderName, HeaderValue},
-};
-use bytes::{Bytes, BytesMut};
+use actix_http::{Method, StatusCode, header::HeaderValue};
+use bytes::{Buf, BytesMut};
 
-use crate::headers::hop_by_hop;
+use crate::{
+    config::HeaderRules,
+    headers::{hop_by_hop, lines::FieldLines},
+};
 
 /// More fields than this in one head are refused.
 const MOST_FIELDS: usize = 128;
@@ -18,8 +21,8 @@ const MOST_FIELDS: usize = 128;
 #[derive(Debug)]
 pub struct ResponseHead {
     pub status: StatusCode,
-    /// End-to-end fields; `Content-Length` only where there is no body to give it.
-    pub fields: HeaderMap,
+    /// The end-to-end fields.
+    pub fields: FieldLines,
     pub framing: Framing,
     /// Whether the endpoint will take another request on this connection.
     pub(super) keeps_alive: bool,
@@ -31,6 +34,8 @@ pub struct Asked<'a> {
     pub method: &'a Method,
     /// The protocols that may be switched to.
     pub upgrade: Option<&'a HeaderValue>,
+    /// Fields that the route removes or sets do not pass.
+    pub rules: &'a HeaderRules,
 }
 
 /// How the end of a body is known.
@@ -68,8 +73,6 @@ pub enum HeadError {
     TransferEncoding,
     #[error("the response has both Content-Length and Transfer-Encoding")]
     TwoLengths,
-    #[error("the response has a field that is not HTTP")]
-    Field,
     #[error("the response head is larger than max_response_header_bytes")]
     TooLarge,
 }
@@ -106,93 +109,47 @@ pub(super) fn parse(
     }
     let status = response.code.filter(|code| *code >= 100).ok_or(HeadError::Status)?;
     let status = StatusCode::from_u16(status).map_err(|_| HeadError::Status)?;
-    let is_1_0 = response.version == Some(0);
-    let spans: Spans = response.headers.iter().map(|field| Span::of(buffer, field)).collect();
-    let head = buffer.split_to(length).freeze();
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        let switched = read_fields(&head, &spans, status, is_1_0, asked.method)?;
-        return switched.check_switch(asked).map(Parsed::Final);
-    }
-    if status.is_informational() {
-        return Ok(Parsed::Interim);
-    }
-    read_fields(&head, &spans, status, is_1_0, asked.method).map(Parsed::Final)
-}
-
-impl ResponseHead {
-    /// RFC 9110 section 7.8: to one protocol, and one that was offered.
-    fn check_switch(self, asked: Asked<'_>) -> Result<Self, HeadError> {
-        let mut given = self.fields.get_all(header::UPGRADE);
-        let (protocol, other) = (given.next(), given.next());
-        let offered = asked.upgrade.map_or(&b""[..], HeaderValue::as_bytes);
-        let mut offers = offered.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        let is_offered = protocol.is_some_and(|protocol| {
-            offers.any(|offer| offer.eq_ignore_ascii_case(protocol.as_bytes()))
-        });
-        if is_offered && other.is_none() { Ok(self) } else { Err(HeadError::Unasked101) }
-    }
-}
-
-/// Where a field stands in the head: values are shared slices of it, not copies.
-struct Span {
-    name: (usize, usize),
-    value: (usize, usize),
-}
-
-type Spans = smallvec::SmallVec<[Span; 32]>;
-
-impl Span {
-    fn of(buffer: &[u8], field: &httparse::Header<'_>) -> Self {
-        let base = buffer.as_ptr().addr();
-        let offsets = |part: &[u8]| {
-            let start = part.as_ptr().addr() - base;
-            (start, start + part.len())
-        };
-        Self { name: offsets(field.name.as_bytes()), value: offsets(field.value) }
-    }
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    let parsed = if status.is_informational() && !switches {
+        Parsed::Interim
+    } else {
+        let is_1_0 = response.version == Some(0);
+        Parsed::Final(read_fields(response.headers, status, is_1_0, asked)?)
+    };
+    buffer.advance(length);
+    Ok(parsed)
 }
 
 fn read_fields(
-    head: &Bytes,
-    spans: &[Span],
+    given: &[httparse::Header<'_>],
     status: StatusCode,
     is_1_0: bool,
-    method: &Method,
+    asked: Asked<'_>,
 ) -> Result<ResponseHead, HeadError> {
-    let mut fields = HeaderMap::with_capacity(spans.len());
     let mut control = Control::default();
-    let mut nominated: Option<Bytes> = None;
-    for span in spans {
-        let name = HeaderName::from_bytes(&head[span.name.0..span.name.1])
-            .map_err(|_| HeadError::Field)?;
-        let value = head.slice(span.value.0..span.value.1);
-        match name {
-            header::CONTENT_LENGTH => control.add_length(&value)?,
-            header::TRANSFER_ENCODING => control.add_coding(&value, is_1_0)?,
-            header::CONNECTION => {
-                control.add_options(&value);
-                nominated = Some(join(nominated, value));
-            }
-            name if hop_by_hop::is_response_field(&name)
-                && (name != header::UPGRADE || status != StatusCode::SWITCHING_PROTOCOLS) => {}
-            name => {
-                let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::Field)?;
-                fields.append(name, value);
-            }
+    for field in given {
+        control.take(field, is_1_0)?;
+    }
+    let nominated = nominated(given);
+    let mut fields = FieldLines::default();
+    for field in given {
+        let name = field.name;
+        let is_nominated = || nominated.iter().any(|one| name.eq_ignore_ascii_case(one));
+        if !hop_by_hop::is_response_field(name) && !is_ruled(name, asked.rules) && !is_nominated() {
+            fields.push(name, field.value);
         }
     }
-    if let Some(nominated) = nominated {
-        hop_by_hop::for_each_nominated(&nominated, |name| drop(fields.remove(name)));
-    }
-    let framing = control.framing(status, method)?;
-    if let Framing::Empty(Some(length)) = framing
-        && *method != Method::HEAD
-    {
-        fields.insert(header::CONTENT_LENGTH, length.into());
+    let framing = control.framing(status, asked.method)?;
+    match framing {
+        Framing::Tunnel => fields.push("upgrade", switched_to(given, asked)?),
+        Framing::Empty(Some(length)) if *asked.method != Method::HEAD => {
+            fields.push("content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        _ => {}
     }
     // An origin that sends a body to HEAD all the same, and late, would answer the next request
     // with it: the connection is not worth that.
-    let may_send_more = *method == Method::HEAD && framing != Framing::Empty(Some(0));
+    let may_send_more = *asked.method == Method::HEAD && framing != Framing::Empty(Some(0));
     let keeps_alive = framing != Framing::UntilClose
         && !may_send_more
         && !control.close
@@ -200,15 +157,51 @@ fn read_fields(
     Ok(ResponseHead { status, fields, framing, keeps_alive })
 }
 
-/// Two `Connection` fields mean their list joined.
-fn join(known: Option<Bytes>, value: Bytes) -> Bytes {
-    match known {
-        None => value,
-        Some(known) => [&known[..], b",", &value[..]].concat().into(),
+fn named<'a>(given: &'a [httparse::Header<'_>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    given.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
+
+/// Fields that `Connection` takes away; nearly always none, and then nothing is allocated.
+fn nominated(given: &[httparse::Header<'_>]) -> Vec<String> {
+    let mut names = Vec::new();
+    for value in named(given, "connection") {
+        hop_by_hop::for_each_nominated(value, |name| names.push(name.to_owned()));
     }
+    names
+}
+
+fn is_ruled(name: &str, rules: &HeaderRules) -> bool {
+    rules.remove.iter().any(|one| name.eq_ignore_ascii_case(one.as_str()))
+        || rules.set.iter().any(|(one, _)| name.eq_ignore_ascii_case(one.as_str()))
+}
+
+/// RFC 9110 section 7.8: to one protocol, and one that was offered.
+fn switched_to<'a>(
+    given: &'a [httparse::Header<'_>],
+    asked: Asked<'_>,
+) -> Result<&'a [u8], HeadError> {
+    let mut protocols = named(given, "upgrade");
+    let (Some(protocol), None) = (protocols.next(), protocols.next()) else {
+        return Err(HeadError::Unasked101);
+    };
+    let offered = asked.upgrade.map_or(&b""[..], HeaderValue::as_bytes);
+    let mut offers = offered.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let is_offered = offers.any(|offer| offer.eq_ignore_ascii_case(protocol));
+    if is_offered { Ok(protocol) } else { Err(HeadError::Unasked101) }
 }
 
 impl Control {
+    fn take(&mut self, field: &httparse::Header<'_>, is_1_0: bool) -> Result<(), HeadError> {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        match field.name.len() {
+            10 if is("connection") => self.add_options(field.value),
+            14 if is("content-length") => self.add_length(field.value)?,
+            17 if is("transfer-encoding") => self.add_coding(field.value, is_1_0)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// RFC 9112 section 6.3 item 5: equal repeats are one length, others an error.
     fn add_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -263,8 +256,10 @@ impl Control {
 mod tests {
     use super::*;
 
+    static NO_RULES: std::sync::OnceLock<HeaderRules> = std::sync::OnceLock::new();
+
     fn asked(method: &Method) -> Asked<'_> {
-        Asked { method, upgrade: None }
+        Asked { method, upgrade: None, rules: NO_RULES.get_or_init(HeaderRules::default) }
     }
 
     fn read(wire: &str, method: &Method) -> Result<ResponseHead, HeadError> {
@@ -375,9 +370,7 @@ mod tests {
             &Method::GET,
         )
         .expect("is a head");
-        let cookies: Vec<_> = head.fields.get_all("set-cookie").collect();
-        assert_eq!(cookies, ["a=1", "b=2"]);
-        assert_eq!(head.fields.len(), 2);
+        assert_eq!(head.fields.as_bytes(), b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n");
     }
 
     #[test]
@@ -402,7 +395,7 @@ mod tests {
         let offer = HeaderValue::from_static("foo/1, WebSocket");
         let switch = |fields: &str, upgrade| {
             let wire = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nearly");
-            let asked = Asked { method: &Method::GET, upgrade };
+            let asked = Asked { upgrade, ..asked(&Method::GET) };
             match parse(&mut BytesMut::from(wire.as_str()), asked, 1024)? {
                 Parsed::Final(head) => Ok(head.framing),
                 other => panic!("expected a final head, found {other:?}"),
