@@ -82,10 +82,16 @@ async fn send(
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     record.service.set(Some(service.index));
-    let answered = match Attempts::prepare(worker, &request, service, route, found, record) {
-        Ok(attempts) => attempts.run().await,
-        Err(reason) => Err(reason.into()),
+    // Two steps: the future of a request is smaller if it holds no result of the first.
+    let attempts = match Attempts::prepare(worker, &request, service, route, found, record) {
+        Ok(attempts) => attempts,
+        Err(reason) => {
+            let response = reply::reject(record, reason);
+            return request.into_response(response);
+        }
     };
+    let answered = attempts.run().await;
+    drop(attempts);
     let response: HttpResponse = answered.unwrap_or_else(|error| {
         tracing::debug!(
             request_id = record.request_id.to_str().unwrap_or_default(),

@@ -18,7 +18,7 @@ use super::{
 use crate::{routing::stage::host, telemetry::observe::record, worker::Worker};
 
 /// Room for the fields of a usual request, in bytes.
-const USUAL_FIELDS: usize = 1024;
+const USUAL_FIELDS: usize = 512;
 
 /// Puts the field lines for the upstream into the record.
 ///

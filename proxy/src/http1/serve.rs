@@ -17,7 +17,7 @@ use super::{
 use crate::{pipeline::App, telemetry::observe::Observed};
 
 /// Room for a usual response head with a small body, in bytes.
-const USUAL_ANSWER: usize = 1024;
+const USUAL_ANSWER: usize = 512;
 
 /// What follows an answer.
 enum Then {

@@ -35,8 +35,9 @@ static NAME_BYTES: [bool; 256] = {
 };
 
 fn is_port(port: &[u8]) -> bool {
-    let number = std::str::from_utf8(port).ok().and_then(|text| text.parse::<u16>().ok());
-    port.iter().all(u8::is_ascii_digit) && number.is_some()
+    let digits = port.iter().map(|byte| (byte.is_ascii_digit()).then(|| u32::from(byte - b'0')));
+    let number = digits.take(6).try_fold(0, |number, digit| Some(number * 10 + digit?));
+    (1..=5).contains(&port.len()) && number.is_some_and(|number| number <= u32::from(u16::MAX))
 }
 
 #[cfg(test)]
