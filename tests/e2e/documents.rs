@@ -98,7 +98,7 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("upstream/pool.rs", "MOST_IDLE: usize = 1024", "1024 per worker and endpoint"),
         ("upstream/exchange.rs", "MOST_INTERIM: u8 = 16", "16 per request"),
         ("upstream/response_head.rs", "MOST_FIELDS: usize = 128", "128 fields"),
-        ("upstream/body.rs", "LARGEST_ROOM: u64 = 32 << 10", "32 KiB read"),
+        ("upstream/body.rs", "LARGEST_ROOM: u64 = 64 << 10", "64 KiB read"),
         ("server/turn_away.rs", "MOST_LINGERING: usize = 64", "64 per worker and listener"),
         ("server/turn_away.rs", "LINGER_BYTES: usize = 16 << 10", "1 s, 16 KiB each"),
         ("server/listener.rs", "MOST_TURNED_AWAY: usize = 1024", "1024 per worker at once"),

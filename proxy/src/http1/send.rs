@@ -17,6 +17,9 @@ const COPIED: usize = 4 << 10;
 /// Nothing is gathered beyond this, in bytes.
 const MOST_GATHERED: usize = 16 << 10;
 
+/// After so many bytes the other connections of the worker get their turn.
+const MOST_PER_TURN: usize = 256 << 10;
+
 pub(super) struct Sending<'a, B> {
     conn: &'a Conn,
     /// The head, size lines of chunks, small pieces of the body.
@@ -53,12 +56,18 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
 
     /// Ready once all is written, or nothing more can be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        let mut sent = 0;
         loop {
             self.gather(cx);
             let mut pieces = (&mut self.out).chain(&mut self.piece).chain(&mut self.tail);
             if pieces.has_remaining() {
+                sent += pieces.remaining();
                 ready!(self.conn.poll_write(cx, &mut pieces)).map_err(|_| Cut)?;
                 self.out.clear();
+                if sent >= MOST_PER_TURN && self.end.is_none() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 continue;
             }
             return match self.end {

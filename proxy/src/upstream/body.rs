@@ -28,8 +28,10 @@ use crate::{
 
 /// Read room for a body of unknown length, in bytes; doubled while reads fill it.
 const FIRST_ROOM: u64 = 16 << 10;
-/// Larger reads save system calls, but their copies fall out of the cache: docs/adr/0003.
-const LARGEST_ROOM: u64 = 32 << 10;
+/// Larger reads save system calls, but their bytes fall out of the cache: docs/adr/0003.
+const LARGEST_ROOM: u64 = 64 << 10;
+/// A read that fills its room is followed by one that finds nothing; this much more prevents it.
+const SLACK: u64 = 64;
 const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
 
 pub enum ResponseBody {
@@ -197,7 +199,7 @@ impl Streamed {
 /// How much to read: all that is left, if that is known.
 fn room(rest: &Rest, unknown: u64) -> usize {
     let room = match rest {
-        Rest::Length(left) => (*left).min(LARGEST_ROOM),
+        Rest::Length(left) => (*left).min(LARGEST_ROOM) + SLACK,
         Rest::Chunked(_) | Rest::UntilClose => unknown,
     };
     usize::try_from(room).unwrap_or(usize::MAX)
