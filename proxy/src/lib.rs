@@ -18,6 +18,7 @@ pub mod record;
 pub mod reply;
 pub mod request;
 pub mod routing;
+pub mod scratch;
 pub mod server;
 pub mod service;
 pub mod telemetry;

@@ -16,6 +16,7 @@ use crate::{
     gateway::Gateway,
     http1::ConnTable,
     record::Index,
+    scratch::Scratch,
     service::{Endpoint, Service},
     telemetry::{
         access_log::{AccessLog, LogSender},
@@ -58,9 +59,10 @@ impl Worker {
             let shard = Rc::clone(&shard);
             AccessLog::new(sender, move |lines| shard.log_lines_dropped(lines))
         });
+        let scratch = Scratch::default();
         let resolver = &*shared.resolver;
         let dialer = |(_, endpoint): (&Service, &Endpoint)| {
-            Dialer::new(&endpoint.address, resolver, shard.connections())
+            Dialer::new(&endpoint.address, resolver, scratch.clone(), shard.connections())
         };
         let pool = |_| Rc::new(Pool::new(shard.connections()));
         let worker = Rc::new(Self {
@@ -71,7 +73,7 @@ impl Worker {
             shard,
             access_log,
             rng: RefCell::new(rand::make_rng()),
-            conns: ConnTable::new(shared.heads, shared.timeouts),
+            conns: ConnTable::new(shared.heads, shared.timeouts, scratch.clone()),
         });
         actix_rt::spawn(sweep(Rc::downgrade(&worker)));
         worker

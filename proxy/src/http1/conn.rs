@@ -13,7 +13,7 @@ use std::{
 
 use actix_http::Request;
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::{
@@ -355,8 +355,7 @@ impl Conn {
         read
     }
 
-    /// What is short is read through one buffer of the worker, which stays in the cache, and
-    /// copied to its size; idle connections then hold no buffer of their own.
+    /// What is short is read through the worker's buffer, a large body in place.
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
         let mut buffer = self.buffer.borrow_mut();
@@ -364,11 +363,7 @@ impl Conn {
             buffer.reserve(usize::try_from(left).unwrap_or(usize::MAX).min(LARGEST_READ));
             return poll_read_buf(Pin::new(&mut *io), cx, &mut *buffer);
         }
-        let mut scratch = self.table.scratch.borrow_mut();
-        let mut read = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(&mut *io).poll_read(cx, &mut read))?;
-        buffer.extend_from_slice(read.filled());
-        Poll::Ready(Ok(read.filled().len()))
+        self.table.scratch.poll_read(&mut *io, &mut buffer, cx)
     }
 
     /// Writes what it can of `bytes`, and keeps account of a client that does not read.

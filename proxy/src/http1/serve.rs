@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, net::SocketAddr, rc::Rc, task::Poll};
 
-use actix_http::{Method, StatusCode, Version};
+use actix_http::{Method, Request, StatusCode, Version};
 use actix_web::{HttpResponse, body::MessageBody};
 use bytes::BytesMut;
 
@@ -34,7 +34,14 @@ pub async fn serve(io: Stream, early: BytesMut, peer: Option<SocketAddr>, app: &
     let conn = Rc::new(Conn::new(io, early, peer, table));
     let _place = table.enter(&conn);
     loop {
-        match answer_next(&conn, app).await {
+        let mut scanner = HeadScanner::default();
+        let request = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
+            Next::Closed => return,
+            Next::Refused(reason) => conn.refuse(reason),
+            Next::Request(head) => conn.begin(head),
+        };
+        // Boxed, so that a connection that waits for a request does not carry the room for one.
+        match Box::pin(answer(&conn, app, request)).await {
             Then::NextRequest => conn.answered(),
             Then::Close => return conn.close().await,
             Then::Drop => return,
@@ -42,13 +49,7 @@ pub async fn serve(io: Stream, early: BytesMut, peer: Option<SocketAddr>, app: &
     }
 }
 
-async fn answer_next(conn: &Rc<Conn>, app: &App) -> Then {
-    let mut scanner = HeadScanner::default();
-    let request = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
-        Next::Closed => return Then::Drop,
-        Next::Refused(reason) => conn.refuse(reason),
-        Next::Request(head) => conn.begin(head),
-    };
+async fn answer(conn: &Rc<Conn>, app: &App, request: Request) -> Then {
     let is_1_0 = request.version() < Version::HTTP_11;
     let asked = Asked { is_1_0, is_head: request.method() == Method::HEAD };
     let mut answering = app.call(request, conn);

@@ -17,10 +17,9 @@ use super::conn::{Conn, LEAST_PROGRESS, Waiting, wake};
 use crate::{
     config::{ClientTimeouts, HeadBounds},
     error::Reason,
+    scratch::Scratch,
 };
 
-/// The buffer of a worker, in bytes.
-const SCRATCH: usize = 32 << 10;
 const TICK: Duration = Duration::from_millis(250);
 /// How long the rest of a refused request is read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -34,7 +33,7 @@ pub struct ConnTable {
     first: Notify,
     is_draining: Cell<bool>,
     /// What is read from clients goes through here.
-    pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) scratch: Scratch,
     /// The value of `Date`, at most one tick old.
     date: RefCell<String>,
 }
@@ -55,7 +54,7 @@ pub(super) struct Place {
 }
 
 impl ConnTable {
-    pub fn new(bounds: HeadBounds, timeouts: ClientTimeouts) -> Rc<Self> {
+    pub fn new(bounds: HeadBounds, timeouts: ClientTimeouts, scratch: Scratch) -> Rc<Self> {
         let ticks = |timeout: Duration| {
             let ticks = timeout.as_millis().div_ceil(TICK.as_millis());
             u32::try_from(ticks).unwrap_or(u32::MAX)
@@ -74,7 +73,7 @@ impl ConnTable {
             tick: Cell::default(),
             first: Notify::new(),
             is_draining: Cell::default(),
-            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            scratch,
             date: RefCell::default(),
         });
         actix_rt::spawn(keep(Rc::downgrade(&table)));

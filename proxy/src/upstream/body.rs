@@ -12,7 +12,7 @@ use std::{
 
 use actix_rt::task::JoinHandle;
 use actix_web::body::{BodySize, MessageBody};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -100,8 +100,10 @@ impl ResponseBody {
 }
 
 /// Back to the pool, or closed.
-fn release(connection: Connection, reusable: bool, pool: &Pool) {
+fn release(mut connection: Connection, reusable: bool, pool: &Pool) {
     if reusable && connection.unread.is_empty() {
+        // An idle connection keeps no buffer.
+        connection.unread = BytesMut::new();
         pool.put(connection);
     }
 }

@@ -11,10 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-use crate::telemetry::metrics::UpstreamConnections;
-
-/// One read of a tunnel, in bytes.
-const TUNNEL_ROOM: usize = 16 << 10;
+use crate::{scratch::Scratch, telemetry::metrics::UpstreamConnections};
 
 /// awc's connection type cannot be named outside awc.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -26,13 +23,14 @@ pub struct Connection {
     pub(super) unread: BytesMut,
     /// Whether a request has been answered over it before.
     pub(super) reused: bool,
+    scratch: Scratch,
     counted: Arc<UpstreamConnections>,
 }
 
 impl Connection {
-    pub fn new(io: Box<dyn Io>, counted: Arc<UpstreamConnections>) -> Self {
+    pub fn new(io: Box<dyn Io>, scratch: Scratch, counted: Arc<UpstreamConnections>) -> Self {
         counted.open.add(1);
-        Self { io, unread: BytesMut::new(), reused: false, counted }
+        Self { io, unread: BytesMut::new(), reused: false, scratch, counted }
     }
 
     /// Reads more into `unread`, making room for at least `room` bytes; 0 is the end.
@@ -45,10 +43,15 @@ impl Connection {
         poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.unread)
     }
 
+    /// Reads what has come of a head, and of what follows it.
+    pub(super) fn poll_fill_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.scratch.poll_read(&mut *self.io, &mut self.unread, cx)
+    }
+
     /// What comes next, in a tunnel; empty at the end.
     pub fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         if self.unread.is_empty() {
-            ready!(self.poll_fill(TUNNEL_ROOM, cx))?;
+            ready!(self.poll_fill_head(cx))?;
         }
         Poll::Ready(Ok(self.unread.split().freeze()))
     }

@@ -28,8 +28,6 @@ use crate::{
     http1::BodyError,
 };
 
-/// Read room for a response head, in bytes.
-const HEAD_ROOM: usize = 8 << 10;
 /// More interim responses than this are an error.
 const MOST_INTERIM: u8 = 16;
 
@@ -166,7 +164,7 @@ impl Attempt<'_> {
                     }
                 }
             }
-            match ready!(self.connection.poll_fill(HEAD_ROOM, cx)) {
+            match ready!(self.connection.poll_fill_head(cx)) {
                 Ok(0) => {
                     let eof = io::ErrorKind::UnexpectedEof.into();
                     return Poll::Ready(Err(ProxyError::upstream_io(eof)));

@@ -80,10 +80,11 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::scratch::Scratch;
 
     fn connection() -> (Connection, DuplexStream) {
         let (ours, theirs) = duplex(64);
-        (Connection::new(Box::new(ours), Arc::default()), theirs)
+        (Connection::new(Box::new(ours), Scratch::default(), Arc::default()), theirs)
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     config::EndpointAddress,
     error::{ProxyError, Reason},
+    scratch::Scratch,
     telemetry::metrics::UpstreamConnections,
 };
 
@@ -40,6 +41,7 @@ pub struct Dialer {
     open: Open,
     /// What must have been looked up before.
     name: Option<Arc<Name>>,
+    scratch: Scratch,
     counted: Arc<UpstreamConnections>,
 }
 
@@ -47,6 +49,7 @@ impl Dialer {
     pub fn new(
         address: &EndpointAddress,
         resolver: &Resolver,
+        scratch: Scratch,
         counted: Arc<UpstreamConnections>,
     ) -> Self {
         let mut name = None;
@@ -65,7 +68,7 @@ impl Dialer {
                 through_awc(move || unix::open(Rc::clone(&path)))
             }
         };
-        Self { open, name, counted }
+        Self { open, name, scratch, counted }
     }
 
     /// A fresh connection to the endpoint.
@@ -81,7 +84,7 @@ impl Dialer {
             name.addresses().map_err(|error| ProxyError::new(Reason::NameUnresolved, error))?;
         }
         match timeout_at(deadline, (self.open)()).await {
-            Ok(Ok(io)) => Ok(Connection::new(io, Arc::clone(&self.counted))),
+            Ok(Ok(io)) => Ok(Connection::new(io, self.scratch.clone(), Arc::clone(&self.counted))),
             Ok(Err(error)) => Err(ProxyError::new(failure::reason(&error), error)),
             Err(elapsed) => Err(ProxyError::new(Reason::ConnectTimeout, elapsed)),
         }
@@ -131,7 +134,7 @@ mod tests {
 
     fn to_name(resolver: &Resolver, port: u16) -> Dialer {
         let address = EndpointAddress::Name { host: "a.test".to_owned(), port };
-        Dialer::new(&address, resolver, Arc::default())
+        Dialer::new(&address, resolver, Scratch::default(), Arc::default())
     }
 
     #[track_caller]
@@ -184,7 +187,7 @@ mod tests {
     fn to_socket(folder: &tempfile::TempDir) -> (std::path::PathBuf, Dialer) {
         let path = folder.path().join("app.sock");
         let address = EndpointAddress::Unix(path.clone());
-        (path, Dialer::new(&address, &Resolver::unanswered(), Arc::default()))
+        (path, Dialer::new(&address, &Resolver::unanswered(), Scratch::default(), Arc::default()))
     }
 
     #[test]
