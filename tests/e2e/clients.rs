@@ -178,3 +178,24 @@ fn many_requests_sent_at_once_are_answered_in_order() {
     }
     writing.join().expect("the writer ends").expect("all is taken");
 }
+
+#[test]
+fn a_body_that_stops_while_its_answer_streams_has_a_deadline_too() {
+    let origin = Origin::start(|exchange| {
+        if exchange.request().is_some() {
+            exchange.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
+            exchange.wait_for_close();
+        }
+    });
+    let timeouts = "body_timeout = \"500ms\"\nidle_timeout = \"500ms\"";
+    let proxy = Proxy::start(&format!("[server]\n{timeouts}\n{}", origin.config()));
+    let mut client = Client::connect(proxy.address);
+    client.write("POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\npart");
+    let (line, _) = client.head();
+    assert_eq!(line, "HTTP/1.1 200 OK");
+    assert_eq!(client.chunk().as_deref(), Some(&b"early"[..]));
+    // The origin gets no more than what came, and learns that nothing more will.
+    eventually("the exchange to end", || {
+        (proxy.metric("proxy_upstream_connections{state=\"active\"}") == 0.0).then_some(())
+    });
+}

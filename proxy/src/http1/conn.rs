@@ -296,14 +296,18 @@ impl Conn {
     /// Ready once the client has left while it should wait for its answer. What it sends
     /// meanwhile is kept for later.
     pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // While a body is to come, who reads it will notice.
+        // While a body is to come, who reads it will notice, and is whom the sweep must wake.
         while self.waiting.get() == Waiting::Answer && self.buffer.borrow().len() < MOST_HELD {
             if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
                 return Poll::Ready(());
             }
         }
-        remember(&self.reader, cx.waker());
         Poll::Pending
+    }
+
+    /// From here on the answer is what the client reads: a `100 Continue` would stand amid it.
+    pub(super) fn begin_answer(&self) {
+        self.expects_continue.set(false);
     }
 
     /// Whether the next request can follow. The rest of a body that nobody wants is thrown away

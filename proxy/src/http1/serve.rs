@@ -72,6 +72,7 @@ async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Th
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     let wants_next = !switches && delimited != Delimited::ByClose && !conn.table.is_draining();
     let keeps = wants_next && poll_fn(|cx| Poll::Ready(conn.keeps(cx))).await;
+    conn.begin_answer();
     let mut out = BytesMut::with_capacity(USUAL_ANSWER);
     let date = |out: &mut BytesMut| conn.table.write_date(out);
     let passed = body.passed_fields();

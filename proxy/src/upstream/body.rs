@@ -2,24 +2,18 @@
 //! connection that closes before that is an error all the way to the client (RFC 9112 section 8).
 
 use std::{
-    cell::{Cell, RefCell},
-    future::poll_fn,
     io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
-use actix_rt::task::JoinHandle;
 use actix_web::body::{BodySize, MessageBody};
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    connection::{Connection, Io},
-    pool::Pool,
-    request_body::Upload,
-    response_head::Framing,
+    connection::Connection, pool::Pool, request_body::Upload, response_head::Framing,
+    running_upload::RunningUpload,
 };
 use crate::{
     error::{ProxyError, Reason},
@@ -167,6 +161,9 @@ impl Streamed {
                     return self.fail(ProxyError::new(Reason::UpstreamProtocol, error));
                 }
             }
+            if let Some(reason) = self.upload.as_ref().and_then(|upload| upload.failure(cx)) {
+                return self.fail(reason.into());
+            }
             let room = room(&self.rest, self.room);
             match ready!(connection.poll_fill(room, cx)) {
                 Ok(0) if matches!(self.rest, Rest::UntilClose) => {
@@ -185,7 +182,7 @@ impl Streamed {
     }
 
     fn finish(&mut self) {
-        let is_sent = self.upload.take().is_none_or(|upload| upload.finished.get());
+        let is_sent = self.upload.take().is_none_or(|upload| upload.is_sent());
         if let Some(connection) = self.connection.take() {
             release(connection, self.reusable && is_sent, &self.pool);
         }
@@ -205,86 +202,4 @@ fn room(rest: &Rest, unknown: u64) -> usize {
         Rest::Chunked(_) | Rest::UntilClose => unknown,
     };
     usize::try_from(room).unwrap_or(usize::MAX)
-}
-
-/// Sends the rest of a request while its response is being read, independent of how fast the
-/// client takes the response. Dropped, it stops.
-struct RunningUpload {
-    task: JoinHandle<()>,
-    finished: Rc<Cell<bool>>,
-}
-
-impl RunningUpload {
-    fn start(connection: &mut Connection, mut upload: Upload) -> Self {
-        let shared = SharedIo::share(connection);
-        let finished = Rc::new(Cell::new(false));
-        let done = Rc::clone(&finished);
-        let task = actix_rt::spawn(async move {
-            let mut io = shared;
-            let sent = poll_fn(|cx| upload.poll_send(&mut io, cx)).await;
-            done.set(sent.is_ok());
-        });
-        Self { task, finished }
-    }
-}
-
-impl Drop for RunningUpload {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// One connection, read by one task and written by another of the same thread.
-#[derive(Clone)]
-struct SharedIo(Rc<RefCell<Box<dyn Io>>>);
-
-impl SharedIo {
-    /// Puts a shared handle in the place of the connection's own, and returns another.
-    fn share(connection: &mut Connection) -> Self {
-        let placeholder: Box<dyn Io> = Box::new(tokio::io::empty());
-        let io = std::mem::replace(&mut connection.io, placeholder);
-        let shared = Self(Rc::new(RefCell::new(io)));
-        connection.io = Box::new(shared.clone());
-        shared
-    }
-}
-
-impl AsyncRead for SharedIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut **self.0.borrow_mut()).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for SharedIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut **self.0.borrow_mut()).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut **self.0.borrow_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut **self.0.borrow_mut()).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut **self.0.borrow_mut()).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.borrow().is_write_vectored()
-    }
 }

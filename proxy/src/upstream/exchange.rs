@@ -25,7 +25,6 @@ use super::{
 use crate::{
     clock::{Deadline, Deadlines},
     error::{ProxyError, Reason},
-    http1::BodyError,
 };
 
 /// More interim responses than this are an error.
@@ -131,19 +130,7 @@ impl Attempt<'_> {
                 self.write_error = Some(error);
                 Ok(())
             }
-            Poll::Ready(Err(error @ UploadError::TooLarge)) => {
-                Err(ProxyError::new(Reason::BodyTooLarge, error))
-            }
-            Poll::Ready(Err(UploadError::Client(error))) => {
-                let reason = match error {
-                    BodyError::Gone => Reason::ClientClosed,
-                    BodyError::Refused(reason) => reason,
-                };
-                Err(ProxyError::new(reason, error))
-            }
-            Poll::Ready(Err(error @ UploadError::Short)) => {
-                Err(ProxyError::new(Reason::BadRequest, error))
-            }
+            Poll::Ready(Err(error)) => Err(error.into()),
         }
     }
 

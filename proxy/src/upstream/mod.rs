@@ -16,6 +16,7 @@ mod request_body;
 pub mod request_head;
 mod resolver;
 mod response_head;
+mod running_upload;
 
 pub use self::{
     body::ResponseBody,

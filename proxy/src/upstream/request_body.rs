@@ -14,7 +14,12 @@ use futures_util::ready;
 use tokio_util::io::poll_write_buf;
 
 use super::connection::Io;
-use crate::{config::BodyLimit, http1::BodyError, record::RequestRecord};
+use crate::{
+    config::BodyLimit,
+    error::{ProxyError, Reason},
+    http1::BodyError,
+    record::RequestRecord,
+};
 
 /// How the length of a request body is told to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,19 @@ pub(super) enum UploadError {
     Short,
     #[error("the request body is larger than max_body")]
     TooLarge,
+}
+
+impl From<UploadError> for ProxyError {
+    fn from(error: UploadError) -> Self {
+        let reason = match &error {
+            UploadError::Upstream(_) => Reason::UpstreamReset,
+            UploadError::Client(BodyError::Gone) => Reason::ClientClosed,
+            UploadError::Client(BodyError::Refused(reason)) => *reason,
+            UploadError::Short => Reason::BadRequest,
+            UploadError::TooLarge => Reason::BodyTooLarge,
+        };
+        Self::new(reason, error)
+    }
 }
 
 /// The request while it is being sent.
