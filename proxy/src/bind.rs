@@ -25,6 +25,10 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
+/// What the kernel takes of an answer beyond what the client's window lets out, about, in bytes.
+/// Without it that is megabytes, of which a third must drain before the kernel reports progress: a
+/// client that reads slowly but steadily would look like one that does not read.
+const MOST_UNSENT: u32 = 128 << 10;
 
 pub enum Listener {
     Tcp(TcpListener),
@@ -72,10 +76,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Bound> {
         // [::] takes IPv4 too, whatever the system's default.
         socket.set_only_v6(false)?;
     }
-    // The kernel hands both on to every accepted socket, which saves the calls there. An answer
+    // The kernel hands these on to every accepted socket, which saves the calls there. An answer
     // may go out in several writes; none of them waits for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
+    socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
@@ -152,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_sockets_have_keep_alive_and_no_delay() {
+    fn accepted_sockets_have_the_options_of_their_listener() {
         let address = "127.0.0.1:0".parse().expect("is an address");
         let bound = bind(&address, None).expect("a port is free");
         let (Listener::Tcp(listener), ListenAddress::Tcp(address)) =
@@ -164,6 +169,7 @@ mod tests {
         let (accepted, _) = listener.accept().expect("a client has come");
         let socket = SockRef::from(&accepted);
         assert!(socket.tcp_nodelay().expect("can be asked"));
+        assert_eq!(socket.tcp_notsent_lowat().expect("can be asked"), MOST_UNSENT);
         assert!(socket.keepalive().expect("can be asked"));
         assert_eq!(socket.tcp_keepalive_time().expect("can be asked"), Duration::from_secs(60));
         assert_eq!(socket.tcp_keepalive_interval().expect("can be asked"), Duration::from_secs(15));

@@ -88,15 +88,36 @@ fn a_body_that_does_not_come_is_answered_408_and_lets_the_origin_go() {
     });
 }
 
-#[test]
-fn a_client_that_does_not_read_is_cut() {
+/// An origin without end, and a proxy in front of it that waits a second for its clients.
+fn world_without_end() -> (Origin, Proxy) {
     let endless = Origin::start(|exchange| {
         if exchange.request().is_some() {
             exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
             while exchange.write([b'x'; 64 << 10]) {}
         }
     });
-    let proxy = Proxy::start(&format!("[server]\nwrite_timeout = \"500ms\"\n{}", endless.config()));
+    let proxy = Proxy::start(&format!("[server]\nwrite_timeout = \"1s\"\n{}", endless.config()));
+    (endless, proxy)
+}
+
+#[test]
+fn a_client_that_reads_slowly_but_steadily_is_served() {
+    let (_endless, proxy) = world_without_end();
+    let mut client = Client::connect(proxy.address);
+    client.write(GET);
+    let start = std::time::Instant::now();
+    for step in 1..=300 {
+        client.stream.read_exact(&mut [0; 4 << 10]).expect("more comes");
+        eventually("the time to pass", || (start.elapsed().as_millis() > step * 10).then_some(()));
+    }
+    // More than lies in the buffers of a connection that has been given up.
+    let rest = client.stream.read_exact(&mut vec![0; 48 << 20]);
+    assert!(rest.is_ok(), "cut although it has read all the time: {rest:?}");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut() {
+    let (_endless, proxy) = world_without_end();
     let mut client = Client::connect(proxy.address);
     client.write(GET);
     let line = proxy.access_line("/a");
