@@ -56,7 +56,8 @@ pub(super) struct Place {
 impl ConnTable {
     pub fn new(bounds: HeadBounds, timeouts: ClientTimeouts, scratch: Scratch) -> Rc<Self> {
         let ticks = |timeout: Duration| {
-            let ticks = timeout.as_millis().div_ceil(TICK.as_millis());
+            // One more: the tick in which the waiting begins has passed in part.
+            let ticks = timeout.as_millis().div_ceil(TICK.as_millis()) + 1;
             u32::try_from(ticks).unwrap_or(u32::MAX)
         };
         let limits = Limits {
