@@ -365,7 +365,12 @@ impl Conn {
         let mut buffer = self.buffer.borrow_mut();
         if let Rest::Length(left @ READ_IN_PLACE..) = *self.body.borrow() {
             buffer.reserve(usize::try_from(left).unwrap_or(usize::MAX).min(LARGEST_READ));
-            return poll_read_buf(Pin::new(&mut *io), cx, &mut *buffer);
+            let read = poll_read_buf(Pin::new(&mut *io), cx, &mut *buffer);
+            if read.is_pending() && buffer.is_empty() {
+                // A client that lets the proxy wait holds no memory meanwhile.
+                *buffer = BytesMut::new();
+            }
+            return read;
         }
         self.table.scratch.poll_read(&mut *io, &mut buffer, cx)
     }
