@@ -314,6 +314,7 @@ def main():
     try:
         with world.Proxy(CONFIG.format(port=port)) as proxy:
             os.nice(5)
+            proxy.settle()
             files = proxy.open_files()
             print(f"== {CLIENTS} clients for {seconds} s: {proxy.rss_mib():.1f} MiB, {files} files")
             early = asyncio.run(load(proxy, seconds, counts, wrongs))

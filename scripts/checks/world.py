@@ -116,6 +116,17 @@ class Proxy:
     def panics(self):
         return [line for line in self.stderr_lines if "panicked" in line]
 
+    def settle(self):
+        """Waits until all workers have started, as far as the files that they open tell."""
+        self.metrics()
+        counts = []
+
+        def is_steady():
+            counts.append(self.open_files())
+            return len(counts) > 5 and len(set(counts[-5:])) == 1
+
+        eventually(is_steady, 10)
+
     def kill(self):
         if self.is_alive():
             self.process.kill()
