@@ -81,7 +81,8 @@ pub struct Conn {
     buffer: RefCell<BytesMut>,
     /// What is to come of the body of the current request.
     body: RefCell<Rest>,
-    expects_continue: Cell<bool>,
+    /// What is still to be written of a `100 Continue` that the client waits for.
+    continue_left: Cell<&'static [u8]>,
     is_uploading: Cell<bool>,
     /// Whether what follows the request may be another protocol.
     offers_upgrade: Cell<bool>,
@@ -122,7 +123,7 @@ impl Conn {
             io: RefCell::new(io),
             buffer: RefCell::new(early),
             body: RefCell::new(Rest::Length(0)),
-            expects_continue: Cell::default(),
+            continue_left: Cell::default(),
             is_uploading: Cell::default(),
             offers_upgrade: Cell::default(),
             is_last: Cell::default(),
@@ -168,7 +169,7 @@ impl Conn {
                 Ok(Taken::NeedsMore) => {}
                 Err(reason) => return Poll::Ready(Some(Err(BodyError::Refused(reason)))),
             }
-            if self.expects_continue.get() {
+            if self.expects_continue() {
                 ready!(self.poll_continue(cx)).map_err(|_| BodyError::Gone)?;
             }
             match ready!(self.poll_fill(cx)) {
@@ -201,11 +202,14 @@ impl Conn {
 
     /// RFC 9110 section 10.1.1: only once somebody wants the body.
     fn poll_continue(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let written = ready!(Pin::new(&mut *self.io.borrow_mut()).poll_write(cx, CONTINUE))?;
-        self.expects_continue.set(false);
-        // A client whose socket has no room for a line before its first answer is no client.
-        let is_whole = written == CONTINUE.len();
-        Poll::Ready(if is_whole { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) })
+        let mut left = self.continue_left.get();
+        let written = self.poll_write(cx, &mut left);
+        self.continue_left.set(left);
+        written
+    }
+
+    fn expects_continue(&self) -> bool {
+        !self.continue_left.get().is_empty()
     }
 
     /// Waits for the next request.
@@ -266,7 +270,7 @@ impl Conn {
     pub(super) fn begin(&self, head: Head) -> Request {
         let has_body = !head.body.is_over();
         self.body.replace(head.body);
-        self.expects_continue.set(head.expects_continue);
+        self.continue_left.set(if head.expects_continue { CONTINUE } else { b"" });
         self.offers_upgrade.set(head.offers_upgrade);
         self.is_last.set(!head.keeps_alive);
         self.allows_empty_line.set(has_body);
@@ -296,8 +300,8 @@ impl Conn {
     /// Ready once the client has left while it should wait for its answer. What it sends
     /// meanwhile is kept for later.
     pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // While a body is to come, who reads it will notice, and is whom the sweep must wake.
-        while self.waiting.get() == Waiting::Answer && self.buffer.borrow().len() < MOST_HELD {
+        // While a body is sent on, who reads it will notice, and is whom the sweep must wake.
+        while !self.is_sent_on() && self.buffer.borrow().len() < MOST_HELD {
             if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
                 return Poll::Ready(());
             }
@@ -305,9 +309,13 @@ impl Conn {
         Poll::Pending
     }
 
+    fn is_sent_on(&self) -> bool {
+        self.waiting.get() == Waiting::Body && self.is_uploading.get()
+    }
+
     /// From here on the answer is what the client reads: a `100 Continue` would stand amid it.
     pub(super) fn begin_answer(&self) {
-        self.expects_continue.set(false);
+        self.continue_left.set(b"");
     }
 
     /// Whether the next request can follow. The rest of a body that nobody wants is thrown away
@@ -318,9 +326,13 @@ impl Conn {
         if self.is_last.get() || is_unclear || self.refused_body.get().is_some() {
             return false;
         }
+        // An upload that was stopped lets go of the connection a moment later.
+        if self.is_uploading.get() {
+            return false;
+        }
         let mut discarded = 0;
         while !self.body.borrow().is_over() {
-            if self.is_uploading.get() || self.expects_continue.get() {
+            if self.expects_continue() {
                 return false;
             }
             match self.poll_body(cx) {
@@ -383,6 +395,7 @@ impl Conn {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) if written == offered => {
                     self.stalled_since.set(None);
+                    self.write_is_overdue.set(false);
                     self.write_progress.set(0);
                 }
                 Poll::Ready(Ok(written)) => {
@@ -445,10 +458,11 @@ impl Conn {
         .await;
     }
 
-    /// Makes the end of the connection a reset, when its socket is dropped.
-    pub(super) fn reset(&self) {
+    /// Whether the connection ends in a reset if its socket is dropped now.
+    pub(super) fn set_reset(&self, resets: bool) {
         let io = self.io.borrow();
-        let _ = socket2::SockRef::from(&*io).set_linger(Some(std::time::Duration::ZERO));
+        let linger = resets.then_some(std::time::Duration::ZERO);
+        let _ = socket2::SockRef::from(&*io).set_linger(linger);
     }
 
     pub(super) fn wait_for(&self, what: Waiting) {

@@ -79,7 +79,7 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
     }
 
     fn gather(&mut self, cx: &mut Context<'_>) {
-        while self.end.is_none() && self.piece.is_empty() && self.out.len() < MOST_GATHERED {
+        while self.takes_more() {
             match Pin::new(&mut self.body).poll_next(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(bytes))) => self.take(bytes),
@@ -87,6 +87,13 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
                 Poll::Ready(None) => self.finish(),
             }
         }
+    }
+
+    /// What stands in `out` goes before a piece and its tail: nothing may be added to it while
+    /// one of them waits.
+    fn takes_more(&self) -> bool {
+        let has_room = self.out.len() < MOST_GATHERED;
+        self.end.is_none() && self.piece.is_empty() && self.tail.is_empty() && has_room
     }
 
     fn take(&mut self, mut bytes: Bytes) {
@@ -121,5 +128,79 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
         }
         let is_short = matches!(self.delimited, Delimited::Length(1..));
         self.end = Some(if is_short { End::Broken } else { End::Whole });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, rc::Rc};
+
+    use actix_web::body::BodySize;
+    use tokio::{io::AsyncReadExt, net::UnixStream};
+
+    use super::*;
+    use crate::{
+        config::{ClientTimeouts, HeadBounds},
+        http1::ConnTable,
+        scratch::Scratch,
+    };
+
+    struct Pieces(VecDeque<Bytes>);
+
+    impl MessageBody for Pieces {
+        type Error = std::convert::Infallible;
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+
+        fn poll_next(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+            Poll::Ready(self.0.pop_front().map(Ok))
+        }
+    }
+
+    /// Large and small pieces by turns, against a reader that takes odd amounts: writes stop
+    /// anywhere, between a chunk and its CRLF too.
+    #[test]
+    fn chunks_stay_whole_wherever_a_write_stops() {
+        actix_rt::System::new().block_on(async {
+            let pieces: Vec<Bytes> = (0..400)
+                .map(|n: usize| {
+                    vec![b'a' + (n % 26) as u8; if n.is_multiple_of(2) { 5000 + n } else { 7 }]
+                })
+                .map(Bytes::from)
+                .collect();
+            let expected: Vec<u8> = pieces
+                .iter()
+                .flat_map(|piece| {
+                    [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
+                })
+                .chain(*b"0\r\n\r\n")
+                .collect();
+            let (ours, mut theirs) = UnixStream::pair().expect("a pair can be made");
+            socket2::SockRef::from(&ours).set_send_buffer_size(4608).expect("can be set");
+            let bounds = HeadBounds::default();
+            let table = ConnTable::new(bounds, ClientTimeouts::default(), Scratch::default());
+            let conn = Rc::new(Conn::new(ours.into(), BytesMut::new(), None, &table));
+            let reader = actix_rt::spawn(async move {
+                let (mut read, mut buffer) = (Vec::new(), [0; 1013]);
+                loop {
+                    match theirs.read(&mut buffer).await.expect("is open") {
+                        0 => return read,
+                        length => read.extend_from_slice(&buffer[..length]),
+                    }
+                }
+            });
+            let body = Pieces(pieces.into());
+            let mut sending = Sending::new(&conn, BytesMut::new(), body, Delimited::Chunked);
+            let sent = std::future::poll_fn(|cx| sending.poll(cx)).await;
+            assert_eq!(sent, Ok(()));
+            drop(sending);
+            drop(conn);
+            assert!(reader.await.expect("does not panic") == expected);
+        });
     }
 }

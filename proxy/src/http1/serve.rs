@@ -79,6 +79,11 @@ async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Th
     answer::write(response.head(), size, asked, keeps, &passed, date, &mut out);
     drop(passed);
     drop(response);
+    // To an older client the end of the connection is the end of the body, whatever ends it.
+    let ends_body = delimited == Delimited::ByClose;
+    if ends_body {
+        conn.set_reset(true);
+    }
     let mut sending = Sending::new(conn, out, body, delimited);
     let sent = poll_fn(|cx| match sending.poll(cx) {
         Poll::Pending => conn.poll_left(cx).map(|()| Err(Cut)),
@@ -86,10 +91,7 @@ async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Th
     });
     match sent.await {
         Err(Cut) => {
-            // To an older client the end of the connection would be the end of the body.
-            if delimited == Delimited::ByClose {
-                conn.reset();
-            }
+            sending.into_body().broke_off();
             Then::Drop
         }
         Ok(()) if switches => {
@@ -100,6 +102,11 @@ async fn send(conn: &Conn, asked: Asked, response: HttpResponse<Observed>) -> Th
         Ok(()) if keeps && poll_fn(|cx| Poll::Ready(conn.finish_body(cx))).await => {
             Then::NextRequest
         }
-        Ok(()) => Then::Close,
+        Ok(()) => {
+            if ends_body {
+                conn.set_reset(false);
+            }
+            Then::Close
+        }
     }
 }

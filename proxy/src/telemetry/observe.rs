@@ -118,6 +118,11 @@ impl Observed {
         self.open.record.passed_fields.take()
     }
 
+    /// What was given to the connection did not reach the client.
+    pub fn broke_off(mut self) {
+        self.open.is_whole = false;
+    }
+
     /// Behind a 101: lets bytes pass both ways, to their end.
     pub async fn run_tunnel(self) {
         let record = &self.open.record;

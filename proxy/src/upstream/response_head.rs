@@ -147,9 +147,16 @@ fn read_fields(
         }
         _ => {}
     }
-    // An origin that sends a body to HEAD all the same, and late, would answer the next request
-    // with it: the connection is not worth that.
-    let may_send_more = *asked.method == Method::HEAD && framing != Framing::Empty(Some(0));
+    // An origin that sends a body where there is none, and late, would answer the next request with
+    // it: the connection is not worth that.
+    let may_send_more = match status {
+        _ if *asked.method == Method::HEAD => framing != Framing::Empty(Some(0)),
+        StatusCode::NO_CONTENT => {
+            control.chunked || control.length.is_some_and(|length| length > 0)
+        }
+        StatusCode::NOT_MODIFIED => control.chunked,
+        _ => false,
+    };
     let keeps_alive = framing != Framing::UntilClose
         && !may_send_more
         && !control.close

@@ -38,16 +38,17 @@ impl RunningUpload {
         let progress = Rc::new(Progress::default());
         let told = Rc::clone(&progress);
         let task = actix_rt::spawn(async move {
-            match poll_fn(|cx| upload.poll_send(&mut io, cx)).await {
+            let ended = poll_fn(|cx| upload.poll_send(&mut io, cx)).await;
+            drop(upload);
+            match ended {
                 Ok(()) => told.is_sent.set(true),
                 // The endpoint may well answer to the end what it did not read to the end.
                 Err(UploadError::Upstream(_)) => {}
-                Err(error) => {
-                    told.failure.set(Some(ProxyError::from(error).reason()));
-                    if let Some(reader) = told.reader.take() {
-                        reader.wake();
-                    }
-                }
+                Err(error) => told.failure.set(Some(ProxyError::from(error).reason())),
+            }
+            // From now on the connection itself must see whether its client leaves.
+            if let Some(reader) = told.reader.take() {
+                reader.wake();
             }
         });
         Self { task, progress }
