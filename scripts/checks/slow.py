@@ -180,7 +180,7 @@ def check_mode(proxy, mode, connections, verdict, attackers):
     watch, ended = attack(proxy, MODES[mode], connections, path, attackers)
     honest.stop()
     most = watch.peak(1)
-    verdict.expect(most >= connections * 0.9, f"{most:.0f} connections at the peak")
+    print(f"      {most:.0f} connections at the peak")
     # A tick late, the last second in which a refused client is read, and our own looks at it. To
     # fill the buffers is progress too, which may reach into a reader's second window; the third
     # ends it.
@@ -197,9 +197,9 @@ def check_mode(proxy, mode, connections, verdict, attackers):
     )
     reasons = counted(before, proxy.metrics())
     print(f"      counted: {reasons}")
-    if mode != "slow readers":
-        timed_out = reasons.get("request_timeout", 0)
-        verdict.expect(timed_out >= most - 2, f"{timed_out} are counted as request_timeout")
+    reason = "client_closed" if mode == "slow readers" else "request_timeout"
+    ended_for_it = reasons.get(reason, 0)
+    verdict.expect(ended_for_it >= connections * 0.99, f"{ended_for_it} are counted as {reason}")
     closed = world.eventually(lambda: proxy.open_files() <= files + 4, 10)
     now, peak = proxy.rss_mib(), watch.peak(2)
     orphans = next(line for line in open("/proc/net/sockstat") if line.startswith("TCP:"))
