@@ -80,6 +80,9 @@ fn connect_and_trace_are_refused_whatever_they_bring() {
         assert_eq!(answer.status, 405, "{request:?}");
         assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         assert!(!answer.text().contains("secret"), "{request:?}");
+        // What a client sends behind CONNECT is meant for the tunnel that it hoped for.
+        let is_connect = request.starts_with("CONNECT");
+        assert_eq!(answer.header("connection").is_some(), is_connect, "{request:?}");
     }
     assert_eq!(origin.connections(), 0);
 }

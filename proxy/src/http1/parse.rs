@@ -17,7 +17,7 @@ use crate::{
 
 /// The largest value of `max_headers`.
 pub const MOST_FIELDS: usize = 100;
-const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 1024, trailers: 8 << 10 };
+pub(super) const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 1024, trailers: 8 << 10 };
 
 /// A request without its body.
 pub(super) struct Head {
@@ -74,7 +74,10 @@ pub(super) fn parse(head: &Bytes, peer: Option<SocketAddr>) -> Result<Head, Reas
         return Err(Reason::BadRequest);
     }
     let body = control.body(&into.method, is_1_0)?;
-    let keeps_alive = !control.closes && (!is_1_0 || control.keeps);
+    // What a client sends behind CONNECT before it is answered is meant for the tunnel (RFC 9110
+    // section 9.3.6), and may be a third party's bytes.
+    let may_follow = !control.closes && into.method != Method::CONNECT;
+    let keeps_alive = may_follow && (!is_1_0 || control.keeps);
     let expects_continue = control.expects_continue && !is_1_0 && !body.is_over();
     let offers_upgrade = control.has_upgrade && control.names_upgrade;
     Ok(Head { request, body, keeps_alive, expects_continue, offers_upgrade })
@@ -227,6 +230,7 @@ mod tests {
             ("GET / HTTP/1.0\r\n\r\n", false),
             ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
             ("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", false),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", false),
         ] {
             assert_eq!(read(wire).map(|head| head.keeps_alive), Ok(expected), "{wire:?}");
         }
