@@ -29,25 +29,26 @@ impl HeadScanner {
         while let Some(newline) = memchr::memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + newline;
             self.seen = end + 1;
+            self.check_length(self.seen, bounds)?;
             // RFC 9112 section 2.2 allows a bare LF, and smuggling lives on who takes it for one.
             let line = bytes[self.line..end].strip_suffix(b"\r").ok_or(Reason::BadRequest)?;
-            self.line = end + 1;
-            if self.line > bounds.bytes {
-                return Err(Reason::HeadersTooLarge);
-            }
+            self.line = self.seen;
             if line.is_empty() && self.lines > 0 {
                 return Ok(Some(self.line));
             }
             self.take_line(line, bounds)?;
         }
         self.seen = bytes.len();
-        if self.lines == 0 && bytes.len() > bounds.target + REST_OF_LINE {
+        self.check_length(self.seen, bounds)?;
+        Ok(None)
+    }
+
+    /// Before a line is looked at, so that it makes no difference how much of it comes at once.
+    fn check_length(&self, length: usize, bounds: HeadBounds) -> Result<(), Reason> {
+        if self.lines == 0 && length > bounds.target + REST_OF_LINE {
             return Err(Reason::UriTooLong);
         }
-        if bytes.len() > bounds.bytes {
-            return Err(Reason::HeadersTooLarge);
-        }
-        Ok(None)
+        if length > bounds.bytes { Err(Reason::HeadersTooLarge) } else { Ok(()) }
     }
 
     fn take_line(&mut self, line: &[u8], bounds: HeadBounds) -> Result<(), Reason> {
@@ -97,6 +98,26 @@ mod tests {
         let long = format!("GET / HTTP/1.1\r\na: {}", "x".repeat(300));
         assert_eq!(scan(&long), Err(Reason::HeadersTooLarge));
         assert_eq!(scan(&format!("{long}\r\n\r\n")), Err(Reason::HeadersTooLarge));
+    }
+
+    #[test]
+    fn a_bound_holds_wherever_the_head_is_cut() {
+        let method = "X".repeat(80);
+        let long = "x".repeat(300);
+        for (head, reason) in [
+            (format!("{method} / HTTP/1.1\r\n\r\n"), Reason::UriTooLong),
+            (format!("{method} / HTTP/1.1\n\n"), Reason::UriTooLong),
+            (format!(" {method} / HTTP/1.1\r\n\r\n"), Reason::UriTooLong),
+            (format!("GET / HTTP/1.1\r\na: {long}\n\r\n"), Reason::HeadersTooLarge),
+        ] {
+            let head = head.as_bytes();
+            for cut in 0..head.len() {
+                let mut scanner = HeadScanner::default();
+                let first = scanner.scan(&head[..cut], BOUNDS);
+                let found = first.and_then(|_| scanner.scan(head, BOUNDS));
+                assert_eq!(found, Err(reason), "{cut} {}", head.escape_ascii());
+            }
+        }
     }
 
     #[test]
