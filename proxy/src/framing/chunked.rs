@@ -137,8 +137,8 @@ fn take_line(
 fn parse_size(line: &[u8]) -> Result<u64, ChunkError> {
     let end = line.iter().position(|byte| b"; \t".contains(byte)).unwrap_or(line.len());
     let (digits, extension) = line.split_at(end);
-    let extension = extension.trim_ascii_start();
-    if !extension.is_empty() && extension[0] != b';' {
+    let mut bytes = extension.iter().copied();
+    if bytes.find(|byte| !b" \t".contains(byte)).is_some_and(|byte| byte != b';') {
         return Err(ChunkError::Size);
     }
     if extension.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
@@ -194,6 +194,7 @@ mod tests {
             (b"0x3\r\nabc\r\n", ChunkError::Size),
             (b"\r\nabc", ChunkError::Size),
             (b"3 x\r\nabc\r\n", ChunkError::Size),
+            (b"3 \x0c\r\nabc\r\n", ChunkError::Size),
             (b"3\nabc\r\n", ChunkError::LineEnd),
             (b"3\r\r\nabc\r\n", ChunkError::LineEnd),
             (b"3\r\nabcX\r\n", ChunkError::LineEnd),
