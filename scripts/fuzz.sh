@@ -37,6 +37,8 @@ for target in "${targets[@]}"; do
         # Beyond the bounds on size lines and trailers.
         chunks) most_bytes=20480 ;;
         config) dictionary=toml.dict most_bytes=8192 ;;
+        # Beyond the longest header of version 2.
+        proxy_protocol) dictionary=proxy_protocol.dict most_bytes=4224 ;;
     esac
     learnt=target/corpus/$target
     mkdir -p "$learnt"

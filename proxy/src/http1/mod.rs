@@ -9,6 +9,8 @@
 
 mod answer;
 mod conn;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod head;
 mod parse;
 mod send;

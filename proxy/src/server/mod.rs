@@ -4,6 +4,8 @@
 //! as a whole. `main` and the tests use the same door.
 
 mod connections;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod listener;
 mod open_files;
 mod per_client;

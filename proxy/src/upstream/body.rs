@@ -26,7 +26,7 @@ const FIRST_ROOM: u64 = 16 << 10;
 const LARGEST_ROOM: u64 = 64 << 10;
 /// A read that fills its room is followed by one that finds nothing; this much more prevents it.
 const SLACK: u64 = 64;
-const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
+pub(super) const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
 
 pub enum ResponseBody {
     /// No body; the length is what `Content-Length` says of the body that a GET would get.

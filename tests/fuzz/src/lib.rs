@@ -4,7 +4,11 @@ use actix_http::{
     Request, ServiceConfig,
     h1::{Codec, Message, MessageType},
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use proxy::{
+    config::HeadBounds,
+    http1::fuzz::{Scanner, parse},
+};
 use tokio_util::codec::Decoder;
 
 /// Fields that `Connection` may not take away, and an option that is no field.
@@ -25,18 +29,22 @@ const NOT_NOMINATED: [&str; 13] = [
 ];
 
 /// What actix made of the bytes of one request.
-pub enum Reading {
+pub struct Reading {
+    pub request: Request,
+    pub body: Body,
+    /// Bytes behind the request.
+    pub left: usize,
+}
+
+/// A body as far as it came.
+#[derive(Debug)]
+pub enum Body {
+    None,
+    Whole(Vec<u8>),
+    Partial(Vec<u8>),
     Refused,
-    /// It waits for more bytes.
-    Unfinished,
-    /// The request with its body, and how many bytes are left.
-    Whole {
-        request: Request,
-        body: Vec<u8>,
-        left: usize,
-    },
-    /// All that follows is one endless body.
-    Endless(Request),
+    /// All that follows.
+    Endless,
 }
 
 /// Cuts the rest of `input` at places that its first bytes name: a count, then two bytes each.
@@ -68,44 +76,40 @@ pub fn is_nominated<'a>(mut values: impl Iterator<Item = &'a [u8]>, name: &str) 
         })
 }
 
-/// How actix reads `wire`, which begins with a request.
-pub fn read_request(wire: &[u8]) -> Reading {
+/// How actix reads `wire`; `None` if that does not begin with a whole head that it takes.
+pub fn read_request(wire: &[u8]) -> Option<Reading> {
     let mut codec = Codec::new(service_config());
     let mut buffer = BytesMut::from(wire);
     let request = match codec.decode(&mut buffer) {
         Ok(Some(Message::Item(request))) => request,
         Ok(Some(Message::Chunk(_))) => unreachable!("a body has a head before it"),
-        Ok(None) => return Reading::Unfinished,
-        Err(_) => return Reading::Refused,
+        Ok(None) | Err(_) => return None,
     };
+    let body = match codec.message_type() {
+        MessageType::Stream => Body::Endless,
+        MessageType::None => Body::None,
+        MessageType::Payload => read_body(&mut codec, &mut buffer),
+    };
+    Some(Reading { request, body, left: buffer.len() })
+}
+
+fn read_body(codec: &mut Codec, buffer: &mut BytesMut) -> Body {
     let mut body = Vec::new();
-    match codec.message_type() {
-        MessageType::Stream => return Reading::Endless(request),
-        MessageType::None => return Reading::Whole { request, body, left: buffer.len() },
-        MessageType::Payload => {}
-    }
     loop {
-        match codec.decode(&mut buffer) {
+        match codec.decode(buffer) {
             Ok(Some(Message::Chunk(Some(chunk)))) => body.extend_from_slice(&chunk),
-            Ok(Some(Message::Chunk(None))) => {
-                return Reading::Whole { request, body, left: buffer.len() };
-            }
+            Ok(Some(Message::Chunk(None))) => return Body::Whole(body),
             Ok(Some(Message::Item(_))) => unreachable!("a body ends before the next head"),
-            Ok(None) => return Reading::Unfinished,
-            Err(_) => return Reading::Refused,
+            Ok(None) => return Body::Partial(body),
+            Err(_) => return Body::Refused,
         }
     }
 }
 
-/// The head that `wire` begins with, if the guard and actix both take it.
+/// The request that `wire` begins with, as `http1/` hands it to the App.
 pub fn take_request(wire: &[u8]) -> Option<Request> {
-    let bounds = proxy::config::HeadBounds::default();
-    let length = proxy::guard::fuzz::Scanner::default().scan(wire, bounds).ok()??;
-    let mut codec = Codec::new(service_config());
-    match codec.decode(&mut BytesMut::from(&wire[..length])) {
-        Ok(Some(Message::Item(request))) => Some(request),
-        _ => None,
-    }
+    let length = Scanner::default().scan(wire, HeadBounds::default()).ok()??;
+    parse(&Bytes::copy_from_slice(&wire[..length])).ok().map(|head| head.request)
 }
 
 /// The configuration starts a clock, which wants a runtime around it.

@@ -1,58 +1,136 @@
-//! Chunked bodies: the decoder of responses, the follower of requests, and actix's decoder of
-//! requests. Any split of the bytes gives the same result, no two of them see different ends, and a
-//! plain reading of the lines gives the same data.
+//! Chunked bodies, with the bounds of requests and with those of responses. Any split of the bytes
+//! gives the same data, end or refusal; the narrow bounds are the only difference between the two;
+//! and actix's decoder and a plain reading of the lines see the same data and the same end.
 
 #![no_main]
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use proxy::{
-    guard::fuzz::Follower,
-    upstream::fuzz::{Decoder, Piece},
+    framing::{ChunkBounds, ChunkError, Rest, Taken},
+    http1, upstream,
 };
-use proxy_fuzz::{Reading, pieces, read_request};
+use proxy_fuzz::{Body, pieces, read_request};
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+const REQUEST: ChunkBounds = ChunkBounds { line: 1024, trailers: 8 << 10 };
+const RESPONSE: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
 
-/// Data, and where the body ends if it does; `None` for a refusal.
-type Body = Option<(Vec<u8>, Option<usize>)>;
+#[derive(Debug, PartialEq, Eq)]
+struct Decoded {
+    data: Vec<u8>,
+    /// Where the body ends, if it does.
+    end: Result<Option<usize>, ChunkError>,
+}
 
 fuzz_target!(|input: &[u8]| {
     let (pieces, wire) = pieces(input);
-    let decoded = decode(&[wire]);
-    assert_eq!(decode(&pieces), decoded, "the decoder depends on the split");
-    let followed = follow(&[wire]);
-    assert_eq!(follow(&pieces), followed, "the follower depends on the split");
-    if let (Some((_, decoded)), Some(followed)) = (&decoded, followed) {
-        assert_eq!(*decoded, followed, "two ends");
+    let decode = |bounds, body: fn() -> Rest| {
+        let decoded = decode(&[wire], body(), bounds);
+        assert_eq!(self::decode(&pieces, body(), bounds), decoded, "it depends on the split");
+        decoded
+    };
+    let request = decode(REQUEST, http1::fuzz::chunked);
+    let response = decode(RESPONSE, upstream::fuzz::chunked);
+    if !matches!(request.end, Err(ChunkError::LongLine | ChunkError::LongTrailers)) {
+        assert_eq!(request, response, "more than the bounds differs");
     }
-    compare_with_actix(wire, &decoded, followed);
-    if let Some(Some(end)) = followed {
-        read_plainly(&wire[..end]);
-    }
-    if let Some((data, Some(end))) = decoded {
-        assert_eq!(read_plainly(&wire[..end]), data);
+    compare_with_actix(wire, &response);
+    if let Ok(Some(end)) = response.end {
+        let plain = read_plainly(&wire[..end]);
+        assert_eq!(plain.data, response.data);
+        assert!(plain.is_within(RESPONSE));
+        assert_eq!(plain.is_within(REQUEST), request.end.is_ok());
     }
 });
 
-/// The data of a whole body, read line by line; every line ends in CRLF and has no other CR or LF.
-fn read_plainly(body: &[u8]) -> Vec<u8> {
-    let (mut data, mut rest) = (Vec::new(), body);
+fn decode(pieces: &[&[u8]], mut body: Rest, bounds: ChunkBounds) -> Decoded {
+    let (mut buffer, mut came, mut data) = (BytesMut::new(), 0, Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        came += piece.len();
+        loop {
+            match body.take(&mut buffer) {
+                Ok(Taken::Data(bytes)) => {
+                    assert!(!bytes.is_empty(), "an empty piece would end the body to the client");
+                    assert!(!body.is_over());
+                    data.extend_from_slice(&bytes);
+                }
+                Ok(Taken::NeedsMore) => {
+                    assert!(!body.is_over());
+                    assert!(buffer.len() < bounds.trailers + 2, "bytes are held beyond the bounds");
+                    break;
+                }
+                Ok(Taken::End) => {
+                    assert!(body.is_over());
+                    return Decoded { data, end: Ok(Some(came - buffer.len())) };
+                }
+                Err(error) => return Decoded { data, end: Err(error) },
+            }
+        }
+    }
+    Decoded { data, end: Ok(None) }
+}
+
+/// It knows no bounds and takes a bare LF in trailers; whatever it refuses, we refuse.
+fn compare_with_actix(wire: &[u8], ours: &Decoded) {
+    let reading = read_request(&[HEAD, wire].concat()).expect("the head is whole");
+    match (reading.body, ours.end) {
+        (Body::None | Body::Endless, _) => panic!("a chunked body has an end"),
+        (_, Err(_)) => {}
+        (Body::Whole(data), Ok(end)) => {
+            assert_eq!(end, Some(wire.len() - reading.left), "actix sees another end");
+            assert_eq!(data, ours.data, "actix sees other data");
+        }
+        (Body::Partial(data), Ok(end)) => {
+            assert_eq!(end, None, "actix sees no end");
+            assert_eq!(data, ours.data, "actix sees other data");
+        }
+        // In the middle of a line that we want whole first.
+        (Body::Refused, Ok(end)) => assert_eq!(end, None, "actix refuses a whole body"),
+    }
+}
+
+#[derive(Default)]
+struct Plain {
+    data: Vec<u8>,
+    /// Bytes of the longest size line.
+    line: usize,
+    /// Bytes of the trailer section, but for the last line end.
+    trailers: usize,
+}
+
+impl Plain {
+    fn is_within(&self, bounds: ChunkBounds) -> bool {
+        self.line <= bounds.line && self.trailers <= bounds.trailers
+    }
+}
+
+/// A whole body, read line by line; every line ends in CRLF and has no other CR or LF.
+fn read_plainly(body: &[u8]) -> Plain {
+    let (mut plain, mut rest) = (Plain::default(), body);
     loop {
         let line = take_line(&mut rest);
+        plain.line = plain.line.max(line.len());
         let digits = line.split(|byte| b"; \t".contains(byte)).next().unwrap_or_default();
         let digits = std::str::from_utf8(digits).expect("digits are ASCII");
         let size = usize::from_str_radix(digits, 16).expect("a size fits the body");
         if size == 0 {
             break;
         }
-        data.extend_from_slice(&rest[..size]);
+        plain.data.extend_from_slice(&rest[..size]);
         rest = &rest[size..];
         assert!(take_line(&mut rest).is_empty());
     }
-    while !take_line(&mut rest).is_empty() {}
+    let section = rest.len();
+    loop {
+        match take_line(&mut rest).len() {
+            0 => break,
+            _ => plain.trailers = section - rest.len() - 2,
+        }
+    }
     assert!(rest.is_empty());
-    data
+    plain
 }
 
 fn take_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
@@ -61,55 +139,4 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     assert!(!line.iter().any(|byte| b"\r\n".contains(byte)), "{}", line.escape_ascii());
     *rest = &rest[end + 2..];
     line
-}
-
-fn compare_with_actix(wire: &[u8], decoded: &Body, followed: Option<Option<usize>>) {
-    let (body, end) = match read_request(&[HEAD, wire].concat()) {
-        Reading::Refused => return,
-        Reading::Unfinished => (None, None),
-        Reading::Whole { body, left, .. } => (Some(body), Some(wire.len() - left)),
-        Reading::Endless(_) => panic!("a chunked body has an end"),
-    };
-    if let Some(followed) = followed {
-        assert_eq!(followed, end, "actix sees another end than the follower");
-    }
-    if let Some((data, decoded)) = decoded {
-        assert_eq!(*decoded, end, "actix sees another end than the decoder");
-        assert!(body.is_none_or(|body| body == *data), "actix sees other data");
-    }
-}
-
-fn decode(pieces: &[&[u8]]) -> Body {
-    let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::new());
-    let (mut data, mut came) = (Vec::new(), 0);
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
-        came += piece.len();
-        loop {
-            match decoder.decode(&mut buffer).ok()? {
-                Piece::Data(bytes) => {
-                    assert!(!bytes.is_empty(), "an empty piece would end the body to the client");
-                    data.extend_from_slice(&bytes);
-                }
-                Piece::Partial => break,
-                Piece::End => return Some((data, Some(came - buffer.len()))),
-            }
-        }
-    }
-    Some((data, None))
-}
-
-/// Where the body ends, if it does.
-fn follow(pieces: &[&[u8]]) -> Option<Option<usize>> {
-    let mut follower = Follower::default();
-    let mut length = 0;
-    for piece in pieces {
-        let (taken, is_whole) = follower.follow(piece).ok()?;
-        length += taken;
-        if is_whole {
-            return Some(Some(length));
-        }
-        assert_eq!(taken, piece.len(), "bytes of a body are held back");
-    }
-    Some(None)
 }

@@ -7,14 +7,14 @@ use actix_http::{Method, RequestHead, header};
 use libfuzzer_sys::fuzz_target;
 use proxy::{
     config::{DotSegments, EncodedSlash, PathPolicy},
-    request::{check, normal_path},
+    request::{check, normal_path, upgrade},
     routing::stage::host,
     upstream::{
         RequestFraming,
         request_head::{RequestLine, write},
     },
 };
-use proxy_fuzz::{Reading, read_request, take_request};
+use proxy_fuzz::{Body, Reading, read_request, take_request};
 
 fuzz_target!(|input: &[u8]| {
     let [flags, wire @ ..] = input else { return };
@@ -85,7 +85,8 @@ fn check_head(head: &RequestHead) {
     assert!(!bytes.is_empty() || head.headers.get(header::HOST).is_none());
 }
 
-/// The endpoint reads the request line and the host as they were checked.
+/// The endpoint reads the request line and the host as they were checked, and an offer to switch
+/// protocols as it was made.
 fn check_way_out(head: &RequestHead, path: &str) {
     let host = match host(head) {
         b"" => b"a.test",
@@ -94,12 +95,17 @@ fn check_way_out(head: &RequestHead, path: &str) {
     let method = &head.method;
     let line =
         RequestLine { method, base: "/base", path: path.as_bytes(), query: head.uri.query(), host };
-    let wire = write(&line, RequestFraming::Length(0), b"x-a: b\r\n");
-    let Reading::Whole { request, left: 0, .. } = read_request(&wire) else {
+    let offer = upgrade(head);
+    let framing = if offer.is_some() { RequestFraming::None } else { RequestFraming::Length(0) };
+    let wire = write(&line, framing, offer, b"x-a: b\r\n");
+    let Some(Reading { request, body: Body::None | Body::Endless, left: 0 }) = read_request(&wire)
+    else {
         panic!("not one request: {}", wire.escape_ascii());
     };
     assert_eq!(request.path(), format!("/base{path}"));
     assert_eq!(request.uri().query(), head.uri.query());
-    assert_eq!(request.head().headers.get(header::HOST).map(|value| value.as_bytes()), Some(host));
-    assert_eq!(request.head().headers.len(), 3);
+    let fields = &request.head().headers;
+    assert_eq!(fields.get(header::HOST).map(|value| value.as_bytes()), Some(host));
+    assert_eq!(fields.get(header::UPGRADE), offer);
+    assert_eq!(fields.len(), if offer.is_some() { 4 } else { 3 });
 }

@@ -56,11 +56,13 @@ fuzz_target!(|input: &[u8]| {
     let [flags, wire @ ..] = input else { return };
     let Some(request) = take_request(wire) else { return };
     let peers = ["1.2.3.4", "2001:db8::1", "10.0.0.1", "::ffff:10.0.0.1"];
-    let peer: IpAddr = peers[usize::from(flags & 3)].parse().expect("is an address");
+    let address = || peers[usize::from(flags & 3)].parse().expect("is an address");
+    // Over a Unix socket there is none.
+    let peer: Option<IpAddr> = (flags & 0x40 == 0).then(address);
     let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("is one"));
-    let trusted = TrustedProxies::new(&networks);
+    let trusted = TrustedProxies::new(&networks, flags & 1 == 1);
     check_client(&trusted, peer, request.head());
-    check_fields(&request, peer, trusted.contains(peer), &rules(flags >> 2));
+    check_fields(&request, peer, trusted.believes(peer), &rules(flags >> 2 & 0xf));
 });
 
 fn rules(which: u8) -> HeaderRules {
@@ -81,7 +83,7 @@ fn rules(which: u8) -> HeaderRules {
     }
 }
 
-fn check_fields(request: &Request, peer: IpAddr, is_trusted: bool, rules: &HeaderRules) {
+fn check_fields(request: &Request, peer: Option<IpAddr>, is_trusted: bool, rules: &HeaderRules) {
     let head = request.head();
     let request_id = request_id::choose(&head.headers);
     let mut out = BytesMut::new();
@@ -136,14 +138,17 @@ fn check_written(own: &Lines, source: &Source<'_>) {
     for name in WRITTEN {
         let is_ruled =
             comes_from(source.rules, name) || source.rules.remove.iter().any(|one| one == name);
-        let is_absent = is_ruled || name == "x-forwarded-host" && source.host.is_empty();
+        let is_absent = is_ruled
+            || name == "x-forwarded-host" && source.host.is_empty()
+            || name == "x-forwarded-for" && source.peer.is_none();
         let values: Vec<_> = own.iter().filter(|(one, _)| one == name).collect();
-        if !(name == "x-forwarded-host" && source.peer_is_trusted) {
+        let may_come = ["x-forwarded-for", "x-forwarded-host"].contains(&name);
+        if !(may_come && source.peer_is_trusted) {
             assert_eq!(values.len(), usize::from(!is_absent), "{name}");
         }
         assert!(values.len() <= 1, "{name}");
         let Some((_, value)) = values.first() else { continue };
-        let address = source.peer.to_canonical().to_string();
+        let address = source.peer.map_or_else(String::new, |one| one.to_canonical().to_string());
         match name {
             "x-forwarded-for" if source.peer_is_trusted => {
                 assert!(value.ends_with(address.as_bytes()));
@@ -189,12 +194,12 @@ fn check_kept(own: &Lines, head: &RequestHead, rules: &HeaderRules) {
     }
 }
 
-fn check_client(trusted: &TrustedProxies, peer: IpAddr, head: &RequestHead) {
+fn check_client(trusted: &TrustedProxies, peer: Option<IpAddr>, head: &RequestHead) {
     let name = HeaderName::from_static("x-forwarded-for");
     let given: Vec<&[u8]> = head.headers.get_all(&name).map(HeaderValue::as_bytes).collect();
     let client = trusted.client(peer, &head.headers);
     assert_eq!(client, last_stranger(trusted, peer, &given.join(&b','), given.is_empty()));
-    if trusted.contains(client) {
+    if trusted.believes(client) {
         return;
     }
     // Whoever that is, it cannot become another by writing more to the left.
@@ -207,17 +212,22 @@ fn check_client(trusted: &TrustedProxies, peer: IpAddr, head: &RequestHead) {
 }
 
 /// Walks from the peer to the left as long as the address reached so far is trusted.
-fn last_stranger(trusted: &TrustedProxies, peer: IpAddr, given: &[u8], is_absent: bool) -> IpAddr {
+fn last_stranger(
+    trusted: &TrustedProxies,
+    peer: Option<IpAddr>,
+    given: &[u8],
+    is_absent: bool,
+) -> Option<IpAddr> {
     let mut known = peer;
     let mut entries = given.rsplit(|byte| *byte == b',');
-    while trusted.contains(known) && !is_absent {
+    while trusted.believes(known) && !is_absent {
         let entry = entries.next().map(<[u8]>::trim_ascii).and_then(|one| str::from_utf8(one).ok());
         let Some(entry) = entry else { break };
         let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let with_port = entry.parse().map(|one: SocketAddr| one.ip());
         let address = bare.unwrap_or(entry).parse().or(with_port);
         let Ok(address) = address else { break };
-        known = address.to_canonical();
+        known = Some(address.to_canonical());
     }
     known
 }

@@ -4,11 +4,11 @@
 
 #![no_main]
 
-use actix_http::{Method, StatusCode};
+use actix_http::{Method, StatusCode, header::HeaderValue};
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use proxy::upstream::{
-    Framing, ResponseHead,
+    Asked, Framing, ResponseHead,
     fuzz::{Head, read_head},
 };
 use proxy_fuzz::is_nominated;
@@ -28,11 +28,14 @@ const HOPS: [&str; 9] = [
 
 fuzz_target!(|input: &[u8]| {
     let [method, bound, cut, wire @ ..] = input else { return };
+    let offer = HeaderValue::from_static("websocket, chat");
+    let upgrade = (*method / 3 % 2 == 1).then_some(&offer);
     let method = [Method::GET, Method::HEAD, Method::POST][usize::from(*method % 3)].clone();
+    let asked = Asked { method: &method, upgrade };
     let bound = [64, 1024, 64 << 10][usize::from(*bound % 3)];
     let mut buffer = BytesMut::from(wire);
-    let whole = read_head(&mut buffer, &method, bound);
-    check_split(wire, usize::from(*cut) % (wire.len() + 1), &method, bound);
+    let whole = read_head(&mut buffer, asked, bound);
+    check_split(wire, usize::from(*cut) % (wire.len() + 1), asked, bound);
     let taken = wire.len() - buffer.len();
     match whole {
         Err(_) => {}
@@ -42,6 +45,7 @@ fuzz_target!(|input: &[u8]| {
             check_end(&wire[..taken], bound);
             let fields = plain_fields(&wire[..taken]);
             check_framing(&fields, &head, &method);
+            check_switch(&fields, &head, upgrade.is_some());
             check_reuse(&fields, &head, keeps_alive);
             check_fields(&fields, &head);
         }
@@ -59,18 +63,18 @@ fn show(found: &Result<Head, impl std::fmt::Debug>) -> String {
 }
 
 /// A look at a part of the head must neither take it nor make a difference.
-fn check_split(wire: &[u8], cut: usize, method: &Method, bound: usize) {
+fn check_split(wire: &[u8], cut: usize, asked: Asked<'_>, bound: usize) {
     let mut at_once = BytesMut::from(wire);
-    let whole = read_head(&mut at_once, method, bound);
+    let whole = read_head(&mut at_once, asked, bound);
     let mut buffer = BytesMut::from(&wire[..cut]);
-    let first = read_head(&mut buffer, method, bound);
+    let first = read_head(&mut buffer, asked, bound);
     if first.is_err() {
         assert!(whole.is_err(), "refused in pieces: {first:?}, but not at once: {whole:?}");
         return;
     }
     let was_partial = matches!(first, Ok(Head::Partial));
     buffer.extend_from_slice(&wire[cut..]);
-    let found = if was_partial { read_head(&mut buffer, method, bound) } else { first };
+    let found = if was_partial { read_head(&mut buffer, asked, bound) } else { first };
     assert_eq!(show(&found), show(&whole));
     assert_eq!(buffer, at_once);
 }
@@ -118,6 +122,7 @@ fn check_framing(fields: &Fields<'_>, head: &ResponseHead, method: &Method) {
     let has_body = *method != Method::HEAD
         && ![StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
     let expected = match (length, codings.is_empty()) {
+        _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Framing::Tunnel,
         _ if head.status == StatusCode::NO_CONTENT => Framing::Empty(None),
         (length, _) if !has_body => Framing::Empty(length),
         (Some(length), _) => Framing::Length(length),
@@ -125,6 +130,18 @@ fn check_framing(fields: &Fields<'_>, head: &ResponseHead, method: &Method) {
         (None, true) => Framing::UntilClose,
     };
     assert_eq!(head.framing, expected);
+}
+
+/// Only to one protocol, and one that was offered.
+fn check_switch(fields: &Fields<'_>, head: &ResponseHead, is_offered: bool) {
+    if head.framing == Framing::Tunnel {
+        let is_known = |one: &[u8]| {
+            one.eq_ignore_ascii_case(b"websocket") || one.eq_ignore_ascii_case(b"chat")
+        };
+        let protocols = values(fields, "upgrade");
+        assert!(is_offered && protocols.len() == 1 && is_known(protocols[0]));
+        assert!(options(fields).iter().any(|option| option.eq_ignore_ascii_case(b"upgrade")));
+    }
 }
 
 fn options<'a>(fields: &Fields<'a>) -> Vec<&'a [u8]> {
@@ -138,19 +155,20 @@ fn check_reuse(fields: &Fields<'_>, head: &ResponseHead, keeps_alive: bool) {
 }
 
 fn check_fields(fields: &Fields<'_>, head: &ResponseHead) {
+    let switches = head.framing == Framing::Tunnel;
+    let is_hop = |name: &str| HOPS.contains(&name) && !(switches && name == "upgrade");
     for (name, value) in &head.fields {
-        assert!(!HOPS.contains(&name.as_str()), "{name} went on");
+        assert!(!is_hop(name.as_str()), "{name} went on");
         assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)), "{name}");
     }
     let connection = values(fields, "connection");
     for (name, _) in fields {
         let found: Vec<&[u8]> =
             head.fields.get_all(name.as_str()).map(|value| value.as_bytes()).collect();
-        let is_hop =
-            HOPS.contains(&name.as_str()) || is_nominated(connection.iter().copied(), name);
+        let is_taken = name != "upgrade" && is_nominated(connection.iter().copied(), name);
         let expected = match name.as_str() {
             "content-length" => continue,
-            _ if is_hop => Vec::new(),
+            name if is_taken || is_hop(name) => Vec::new(),
             name => values(fields, name),
         };
         assert_eq!(found, expected, "{name}");
