@@ -194,6 +194,12 @@ mod tests {
                     }
                 }
             });
+            let mut waiting =
+                Sending::new(&conn, BytesMut::new(), Pieces(VecDeque::new()), Delimited::Chunked);
+            waiting.take(Bytes::from(vec![b'x'; COPIED + 1]));
+            // A write that stops before the CRLF.
+            (waiting.out, waiting.piece) = (BytesMut::new(), Bytes::new());
+            assert!(!waiting.takes_more());
             let body = Pieces(pieces.into());
             let mut sending = Sending::new(&conn, BytesMut::new(), body, Delimited::Chunked);
             let sent = std::future::poll_fn(|cx| sending.poll(cx)).await;

@@ -50,8 +50,6 @@ pub async fn route(
         Ok(Checked { path: Some(path) }) => drop(record.normal_path.set(path)),
         Ok(Checked { path: None }) => {}
         Err(Reason::MethodNotAllowed) => {
-            // Behind a CONNECT comes no HTTP.
-            record.conn.end_after_answer();
             return Ok(request.into_response(reply::method_not_allowed(&record, &FORWARDED)));
         }
         Err(reason) => {
