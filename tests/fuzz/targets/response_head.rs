@@ -1,21 +1,28 @@
 //! Response heads. Any split of the bytes gives the same head; it takes its own bytes and no
-//! others; its framing is what a plain reading of its lines gives; no field of the connection
-//! goes on, and every other one does, in order.
+//! others; its framing is what a plain reading of its lines gives; no field of the connection or
+//! of the route goes on, and every other one does, in order and as it was spelled.
 
 #![no_main]
 
-use actix_http::{Method, StatusCode, header::HeaderValue};
+use actix_http::{
+    Method, StatusCode,
+    header::{HeaderName, HeaderValue},
+};
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use proxy::upstream::{
-    Asked, Framing, ResponseHead,
-    fuzz::{Head, read_head},
+use proxy::{
+    config::HeaderRules,
+    upstream::{
+        Asked, Framing, ResponseHead,
+        fuzz::{Head, read_head},
+    },
 };
 use proxy_fuzz::is_nominated;
 
-/// Fields that never go on.
-const HOPS: [&str; 9] = [
+/// Fields that never go on, or are written anew.
+const NEVER: [&str; 11] = [
     "connection",
+    "content-length",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
@@ -24,14 +31,16 @@ const HOPS: [&str; 9] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-request-id",
 ];
 
 fuzz_target!(|input: &[u8]| {
     let [method, bound, cut, wire @ ..] = input else { return };
     let offer = HeaderValue::from_static("websocket, chat");
     let upgrade = (*method / 3 % 2 == 1).then_some(&offer);
+    let rules = rules(*method / 6);
     let method = [Method::GET, Method::HEAD, Method::POST][usize::from(*method % 3)].clone();
-    let asked = Asked { method: &method, upgrade };
+    let asked = Asked { method: &method, upgrade, rules: &rules };
     let bound = [64, 1024, 64 << 10][usize::from(*bound % 3)];
     let mut buffer = BytesMut::from(wire);
     let whole = read_head(&mut buffer, asked, bound);
@@ -47,19 +56,26 @@ fuzz_target!(|input: &[u8]| {
             check_framing(&fields, &head, &method);
             check_switch(&fields, &head, upgrade.is_some());
             check_reuse(&fields, &head, keeps_alive);
-            check_fields(&fields, &head);
+            check_fields(&fields, &head, asked);
         }
     }
 });
 
-/// Heads in a form that can be compared: fields of different names have no order.
+fn rules(which: u8) -> HeaderRules {
+    let name = HeaderName::from_static;
+    let mut rules = HeaderRules::default();
+    if which % 2 == 1 {
+        rules.remove.push(name("server"));
+        rules.set.push((name("x-user"), HeaderValue::from_static("rule")));
+    }
+    rules
+}
+
+/// Heads in a form that can be compared.
 fn show(found: &Result<Head, impl std::fmt::Debug>) -> String {
     let Ok(Head::Final { head, keeps_alive }) = found else { return format!("{found:?}") };
-    let mut names: Vec<_> = head.fields.keys().collect();
-    names.sort_unstable_by_key(|name| name.as_str());
-    let fields: Vec<(_, Vec<_>)> =
-        names.iter().map(|name| (name, head.fields.get_all(*name).collect())).collect();
-    format!("{} {:?} {keeps_alive} {fields:?}", head.status, head.framing)
+    let fields = head.fields.as_bytes().escape_ascii();
+    format!("{} {:?} {keeps_alive} {fields}", head.status, head.framing)
 }
 
 /// A look at a part of the head must neither take it nor make a difference.
@@ -84,26 +100,25 @@ fn check_end(head: &[u8], bound: usize) {
     assert!(head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n"));
 }
 
-type Fields<'a> = Vec<(String, &'a [u8])>;
+type Fields<'a> = Vec<(&'a str, &'a [u8])>;
 
 /// The field lines as a naive reader sees them.
 fn plain_fields(head: &[u8]) -> Fields<'_> {
     let lines = head.split(|byte| *byte == b'\n');
     let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let lines = lines.skip_while(|line| line.is_empty()).skip(1);
-    let field = |line: &'_ [u8]| -> Option<usize> { line.iter().position(|byte| *byte == b':') };
-    lines
-        .take_while(|line| !line.is_empty())
-        .map(|line| {
-            let colon = field(line).expect("a field line has a colon");
-            let name = String::from_utf8(line[..colon].to_ascii_lowercase());
-            (name.expect("a name is ASCII"), line[colon + 1..].trim_ascii())
-        })
-        .collect()
+    lines.take_while(|line| !line.is_empty()).map(plain_field).collect()
+}
+
+fn plain_field(line: &[u8]) -> (&str, &[u8]) {
+    let colon = line.iter().position(|byte| *byte == b':').expect("a field line has a colon");
+    let name = std::str::from_utf8(&line[..colon]).expect("a name is ASCII");
+    (name, line[colon + 1..].trim_ascii())
 }
 
 fn values<'a>(fields: &Fields<'a>, name: &str) -> Vec<&'a [u8]> {
-    fields.iter().filter(|(one, _)| one == name).map(|(_, value)| *value).collect()
+    let named = fields.iter().filter(|(one, _)| one.eq_ignore_ascii_case(name));
+    named.map(|(_, value)| *value).collect()
 }
 
 fn check_framing(fields: &Fields<'_>, head: &ResponseHead, method: &Method) {
@@ -154,26 +169,36 @@ fn check_reuse(fields: &Fields<'_>, head: &ResponseHead, keeps_alive: bool) {
     assert!(!keeps_alive || !closes && head.framing != Framing::UntilClose);
 }
 
-fn check_fields(fields: &Fields<'_>, head: &ResponseHead) {
-    let switches = head.framing == Framing::Tunnel;
-    let is_hop = |name: &str| HOPS.contains(&name) && !(switches && name == "upgrade");
-    for (name, value) in &head.fields {
-        assert!(!is_hop(name.as_str()), "{name} went on");
-        assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)), "{name}");
-    }
+fn check_fields(fields: &Fields<'_>, head: &ResponseHead, asked: Asked<'_>) {
+    let lines = head.fields.as_bytes();
+    assert!(!lines.contains(&b'\0') && (lines.is_empty() || lines.ends_with(b"\r\n")));
+    let found: Fields<'_> = lines
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r\n").expect("a line ends in CRLF"))
+        .inspect(|line| assert!(!line.contains(&b'\r')))
+        .map(plain_field)
+        .collect();
     let connection = values(fields, "connection");
-    for (name, _) in fields {
-        let found: Vec<&[u8]> =
-            head.fields.get_all(name.as_str()).map(|value| value.as_bytes()).collect();
-        let is_taken = name != "upgrade" && is_nominated(connection.iter().copied(), name);
-        let expected = match name.as_str() {
-            "content-length" => continue,
-            name if is_taken || is_hop(name) => Vec::new(),
-            name => values(fields, name),
-        };
-        assert_eq!(found, expected, "{name}");
+    let goes_on = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let mut ruled = asked.rules.remove.iter().chain(asked.rules.set.iter().map(|(one, _)| one));
+        !NEVER.contains(&name.as_str())
+            && !is_nominated(connection.iter().copied(), &name)
+            && !ruled.any(|one| one.as_str() == name)
+    };
+    let mut expected = fields.clone();
+    expected.retain(|(name, _)| goes_on(name));
+    let length;
+    match head.framing {
+        Framing::Tunnel => expected.push(("upgrade", values(fields, "upgrade")[0])),
+        // Where there is a body, its framing is written anew for the client.
+        Framing::Empty(Some(bytes)) if *asked.method != Method::HEAD => {
+            length = bytes.to_string();
+            expected.push(("content-length", length.as_bytes()));
+        }
+        _ => {}
     }
-    // Where there is a body, its framing is written anew for the client.
-    let has_length = head.fields.contains_key("content-length");
-    assert!(!has_length || matches!(head.framing, Framing::Empty(Some(_))));
+    assert_eq!(found, expected);
+    let has_date = found.iter().any(|(name, _)| name.eq_ignore_ascii_case("date"));
+    assert_eq!(head.fields.has_date(), has_date);
 }
