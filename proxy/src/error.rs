@@ -74,6 +74,8 @@ reasons! {
     HeadersTooLarge = 431, "headers_too_large", "http_request_error", "Headers too large";
     /// The client left before the answer was complete.
     ClientClosed = 499, "client_closed", "-", "Client closed the connection";
+    /// The client did not take the answer within `write_timeout`.
+    WriteTimeout = 499, "write_timeout", "-", "Client too slow";
     /// The endpoint could not be reached.
     ConnectFailed = 502, "connect_failed", "connection_refused", "Bad gateway";
     /// Nothing listens on the endpoint's port or Unix socket.
@@ -90,7 +92,7 @@ reasons! {
     ConnectTimeout = 504, "connect_timeout", "connection_timeout", "Gateway timeout";
     /// `timeouts.response` passed.
     ResponseTimeout = 504, "response_timeout", "http_response_timeout", "Gateway timeout";
-    /// `tunnel.idle` passed without a byte.
+    /// `timeouts.idle` or `tunnel.idle` passed without a byte.
     IdleTimeout = 504, "idle_timeout", "http_response_timeout", "Gateway timeout";
     /// `tunnel.lifetime` passed.
     TotalTimeout = 504, "total_timeout", "http_response_timeout", "Gateway timeout";

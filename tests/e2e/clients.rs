@@ -121,7 +121,7 @@ fn a_client_that_does_not_read_is_cut() {
     let mut client = Client::connect(proxy.address);
     client.write(GET);
     let line = proxy.access_line("/a");
-    assert_eq!(line["reason"], "client_closed");
+    assert_eq!(line["reason"], "write_timeout");
     let read = client.stream.read_to_end(&mut Vec::new());
     assert!(read.is_ok_and(|read| read < 1_000_000_000));
 }

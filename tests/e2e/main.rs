@@ -21,6 +21,7 @@ mod forwarded;
 mod framing;
 mod header_rules;
 mod hop_by_hop;
+mod idle_endpoints;
 mod large_bodies;
 mod lengths;
 mod listeners;

@@ -317,6 +317,9 @@ struct Timeouts {
     /// From the request sent to the end of the response head; 60s by default.
     #[schemars(default)]
     response: Option<DurationText>,
+    /// Between two bytes, while the endpoint is waited for; 60s by default.
+    #[schemars(default)]
+    idle: Option<DurationText>,
 }
 
 #[derive(JsonSchema)]

@@ -10,6 +10,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request sent to the end of the response head.
     pub response: Duration,
+    /// Between two bytes, while the endpoint is waited for.
+    pub idle: Duration,
 }
 
 /// What a route says instead of its service.
@@ -17,11 +19,13 @@ pub struct Timeouts {
 pub struct TimeoutOverrides {
     pub connect: Option<Duration>,
     pub response: Option<Duration>,
+    pub idle: Option<Duration>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(1), response: Duration::from_secs(60) }
+        let minute = Duration::from_secs(60);
+        Self { connect: Duration::from_secs(1), response: minute, idle: minute }
     }
 }
 
@@ -30,6 +34,7 @@ impl Timeouts {
         Self {
             connect: by.connect.unwrap_or(self.connect),
             response: by.response.unwrap_or(self.response),
+            idle: by.idle.unwrap_or(self.idle),
         }
     }
 }
@@ -40,7 +45,11 @@ impl TimeoutOverrides {
             return Self::default();
         };
         let mut timeout = |key| section.get::<Timeout>(key).map(|timeout| timeout.value.0);
-        let overrides = Self { connect: timeout("connect"), response: timeout("response") };
+        let overrides = Self {
+            connect: timeout("connect"),
+            response: timeout("response"),
+            idle: timeout("idle"),
+        };
         section.finish();
         overrides
     }

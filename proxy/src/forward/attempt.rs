@@ -119,6 +119,7 @@ impl<'a> Attempts<'a> {
         let head = self.head(endpoint);
         let bounds = Bounds {
             response: self.timeouts.response,
+            idle: self.timeouts.idle,
             head_bytes: self.service.response_head_bytes,
         };
         let pool = self.worker.pool(endpoint.index);

@@ -37,7 +37,7 @@ struct Flow {
     /// Read and not yet written.
     pending: Bytes,
     source_ended: bool,
-    /// The end was passed on.
+    /// The end was passed on, or cannot be.
     is_over: bool,
 }
 
@@ -47,6 +47,8 @@ struct Running<'a> {
     upstream: Connection,
     up: Flow,
     down: Flow,
+    /// Why the endpoint takes no more.
+    refused: Option<Reason>,
     moved_at: Instant,
 }
 
@@ -70,20 +72,16 @@ impl Tunnel {
             upstream: self.upstream,
             up: Flow::default(),
             down: Flow::default(),
+            refused: None,
             moved_at: started,
         };
         let mut limit =
             Limit { started, limits: self.limits, deadlines: &self.deadlines, slot: None };
         let ended = poll_fn(|cx| match running.poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended.map_err(|_| Reason::UpstreamReset)),
+            Poll::Ready(ended) => Poll::Ready(ended),
             Poll::Pending => limit.poll(running.moved_at, cx).map(Err),
         });
         if let Err(reason) = ended.await {
-            let reason = if conn.has_left() && reason == Reason::UpstreamReset {
-                Reason::ClientClosed
-            } else {
-                reason
-            };
             record.reason.set(Some(reason));
         }
     }
@@ -91,48 +89,66 @@ impl Tunnel {
 
 impl Running<'_> {
     /// Ready once both directions are over. One may end long before the other.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(Err(error)) = self.poll_up(cx) {
-            return Poll::Ready(Err(error));
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        if let Poll::Ready(Err(reason)) = self.poll_up(cx) {
+            return Poll::Ready(Err(reason));
         }
-        if let Poll::Ready(Err(error)) = self.poll_down(cx) {
-            return Poll::Ready(Err(error));
+        if let Poll::Ready(Err(reason)) = self.poll_down(cx) {
+            return Poll::Ready(Err(reason));
         }
-        if self.up.is_over && self.down.is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if !self.up.is_over || !self.down.is_over {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.refused.map_or(Ok(()), Err))
     }
 
-    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         while !self.up.is_over {
-            if !self.up.pending.is_empty() {
-                ready!(self.upstream.poll_write(&mut self.up.pending, cx))?;
-                self.moved_at = Instant::now();
-            } else if self.up.source_ended {
-                ready!(self.upstream.poll_shutdown(cx))?;
-                self.up.is_over = true;
-            } else {
-                match ready!(self.conn.poll_body(cx)) {
-                    Some(Ok(bytes)) => {
-                        add(&self.record.bytes_in, &bytes);
-                        self.up.pending = bytes;
+            if !self.up.pending.is_empty() || self.up.source_ended {
+                match ready!(self.poll_pass_up(cx)) {
+                    Ok(()) => self.moved_at = Instant::now(),
+                    // It may still have something to say.
+                    Err(_) => {
+                        self.refused = Some(Reason::UpstreamReset);
+                        self.up.is_over = true;
                     }
-                    Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-                    None => self.up.source_ended = true,
                 }
+                continue;
+            }
+            match ready!(self.conn.poll_body(cx)) {
+                Some(Ok(bytes)) => {
+                    add(&self.record.bytes_in, &bytes);
+                    self.up.pending = bytes;
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Reason::ClientClosed)),
+                None => self.up.source_ended = true,
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// What waits to go up: bytes, or their end.
+    fn poll_pass_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.up.pending.is_empty() {
+            return self.upstream.poll_write(&mut self.up.pending, cx);
+        }
+        ready!(self.upstream.poll_shutdown(cx))?;
+        self.up.is_over = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         while !self.down.is_over {
             if !self.down.pending.is_empty() {
-                ready!(self.conn.poll_write(cx, &mut self.down.pending))?;
+                let written = ready!(self.conn.poll_write(cx, &mut self.down.pending));
+                written.map_err(|_| self.conn.why_cut())?;
                 self.moved_at = Instant::now();
             } else if self.down.source_ended {
-                ready!(self.conn.poll_shutdown(cx))?;
+                ready!(self.conn.poll_shutdown(cx)).map_err(|_| Reason::ClientClosed)?;
                 self.down.is_over = true;
             } else {
-                self.down.pending = ready!(self.upstream.poll_bytes(cx))?;
+                let bytes = ready!(self.upstream.poll_bytes(cx));
+                self.down.pending = bytes.map_err(|_| Reason::UpstreamReset)?;
                 self.down.source_ended = self.down.pending.is_empty();
                 add(&self.record.bytes_out, &self.down.pending);
             }
@@ -180,7 +196,36 @@ fn passed(limits: TunnelLimits, idle: Duration, age: Duration) -> Option<Reason>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use actix_http::{Method, header::HeaderValue};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
     use super::*;
+    use crate::{config::Config, gateway::Gateway, scratch::Scratch, telemetry::metrics::Metrics};
+
+    #[test]
+    fn what_the_endpoint_said_arrives_though_it_takes_no_more() {
+        actix_rt::System::new().block_on(async {
+            let (conn, mut client) = Conn::pair();
+            let id = HeaderValue::from_static("id");
+            let record = RequestRecord::new(Rc::clone(&conn), id, Method::GET, None);
+            let (upstream, mut endpoint) = duplex(64);
+            let upstream = Connection::new(Box::new(upstream), Scratch::default(), Arc::default());
+            endpoint.write_all(b"farewell").await.expect("fits");
+            drop(endpoint);
+            client.write_all(b"unheard").await.expect("fits");
+            let (deadlines, _keeper) = Deadlines::new();
+            let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
+            let config = Config::load("", "test", &|_| None).expect("is valid");
+            let counted = Metrics::new(&Gateway::build(&config)).shard().open_tunnel();
+            Tunnel::new(upstream, limits, &deadlines, counted).run(&conn, &record).await;
+            let mut heard = String::new();
+            client.read_to_string(&mut heard).await.expect("ends in order");
+            assert_eq!(heard, "farewell");
+            assert_eq!(record.reason.get(), Some(Reason::UpstreamReset));
+        });
+    }
 
     #[test]
     fn a_limit_passes_for_what_it_counts() {

@@ -121,6 +121,8 @@ impl Observed {
     /// What was given to the connection did not reach the client.
     pub fn broke_off(mut self) {
         self.open.is_whole = false;
+        let record = &self.open.record;
+        record.reason.set(record.reason.get().or_else(|| Some(record.conn.why_cut())));
     }
 
     /// Behind a 101: lets bytes pass both ways, to their end.

@@ -12,8 +12,8 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    connection::Connection, pool::Pool, request_body::Upload, response_head::Framing,
-    running_upload::RunningUpload,
+    connection::Connection, idle::Idle, pool::Pool, request_body::Upload,
+    response_framing::Framing, running_upload::RunningUpload,
 };
 use crate::{
     error::{ProxyError, Reason},
@@ -49,6 +49,7 @@ pub struct Streamed {
     reusable: bool,
     /// The rest of a request that was answered before it was sent.
     upload: Option<RunningUpload>,
+    idle: Idle,
     pool: Rc<Pool>,
 }
 
@@ -58,6 +59,7 @@ impl ResponseBody {
         framing: Framing,
         reusable: bool,
         unsent: Option<Upload>,
+        idle: Idle,
         pool: &Rc<Pool>,
     ) -> Self {
         let rest = match framing {
@@ -88,6 +90,7 @@ impl ResponseBody {
             room: FIRST_ROOM,
             reusable,
             upload,
+            idle,
             pool: Rc::clone(pool),
         }))
     }
@@ -165,7 +168,12 @@ impl Streamed {
                 return self.fail(reason.into());
             }
             let room = room(&self.rest, self.room);
-            match ready!(connection.poll_fill(room, cx)) {
+            let Poll::Ready(filled) = connection.poll_fill(room, cx) else {
+                ready!(self.idle.poll_waited(cx));
+                return self.fail(Reason::IdleTimeout.into());
+            };
+            self.idle.moved();
+            match filled {
                 Ok(0) if matches!(self.rest, Rest::UntilClose) => {
                     self.connection = None;
                     return Poll::Ready(None);

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{
     body::ResponseBody,
     connection::Connection,
+    idle::Idle,
     pool::Pool,
     request_body::{RequestBody, Upload, UploadError},
     response_head::{Asked, Parsed, ResponseHead, parse},
@@ -35,6 +36,8 @@ const MOST_INTERIM: u8 = 16;
 pub struct Bounds {
     /// From the request sent to the end of the response head.
     pub response: Duration,
+    /// Without a byte, while the request goes out and while the body comes in.
+    pub idle: Duration,
     /// Of one response head, in bytes.
     pub head_bytes: usize,
 }
@@ -65,6 +68,7 @@ struct Attempt<'a> {
     bounds: Bounds,
     deadlines: &'a Rc<Deadlines>,
     deadline: Option<Deadline>,
+    idle: Idle,
 }
 
 /// Sends `head` and `body` over `connection` and waits for the final response head.
@@ -88,6 +92,7 @@ pub fn send<'a>(
         bounds,
         deadlines,
         deadline: None,
+        idle: Idle::new(bounds.idle, deadlines),
     };
     async move {
         match poll_fn(|cx| attempt.poll(cx)).await {
@@ -108,9 +113,15 @@ impl Attempt<'_> {
         if let Some(error) = self.write_error.take() {
             return Poll::Ready(Err(ProxyError::upstream_io(error)));
         }
+        self.poll_deadline(cx).map(|reason| Err(reason.into()))
+    }
+
+    /// While the request goes out, only an endpoint that takes none of it is late.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         match &mut self.deadline {
-            Some(deadline) => {
-                deadline.poll_passed(cx).map(|()| Err(ProxyError::from(Reason::ResponseTimeout)))
+            Some(deadline) => deadline.poll_passed(cx).map(|()| Reason::ResponseTimeout),
+            None if self.upload.is_stuck() => {
+                self.idle.poll_waited(cx).map(|()| Reason::IdleTimeout)
             }
             None => Poll::Pending,
         }
@@ -118,7 +129,12 @@ impl Attempt<'_> {
 
     /// Sends what it can. A failed write is kept back: the endpoint may have answered first.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
-        match self.upload.poll_send(&mut *self.connection.io, cx) {
+        let before = self.upload.written;
+        let sent = self.upload.poll_send(&mut *self.connection.io, cx);
+        if self.upload.written > before {
+            self.idle.moved();
+        }
+        match sent {
             Poll::Pending => Ok(()),
             Poll::Ready(Ok(())) => {
                 self.is_sent = true;
@@ -165,7 +181,8 @@ impl Attempt<'_> {
     fn into_answer(self, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
         let unsent = (!self.is_sent && self.write_error.is_none()).then_some(self.upload);
         let reusable = head.keeps_alive && self.is_sent;
-        let body = ResponseBody::new(self.connection, head.framing, reusable, unsent, pool);
+        let Self { connection, idle, .. } = self;
+        let body = ResponseBody::new(connection, head.framing, reusable, unsent, idle, pool);
         Answer { head, body }
     }
 
@@ -173,7 +190,7 @@ impl Attempt<'_> {
         let is_stale = self.connection.reused
             && !self.answered_bytes
             && error.reason() == Reason::UpstreamReset;
-        let is_safe = self.asked.method.is_idempotent() || !self.upload.written;
+        let is_safe = self.asked.method.is_idempotent() || self.upload.written == 0;
         let replays = is_stale && is_safe && self.upload.is_untouched();
         SendFailure { error, replay: replays.then(|| self.upload.into_body()) }
     }

@@ -11,10 +11,12 @@ mod dial;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod idle;
 mod pool;
 mod request_body;
 pub mod request_head;
 mod resolver;
+mod response_framing;
 mod response_head;
 mod running_upload;
 
@@ -26,5 +28,6 @@ pub use self::{
     pool::{Pool, SWEEP_INTERVAL},
     request_body::{RequestBody, RequestFraming},
     resolver::Resolver,
-    response_head::{Asked, Framing, ResponseHead},
+    response_framing::Framing,
+    response_head::{Asked, ResponseHead},
 };

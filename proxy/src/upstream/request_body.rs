@@ -75,8 +75,8 @@ pub(super) struct Upload {
     body: RequestBody,
     /// Whether all of the body has been read.
     is_read: bool,
-    /// Whether any byte has reached the connection.
-    pub(super) written: bool,
+    /// Bytes that the connection has taken.
+    pub(super) written: u64,
 }
 
 impl Upload {
@@ -85,7 +85,7 @@ impl Upload {
         if !is_read {
             body.record.conn.set_uploading(true);
         }
-        Self { lines: head, chunk: Bytes::new(), tail: Bytes::new(), body, is_read, written: false }
+        Self { lines: head, chunk: Bytes::new(), tail: Bytes::new(), body, is_read, written: 0 }
     }
 
     /// Whether the client's body is still all there to be sent again.
@@ -131,7 +131,7 @@ impl Upload {
                         io::ErrorKind::WriteZero.into(),
                     )));
                 }
-                Ok(_) => self.written = true,
+                Ok(written) => self.written += written as u64,
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
@@ -147,6 +147,11 @@ impl Upload {
         }
         let pieces = (&mut self.lines).chain(&mut self.chunk).chain(&mut self.tail);
         poll_write_buf(io, cx, &mut { pieces })
+    }
+
+    /// Whether the endpoint lets it wait, not the client.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.is_written()
     }
 
     /// Whether nothing waits to be written.

@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use actix_http::{Method, StatusCode, header::HeaderValue};
 use bytes::{Buf, BytesMut};
 
+use super::response_framing::{Control, Framing};
 use crate::{
     config::HeaderRules,
     headers::{hop_by_hop, lines::FieldLines},
@@ -38,18 +39,6 @@ pub struct Asked<'a> {
     pub rules: &'a HeaderRules,
 }
 
-/// How the end of a body is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// There is no body. The length is that of the body a GET would have got.
-    Empty(Option<u64>),
-    Length(u64),
-    Chunked,
-    UntilClose,
-    /// The connection has switched protocols.
-    Tunnel,
-}
-
 /// What one look at the buffer found.
 #[derive(Debug)]
 pub(super) enum Parsed {
@@ -75,16 +64,6 @@ pub enum HeadError {
     TwoLengths,
     #[error("the response head is larger than max_response_header_bytes")]
     TooLarge,
-}
-
-/// The fields that decide framing and reuse, gathered in one pass.
-#[derive(Default)]
-struct Control {
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrades: bool,
 }
 
 /// Takes a head from the front of `buffer` if a whole one is there.
@@ -147,20 +126,7 @@ fn read_fields(
         }
         _ => {}
     }
-    // An origin that sends a body where there is none, and late, would answer the next request with
-    // it: the connection is not worth that.
-    let may_send_more = match status {
-        _ if *asked.method == Method::HEAD => framing != Framing::Empty(Some(0)),
-        StatusCode::NO_CONTENT => {
-            control.chunked || control.length.is_some_and(|length| length > 0)
-        }
-        StatusCode::NOT_MODIFIED => control.chunked,
-        _ => false,
-    };
-    let keeps_alive = framing != Framing::UntilClose
-        && !may_send_more
-        && !control.close
-        && (!is_1_0 || control.keep_alive);
+    let keeps_alive = control.keeps_alive(framing, status, asked.method, is_1_0);
     Ok(ResponseHead { status, fields, framing, keeps_alive })
 }
 
@@ -195,68 +161,6 @@ fn switched_to<'a>(
     let mut offers = offered.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let is_offered = offers.any(|offer| offer.eq_ignore_ascii_case(protocol));
     if is_offered { Ok(protocol) } else { Err(HeadError::Unasked101) }
-}
-
-impl Control {
-    fn take(&mut self, field: &httparse::Header<'_>, is_1_0: bool) -> Result<(), HeadError> {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        match field.name.len() {
-            10 if is("connection") => self.add_options(field.value),
-            14 if is("content-length") => self.add_length(field.value)?,
-            17 if is("transfer-encoding") => self.add_coding(field.value, is_1_0)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// RFC 9112 section 6.3 item 5: equal repeats are one length, others an error.
-    fn add_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let length = std::str::from_utf8(value).ok().filter(|_| digits);
-        let length = length.and_then(|text| text.parse().ok()).ok_or(HeadError::ContentLength)?;
-        match self.length.replace(length) {
-            Some(known) if known != length => Err(HeadError::ContentLength),
-            _ => Ok(()),
-        }
-    }
-
-    /// RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and only `chunked` can be passed on.
-    fn add_coding(&mut self, value: &[u8], is_1_0: bool) -> Result<(), HeadError> {
-        if is_1_0 || self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(HeadError::TransferEncoding);
-        }
-        self.chunked = true;
-        Ok(())
-    }
-
-    fn add_options(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            self.upgrades |= option.eq_ignore_ascii_case(b"upgrade");
-        }
-    }
-
-    /// RFC 9112 section 6.3.
-    fn framing(&self, status: StatusCode, method: &Method) -> Result<Framing, HeadError> {
-        if self.chunked && self.length.is_some() {
-            return Err(HeadError::TwoLengths);
-        }
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            return if self.upgrades { Ok(Framing::Tunnel) } else { Err(HeadError::Unasked101) };
-        }
-        if status == StatusCode::NO_CONTENT {
-            return Ok(Framing::Empty(None));
-        }
-        if *method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
-            return Ok(Framing::Empty(self.length));
-        }
-        Ok(match self.length {
-            Some(length) => Framing::Length(length),
-            None if self.chunked => Framing::Chunked,
-            None => Framing::UntilClose,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! What is written to a client, how long it may take to read it, and how its connection ends.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Buf;
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_write_buf;
+
+use super::{Conn, Waiting, remember};
+use crate::{error::Reason, framing::Rest};
+
+impl Conn {
+    /// RFC 9110 section 10.1.1: only once somebody wants the body.
+    pub(in crate::http1) fn poll_continue(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut left = self.continue_left.get();
+        let written = self.poll_write(cx, &mut left);
+        self.continue_left.set(left);
+        written
+    }
+
+    pub(in crate::http1) fn expects_continue(&self) -> bool {
+        !self.continue_left.get().is_empty()
+    }
+
+    /// Writes what it can of `bytes`, and keeps account of a client that does not read.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &mut impl Buf) -> Poll<io::Result<()>> {
+        while bytes.has_remaining() {
+            let offered = bytes.remaining();
+            match self.poll_write_once(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) if written == offered => {
+                    self.stalled_since.set(None);
+                    self.write_is_overdue.set(false);
+                    self.write_progress.set(0);
+                }
+                Poll::Ready(Ok(written)) => {
+                    self.write_progress.set(self.write_progress.get() + written as u64);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if self.write_is_overdue.get() => {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Poll::Pending => {
+                    remember(&self.writer, cx.waker());
+                    if self.stalled_since.get().is_none() {
+                        self.stalled_since.set(Some(self.table.tick()));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A vectored write only where there are two pieces: the plain one is cheaper.
+    fn poll_write_once(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &mut impl Buf,
+    ) -> Poll<io::Result<usize>> {
+        let mut io = self.io.borrow_mut();
+        if bytes.chunk().len() < bytes.remaining() {
+            return poll_write_buf(Pin::new(&mut *io), cx, bytes);
+        }
+        let written = ready!(Pin::new(&mut *io).poll_write(cx, bytes.chunk()))?;
+        bytes.advance(written);
+        Poll::Ready(Ok(written))
+    }
+
+    /// Closes the sending side.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Why an answer did not reach its end.
+    pub fn why_cut(&self) -> Reason {
+        if self.write_is_overdue.get() { Reason::WriteTimeout } else { Reason::ClientClosed }
+    }
+
+    /// Closes so that the client can read the last answer: were bytes of it unread when the socket
+    /// goes, the connection would be reset under the answer (RFC 9112 section 9.6).
+    pub(in crate::http1) async fn close(&self) {
+        self.is_overdue.set(false);
+        self.wait_for(Waiting::Close);
+        self.body.replace(Rest::Length(0));
+        if poll_fn(|cx| self.poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        poll_fn(|cx| {
+            while !self.is_overdue.get() {
+                self.buffer.borrow_mut().clear();
+                if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Whether the connection ends in a reset if its socket is dropped now.
+    pub(in crate::http1) fn set_reset(&self, resets: bool) {
+        let io = self.io.borrow();
+        let linger = resets.then_some(Duration::ZERO);
+        let _ = socket2::SockRef::from(&*io).set_linger(linger);
+    }
+}
