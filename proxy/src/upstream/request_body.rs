@@ -21,6 +21,9 @@ use crate::{
     record::RequestRecord,
 };
 
+/// Pieces up to this are copied, in bytes: one plain write costs less than a vectored one.
+pub(super) const COPIED: usize = 4 << 10;
+
 /// How the length of a request body is told to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestFraming {
@@ -67,10 +70,11 @@ impl From<UploadError> for ProxyError {
 
 /// The request while it is being sent.
 pub(super) struct Upload {
-    /// The head, or the size line of the chunk.
+    /// The head, the size line of the chunk, and a chunk that is small.
     lines: BytesMut,
+    /// A large chunk.
     chunk: Bytes,
-    /// The CRLF behind a chunk: with it, or the endpoint would wait for the next one.
+    /// The CRLF behind a large chunk: with it, or the endpoint would wait for the next one.
     tail: Bytes,
     body: RequestBody,
     /// Whether all of the body has been read.
@@ -176,7 +180,12 @@ impl Upload {
             }
             RequestFraming::Length(_) | RequestFraming::None => {}
         }
-        self.chunk = bytes;
+        if bytes.len() <= COPIED {
+            self.lines.extend_from_slice(&bytes);
+            self.lines.extend_from_slice(&std::mem::take(&mut self.tail));
+        } else {
+            self.chunk = bytes;
+        }
         Ok(())
     }
 

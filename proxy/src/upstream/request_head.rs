@@ -3,7 +3,7 @@
 use actix_http::{Method, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
 
-use super::request_body::RequestFraming;
+use super::request_body::{COPIED, RequestFraming};
 use crate::headers::lines::put;
 
 /// What stands before the fields; the path is from "/", the query without "?".
@@ -15,19 +15,25 @@ pub struct RequestLine<'a> {
     pub host: &'a [u8],
 }
 
-/// A whole head; `fields` are the lines of all fields but `Host`, the length fields and `Upgrade`.
+/// A whole head, with room for a small body behind it; `fields` are the lines of all fields but `Host`, the length fields and `Upgrade`.
 pub fn write(
     line: &RequestLine<'_>,
     framing: RequestFraming,
     upgrade: Option<&HeaderValue>,
     fields: &[u8],
 ) -> BytesMut {
+    let body = match framing {
+        RequestFraming::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        RequestFraming::None | RequestFraming::Chunked => 0,
+    };
+    let room = if body <= COPIED { body } else { 0 };
     let mut out = BytesMut::with_capacity(
         line.base.len()
             + line.path.len()
             + line.query.map_or(0, str::len)
             + line.host.len()
             + fields.len()
+            + room
             + 128,
     );
     out.put_slice(line.method.as_str().as_bytes());
