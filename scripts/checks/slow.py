@@ -197,7 +197,7 @@ def check_mode(proxy, mode, connections, verdict, attackers):
     )
     reasons = counted(before, proxy.metrics())
     print(f"      counted: {reasons}")
-    reason = "client_closed" if mode == "slow readers" else "request_timeout"
+    reason = "write_timeout" if mode == "slow readers" else "request_timeout"
     ended_for_it = reasons.get(reason, 0)
     verdict.expect(ended_for_it >= connections * 0.99, f"{ended_for_it} are counted as {reason}")
     closed = world.eventually(lambda: proxy.open_files() <= files + 4, 10)

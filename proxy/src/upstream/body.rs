@@ -206,7 +206,7 @@ impl Streamed {
 /// How much to read: all that is left, if that is known.
 fn room(rest: &Rest, unknown: u64) -> usize {
     let room = match rest {
-        Rest::Length(left) => (*left).min(LARGEST_ROOM) + SLACK,
+        Rest::Length(left) => left.saturating_add(SLACK).min(LARGEST_ROOM),
         Rest::Chunked(_) | Rest::UntilClose => unknown,
     };
     usize::try_from(room).unwrap_or(usize::MAX)
