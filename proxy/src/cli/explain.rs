@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{ConfigArg, FAILED, source};
 use crate::{
-    config::RouteAction,
+    config::{RouteAction, ServiceChoice},
     forward::redirect::location,
     gateway::Gateway,
     request::normal_path,
@@ -120,7 +120,6 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) ->
         if is_rewritten { String::from_utf8_lossy(&target).into_owned() } else { path.to_owned() };
     match &route.config.action {
         RouteAction::Forward { service, .. } => {
-            use crate::config::ServiceChoice;
             let service = match service {
                 ServiceChoice::Named(index) => gateway.services()[*index].name.clone(),
                 ServiceChoice::FromPath(placeholder) => {
@@ -128,6 +127,7 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) ->
                     let known = gateway.service_named(service).is_some();
                     format!("{service}{}", if known { "" } else { " (unknown: 404)" })
                 }
+                ServiceChoice::Split(parts) => split(gateway, parts),
             };
             format!("route \"{name}\" sends it to service {service} as {target}")
         }
@@ -140,6 +140,15 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) ->
             format!("route \"{name}\" answers it with {}", status.as_u16())
         }
     }
+}
+
+/// The parts with their shares. Which of them it will be, chance decides.
+fn split(gateway: &Gateway, parts: &[(usize, u32)]) -> String {
+    let total: u32 = parts.iter().map(|(_, weight)| weight).sum();
+    let part = |(index, weight): &(usize, u32)| {
+        format!("{} ({weight} of {total})", gateway.services()[*index].name)
+    };
+    parts.iter().map(part).collect::<Vec<_>>().join(" or ")
 }
 
 fn why(verdict: Verdict, is_taken: bool) -> &'static str {

@@ -90,7 +90,7 @@ fn check_own(name: &FieldName) -> Result<(), Problem> {
 }
 
 /// A field name, in lower case.
-pub(super) struct FieldName(HeaderName);
+pub(super) struct FieldName(pub(super) HeaderName);
 
 impl FromText for FieldName {
     const EXPECTED: &'static str = "a field name such as \"x-env\"";

@@ -4,24 +4,36 @@
 //! rooms take their section of `Config`; none of them sees the file.
 
 mod auth;
+mod balance;
+mod breaker;
 mod clients;
 mod connections;
 mod duration;
 mod endpoint;
+mod endpoints;
 mod error;
 mod expand;
 mod header_rules;
+mod health;
+mod limits;
 mod listen_address;
 mod listeners;
 mod log;
+mod method;
+mod mirror;
+mod number;
+mod outlier;
 mod paths;
 mod pattern;
+mod retry;
+mod route_action;
 mod routes;
 pub mod schema;
 mod section;
 mod server;
 mod services;
 mod size;
+mod split;
 mod timeouts;
 mod tunnel;
 mod value;
@@ -30,19 +42,28 @@ use toml::de::DeTable;
 
 pub use self::{
     auth::{AuthScheme, BearerConfig},
+    balance::{Balance, HashKey, StickyCookie},
+    breaker::BreakerConfig,
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
     endpoint::{EndpointAddress, EndpointUrl},
+    endpoints::EndpointConfig,
     error::{ConfigError, ConfigErrors, Position},
     header_rules::HeaderRules,
+    health::{HealthCheck, HealthConfig},
+    limits::LimitsConfig,
     listen_address::{ListenAddress, SocketMode},
     listeners::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
+    mirror::MirrorConfig,
+    outlier::OutlierConfig,
     paths::{DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
-    routes::{HostPattern, NO_ROUTE, RouteAction, RouteConfig, ServiceChoice},
+    retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},
+    route_action::{RouteAction, ServiceChoice},
+    routes::{HostPattern, NO_ROUTE, RouteConfig},
     server::{ServerConfig, worker_count},
-    services::{Balance, ServiceConfig, UpstreamHost},
+    services::{ServiceConfig, UpstreamHost},
     size::{BodyLimit, ByteSize},
     timeouts::{TimeoutOverrides, Timeouts},
     tunnel::TunnelLimits,

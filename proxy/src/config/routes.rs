@@ -1,14 +1,17 @@
 //! `[[routes]]`: which requests a route takes and what happens to them.
 
 use actix_http::{
-    Method, StatusCode,
+    Method,
     header::{HeaderName, HeaderValue},
 };
 
 use super::{
     error::{Located, Position, Problem, did_you_mean},
     header_rules::{FieldName, FieldValue, HeaderRules},
-    pattern::{PathPattern, Template},
+    method::MethodName,
+    pattern::PathPattern,
+    retry::RetryOverrides,
+    route_action::RouteAction,
     section::Section,
     services::check_name,
     size::BodyLimit,
@@ -38,21 +41,7 @@ pub struct RouteConfig {
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
     pub timeouts: TimeoutOverrides,
-}
-
-#[derive(Clone, Debug)]
-pub enum RouteAction {
-    Forward { service: ServiceChoice, rewrite: Option<Template> },
-    Redirect { to: Template, status: StatusCode },
-    Respond { status: StatusCode, body: String, content_type: HeaderValue },
-}
-
-#[derive(Clone, Debug)]
-pub enum ServiceChoice {
-    /// An index into the services.
-    Named(usize),
-    /// The placeholder that holds the name.
-    FromPath(String),
+    pub retry: RetryOverrides,
 }
 
 /// A host without port, in lower case.
@@ -80,7 +69,7 @@ impl RouteConfig {
         let position = section.reader.source.position(section.span.start);
         let name = route_name(&mut section, number);
         let paths = list::<PathPattern>(&mut section, "path");
-        let action = read_action(&mut section, &paths, names);
+        let action = RouteAction::read(&mut section, &paths, names);
         let auth = match section.get::<String>("auth") {
             Some(scheme) => find_scheme(&section, &scheme, names.schemes),
             None => names.default_auth,
@@ -92,6 +81,7 @@ impl RouteConfig {
         let response_headers = HeaderRules::read(section.section("response_headers"));
         let max_body = section.get("max_body").map(|limit| limit.value);
         let timeouts = TimeoutOverrides::read(section.section("timeouts"));
+        let retry = RetryOverrides::read(section.section("retry"));
         section.finish();
         let route = action.map(|action| Self {
             name: name.value.clone(),
@@ -106,6 +96,7 @@ impl RouteConfig {
             response_headers,
             max_body,
             timeouts,
+            retry,
         });
         (name, route)
     }
@@ -160,151 +151,6 @@ pub(super) fn find_scheme(
         section.report(&name.span, problem);
     }
     found
-}
-
-fn read_action(
-    section: &mut Section<'_>,
-    paths: &[PathPattern],
-    names: &Names<'_>,
-) -> Option<RouteAction> {
-    let service = section.get::<Template>("service");
-    let rewrite = section.get::<Template>("rewrite");
-    let redirect = section.section("redirect");
-    let respond = section.section("respond");
-    let given: Vec<&str> =
-        ["service", "redirect", "respond"].into_iter().filter(|key| section.has(key)).collect();
-    if given.len() != 1 {
-        let message = match given.as_slice() {
-            [] => "a route needs \"service\", \"redirect\" or \"respond\"".to_owned(),
-            several => format!("a route can have only one of \"{}\"", several.join("\", \"")),
-        };
-        section.report(&section.span.clone(), Problem::new(message));
-        return None;
-    }
-    if let Some(template) = &rewrite {
-        check_names(section, template, paths);
-        if !section.has("service") {
-            section.report(&template.span, Problem::new("\"rewrite\" needs a \"service\""));
-        }
-        if !matches!(template.value.pieces.first(), Some(super::Piece::Literal(text)) if text.starts_with('/'))
-        {
-            section.report(&template.span, Problem::new("\"rewrite\" must start with \"/\""));
-        }
-    }
-    if let Some(service) = service {
-        let service = service_choice(section, &service, paths, names)?;
-        return Some(RouteAction::Forward { service, rewrite: rewrite.map(|found| found.value) });
-    }
-    redirect
-        .and_then(|redirect| read_redirect(redirect, paths))
-        .or_else(|| respond.and_then(read_respond))
-}
-
-fn service_choice(
-    section: &Section<'_>,
-    service: &Located<Template>,
-    paths: &[PathPattern],
-    names: &Names<'_>,
-) -> Option<ServiceChoice> {
-    if let Some(name) = service.value.only_placeholder() {
-        let in_all = !paths.is_empty()
-            && paths.iter().all(|path| path.names.iter().any(|known| known == name));
-        if !in_all {
-            let message = format!("{{{name}}} must stand in every \"path\" of the route");
-            section.report(&service.span, Problem::new(message));
-        }
-        return Some(ServiceChoice::FromPath(name.to_owned()));
-    }
-    let [super::Piece::Literal(name)] = service.value.pieces.as_slice() else {
-        let problem = Problem::new("\"service\" is a name, or one placeholder such as {service}");
-        section.report(&service.span, problem);
-        return None;
-    };
-    let found = names.services.iter().position(|service| service == name);
-    if found.is_none() {
-        let mut problem = Problem::new(format!("unknown service \"{name}\""));
-        problem.hint = did_you_mean(name, names.services.iter().map(String::as_str))
-            .or_else(|| Some(format!("services are tables: [services.{name}]")));
-        section.report(&service.span, problem);
-    }
-    found.map(ServiceChoice::Named)
-}
-
-/// A placeholder that no path of the route has can never be filled.
-fn check_names(section: &Section<'_>, template: &Located<Template>, paths: &[PathPattern]) {
-    for name in template.value.names() {
-        let known = || paths.iter().flat_map(|path| path.names.iter().map(String::as_str));
-        if !known().any(|known| known == name) {
-            let mut problem =
-                Problem::new(format!("no \"path\" of the route has the placeholder {{{name}}}"));
-            problem.hint = did_you_mean(name, known());
-            section.report(&template.span, problem);
-        }
-    }
-}
-
-fn read_redirect(mut section: Section<'_>, paths: &[PathPattern]) -> Option<RouteAction> {
-    let to = section.require::<Template>("to");
-    let status = section.get::<u64>("status");
-    if let Some(given) =
-        status.as_ref().filter(|given| ![301, 302, 303, 307, 308].contains(&given.value))
-    {
-        section.report(&given.span, Problem::new("expected 301, 302, 303, 307 or 308"));
-    }
-    if let Some(to) = &to {
-        check_names(&section, to, paths);
-    }
-    section.finish();
-    let status = status.and_then(|given| status_code(given.value));
-    Some(RouteAction::Redirect {
-        to: to?.value,
-        status: status.unwrap_or(StatusCode::PERMANENT_REDIRECT),
-    })
-}
-
-fn read_respond(mut section: Section<'_>) -> Option<RouteAction> {
-    let status = section.get::<u64>("status");
-    if let Some(given) = status.as_ref().filter(|given| !(200..=599).contains(&given.value)) {
-        section.report(&given.span, Problem::new("expected a status from 200 to 599"));
-    }
-    let body = section.or("body", String::new());
-    let (reader, body_span) = (section.reader, section.key_span("body"));
-    let content_type = section.get::<FieldValue>("content_type");
-    section.finish();
-    let status = status.and_then(|given| status_code(given.value));
-    let has_none = [Some(StatusCode::NO_CONTENT), Some(StatusCode::NOT_MODIFIED)].contains(&status);
-    if has_none && !body.is_empty() {
-        reader.report(&body_span, Problem::new("a 204 or 304 has no body (RFC 9112 section 6.3)"));
-    }
-    Some(RouteAction::Respond {
-        status: status.unwrap_or(StatusCode::OK),
-        body,
-        content_type: content_type.map_or_else(
-            || HeaderValue::from_static("text/plain; charset=utf-8"),
-            |value| value.value.0,
-        ),
-    })
-}
-
-fn status_code(status: u64) -> Option<StatusCode> {
-    u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok())
-}
-
-struct MethodName(Method);
-
-impl FromText for MethodName {
-    const EXPECTED: &'static str = "a method such as \"GET\"";
-
-    fn from_text(text: &str) -> Result<Self, Problem> {
-        let is_method = !text.is_empty()
-            && text.len() <= 32
-            && text.bytes().all(|byte| byte.is_ascii_uppercase() || b"-_".contains(&byte));
-        match Method::from_bytes(text.as_bytes()) {
-            Ok(method) if is_method => Ok(Self(method)),
-            _ => Err(Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED))
-                .hint("methods are case-sensitive and written in capitals")),
-        }
-    }
 }
 
 impl FromText for HostPattern {

@@ -11,7 +11,7 @@ use toml::{
 
 use super::{
     error::{ConfigError, Located, Problem, Source, did_you_mean},
-    value::Value,
+    value::{Value, expected},
 };
 
 /// Looks a variable up for `${VAR}`.
@@ -48,6 +48,14 @@ pub(super) struct Section<'a> {
     pub(super) name: String,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
+    /// Reported already, or not there.
+    refused: Vec<&'static str>,
+}
+
+/// What can be written short, as a value, or as a table that says more.
+pub(super) enum ValueOrTable<'a, T> {
+    Value(Located<T>),
+    Table(Section<'a>),
 }
 
 impl<'a> Section<'a> {
@@ -57,7 +65,7 @@ impl<'a> Section<'a> {
         table: &'a DeTable<'a>,
         span: Range<usize>,
     ) -> Self {
-        Self { reader, span, name, table, known: Vec::new() }
+        Self { reader, span, name, table, known: Vec::new(), refused: Vec::new() }
     }
 
     /// The value of `key`; `None` if it is absent, or wrong and reported.
@@ -72,13 +80,52 @@ impl<'a> Section<'a> {
 
     /// Like `get`, but absence is a mistake.
     pub(super) fn require<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
-        if self.table.get(key).is_none() {
-            self.known.push(key);
+        self.must_have(key);
+        self.get(key)
+    }
+
+    /// Reports that `key` is absent, if it is.
+    pub(super) fn must_have(&self, key: &'static str) {
+        if !self.has(key) {
             let problem = Problem::new(format!("{} needs \"{key}\"", self.title()));
             self.reader.report(&self.span, problem);
-            return None;
         }
-        self.get(key)
+    }
+
+    /// A key that others of the kind have, and this section must not.
+    pub(super) fn refuse(&mut self, key: &'static str, problem: Problem) {
+        self.refused.push(key);
+        if self.has(key) {
+            self.reader.report(&self.key_span(key), problem);
+        }
+    }
+
+    /// Keys that have been judged without being read.
+    pub(super) fn know(&mut self, keys: &[&'static str]) {
+        self.known.extend(keys);
+    }
+
+    /// The value or table under `key`.
+    pub(super) fn value_or_table<T: Value>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<ValueOrTable<'a, T>> {
+        let value = self.raw(key)?;
+        self.as_value_or_table(key, value)
+    }
+
+    /// The items of the array under `key`, each `None` if it is wrong and reported; `None` if there
+    /// is no array.
+    pub(super) fn values_or_tables<T: Value>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<Vec<Option<ValueOrTable<'a, T>>>> {
+        let value = self.raw(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            self.reader.report(&value.span(), expected("an array", value));
+            return None;
+        };
+        Some(items.iter().map(|item| self.as_value_or_table(key, item)).collect())
     }
 
     /// The table under `key`.
@@ -91,7 +138,8 @@ impl<'a> Section<'a> {
     pub(super) fn sections(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
         let value = self.raw(key)?;
         let DeValue::Array(items) = value.get_ref() else {
-            let message = format!("\"{key}\" must be an array of tables, written [[{key}]]");
+            let written = self.path_of(key);
+            let message = format!("\"{key}\" must be an array of tables, written [[{written}]]");
             self.reader.report(&value.span(), Problem::new(message));
             return Some(Vec::new());
         };
@@ -125,10 +173,16 @@ impl<'a> Section<'a> {
         self.table.get(key).is_some()
     }
 
-    /// Whether the file has an array without items under `key`. Items that are wrong are items.
+    /// How many items the array under `key` has, right or wrong; `None` if there is no array.
+    pub(super) fn array_length(&self, key: &str) -> Option<usize> {
+        match self.table.get(key).map(|value| value.get_ref()) {
+            Some(DeValue::Array(items)) => Some(items.len()),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_empty_array(&self, key: &str) -> bool {
-        let value = self.table.get(key).map(|value| value.get_ref());
-        matches!(value, Some(DeValue::Array(items)) if items.is_empty())
+        self.array_length(key) == Some(0)
     }
 
     /// Where `key` stands.
@@ -145,7 +199,7 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();
-            if !self.known.contains(&name) {
+            if !self.known.contains(&name) && !self.refused.contains(&name) {
                 let mut problem =
                     Problem::new(format!("unknown key \"{name}\" in {}", self.title()));
                 problem.hint =
@@ -177,11 +231,26 @@ impl<'a> Section<'a> {
             self.reader.report(&value.span(), Problem::new(message));
             return None;
         };
-        let name = match self.name.as_str() {
+        Some(Section::new(self.reader, self.path_of(key), table, value.span()))
+    }
+
+    fn as_value_or_table<T: Value>(
+        &self,
+        key: &str,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Option<ValueOrTable<'a, T>> {
+        if matches!(value.get_ref(), DeValue::Table(_)) {
+            return self.as_section(key, value).map(ValueOrTable::Table);
+        }
+        read(self.reader, value).map(ValueOrTable::Value)
+    }
+
+    /// The name of the section that `key` of this one would be.
+    fn path_of(&self, key: &str) -> String {
+        match self.name.as_str() {
             "" => key.to_owned(),
             outer => format!("{outer}.{key}"),
-        };
-        Some(Section::new(self.reader, name, table, value.span()))
+        }
     }
 }
 

@@ -1,33 +1,47 @@
 //! `[services.…]`: named groups of endpoints.
 
+use std::time::Duration;
+
 use actix_http::header::HeaderValue;
 
 use super::{
-    endpoint::EndpointUrl,
+    balance::Balance,
+    breaker::BreakerConfig,
+    duration::AboveZero,
+    endpoints::EndpointConfig,
     error::{Located, Problem},
+    health::HealthConfig,
+    limits::LimitsConfig,
+    outlier::OutlierConfig,
+    retry::RetryConfig,
     section::Section,
     size::ByteSize,
     timeouts::{TimeoutOverrides, Timeouts},
     tunnel::TunnelLimits,
-    value::{FromText, unknown_word},
+    value::{FromText, OrOff},
 };
 
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
     pub name: String,
-    /// Never empty.
-    pub endpoints: Vec<EndpointUrl>,
+    /// Never empty, and not all of them backups.
+    pub endpoints: Vec<EndpointConfig>,
     pub balance: Balance,
+    /// How long an endpoint that has become eligible gets less than its share; `None` for no time.
+    pub slow_start: Option<Duration>,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
     pub tunnel: TunnelLimits,
     /// Bound on a response head, in bytes.
     pub max_response_header_bytes: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    Random,
+    pub retry: RetryConfig,
+    pub outlier: OutlierConfig,
+    /// `None`: endpoints are not checked.
+    pub health: Option<HealthConfig>,
+    /// `None`: no circuit opens.
+    pub breaker: Option<BreakerConfig>,
+    /// `None`: requests are not limited.
+    pub limits: Option<LimitsConfig>,
 }
 
 /// What the `Host` field says to the upstream.
@@ -48,22 +62,21 @@ impl ServiceConfig {
         if let Err(problem) = check_name(&name.value) {
             section.report(&name.span, problem);
         }
-        let endpoints = section.require::<Vec<Located<EndpointUrl>>>("endpoints");
-        if section.is_empty_array("endpoints") {
-            let span = section.key_span("endpoints");
-            section.report(&span, Problem::new("\"endpoints\" names no endpoint"));
-        }
-        let endpoints = endpoints.map(|endpoints| endpoints.value).unwrap_or_default();
-        report_repeated(&section, &endpoints);
         let config = Self {
             name: name.value,
-            endpoints: endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
-            balance: section.or("balance", Balance::Random),
+            endpoints: EndpointConfig::read_all(&mut section),
+            balance: Balance::read(&mut section),
+            slow_start: section.or("slow_start", OrOff::<AboveZero>(None)).0.map(|span| span.0),
             host: section.or("host", UpstreamHost::Preserve),
             timeouts: Timeouts::default()
                 .overridden(TimeoutOverrides::read(section.section("timeouts"))),
             tunnel: TunnelLimits::read(section.section("tunnel")),
             max_response_header_bytes: head_bound(&mut section),
+            retry: RetryConfig::read(section.section("retry")),
+            outlier: OutlierConfig::read(section.section("outlier")),
+            health: section.section("health").map(HealthConfig::read),
+            breaker: section.section("breaker").map(BreakerConfig::read),
+            limits: section.section("limits").map(LimitsConfig::read),
         };
         section.finish();
         config
@@ -80,15 +93,6 @@ fn head_bound(section: &mut Section<'_>) -> usize {
     usize::try_from(bound.0.min(LARGEST_HEAD)).unwrap_or(usize::MAX)
 }
 
-fn report_repeated(section: &Section<'_>, endpoints: &[Located<EndpointUrl>]) {
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        if endpoints[..index].iter().any(|earlier| earlier.value.url == endpoint.value.url) {
-            let message = format!("endpoint \"{}\" is listed twice", endpoint.value.url);
-            section.report(&endpoint.span, Problem::new(message));
-        }
-    }
-}
-
 /// A name stands in paths, labels and logs: letters, digits, `-`, `_` and `.`, 64 at most.
 pub(super) fn check_name(name: &str) -> Result<(), Problem> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -98,17 +102,6 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
     Err(Problem::new(format!(
         "the name \"{name}\" must be 1 to 64 letters, digits, \"-\", \"_\" or \".\""
     )))
-}
-
-impl FromText for Balance {
-    const EXPECTED: &'static str = "\"random\"";
-
-    fn from_text(text: &str) -> Result<Self, Problem> {
-        match text {
-            "random" => Ok(Self::Random),
-            other => Err(unknown_word(other, &["random"])),
-        }
-    }
 }
 
 impl FromText for UpstreamHost {
@@ -131,6 +124,94 @@ impl FromText for UpstreamHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, HealthCheck};
+
+    fn service(tables: &str) -> ServiceConfig {
+        let text = format!("[services.a]\nendpoints = [\"http://a\"]\n{tables}");
+        let mut config = Config::load(&text, "test", &|_| None).expect("is valid");
+        config.services.remove(0)
+    }
+
+    #[test]
+    fn what_is_off_by_default_is_on_with_its_table() {
+        let service = service("health = {}\nbreaker = {}\nlimits = {}");
+        let health = service.health.expect("is on");
+        let check =
+            HealthCheck::Http { path: "/health".into(), status: vec![200..=399], body: None };
+        assert_eq!((health.check, health.interval), (check, Duration::from_secs(5)));
+        assert_eq!(health.timeout, Duration::from_secs(1));
+        assert_eq!((health.healthy, health.unhealthy), (2, 3));
+        assert_eq!(service.breaker, Some(BreakerConfig::default()));
+        assert_eq!(service.limits, Some(LimitsConfig::default()));
+    }
+
+    #[test]
+    fn what_is_on_by_default_is_so_without_its_table() {
+        let service = service("");
+        assert_eq!(service.balance, Balance::Random);
+        assert_eq!((service.endpoints[0].weight, service.endpoints[0].backup), (1, false));
+        assert_eq!((service.slow_start, service.timeouts.total), (None, None));
+        assert_eq!(service.retry, RetryConfig::default());
+        assert_eq!(service.outlier, OutlierConfig::default());
+        assert_eq!((service.health, service.breaker, service.limits), (None, None, None));
+    }
+
+    #[test]
+    fn each_key_sets_its_own_field() {
+        let seconds = Duration::from_secs;
+        let service = service(
+            "slow_start = \"30s\"\n\
+             timeouts = { connect = \"2s\", response = \"3s\", total = \"4s\" }\n\
+             [services.a.outlier]\nconsecutive_failures = 2\nejection = \"3s\"\nmax_ejected = 4\n\
+             success_rate = 5\nwindow = \"6s\"\nmin_requests = 7\n\
+             [services.a.health]\ntype = \"tcp\"\ninterval = \"3s\"\ntimeout = \"2s\"\n\
+             healthy = 4\nunhealthy = 5\n\
+             [services.a.breaker]\nfailure_ratio = 0.25\nwindow = \"2s\"\nmin_requests = 3\n\
+             open = \"4s\"\n\
+             [services.a.limits]\nmax_in_flight = 1\nqueue = 2\nqueue_timeout = \"3s\"\n\
+             max_connections_per_endpoint = 4\nadaptive = true\n",
+        );
+        assert_eq!(service.slow_start, Some(seconds(30)));
+        assert_eq!(service.timeouts.total, Some(seconds(4)));
+        let outlier = OutlierConfig {
+            consecutive_failures: Some(2),
+            ejection: seconds(3),
+            max_ejected: 4,
+            success_rate: Some(5),
+            window: seconds(6),
+            min_requests: 7,
+        };
+        assert_eq!(service.outlier, outlier);
+        let health = HealthConfig {
+            check: HealthCheck::Tcp,
+            interval: seconds(3),
+            timeout: seconds(2),
+            healthy: 4,
+            unhealthy: 5,
+        };
+        assert_eq!(service.health, Some(health));
+        let breaker = BreakerConfig {
+            failure_ratio: 0.25,
+            window: seconds(2),
+            min_requests: 3,
+            open: seconds(4),
+        };
+        assert_eq!(service.breaker, Some(breaker));
+        let limits = LimitsConfig {
+            max_in_flight: Some(1),
+            queue: 2,
+            queue_timeout: seconds(3),
+            max_connections_per_endpoint: Some(4),
+            adaptive: true,
+        };
+        assert_eq!(service.limits, Some(limits));
+    }
+
+    #[test]
+    fn a_check_never_takes_longer_than_the_interval() {
+        let health = service("health = { interval = \"500ms\" }").health.expect("is on");
+        assert_eq!(health.timeout, Duration::from_millis(500));
+    }
 
     #[test]
     fn host_is_a_word_or_a_name() {

@@ -51,6 +51,24 @@ impl FromText for BodyLimit {
     }
 }
 
+/// So much of a request body is held at most, for another attempt or for a copy.
+const MOST_HELD: u64 = 16 << 20;
+
+/// A number of bytes of a body that is held whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeldBody(pub(super) usize);
+
+impl FromText for HeldBody {
+    const EXPECTED: &'static str = ByteSize::EXPECTED;
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        let size = ByteSize::from_text(text)?.0;
+        let held = usize::try_from(size).ok().filter(|_| size <= MOST_HELD);
+        let problem = || Problem::new(format!("expected 16MiB at most, found \"{text}\""));
+        held.map(Self).ok_or_else(problem)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +85,13 @@ mod tests {
         for text in ["", "64", "64KB", "64 KiB", "-1B", "1.5MiB", "99999999999GiB"] {
             assert!(ByteSize::from_text(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_held_body_has_16_mib_at_most() {
+        assert_eq!(HeldBody::from_text("16MiB"), Ok(HeldBody(16 << 20)));
+        assert_eq!(HeldBody::from_text("0B"), Ok(HeldBody(0)));
+        assert!(HeldBody::from_text("16777217B").is_err());
     }
 
     #[test]

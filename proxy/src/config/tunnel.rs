@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration::Timeout, error::Problem, section::Section, value::FromText};
+use super::{duration::Timeout, section::Section, value::OrOff};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelLimits {
@@ -26,23 +26,12 @@ impl TunnelLimits {
         };
         let limits = Self {
             idle: section.or("idle", Timeout(default.idle)).0,
-            lifetime: section.or("lifetime", OptionalTimeout(default.lifetime)).0,
+            lifetime: section
+                .or::<OrOff<Timeout>>("lifetime", OrOff(None))
+                .0
+                .map(|timeout| timeout.0),
         };
         section.finish();
         limits
-    }
-}
-
-/// A duration above zero, or "off".
-struct OptionalTimeout(Option<Duration>);
-
-impl FromText for OptionalTimeout {
-    const EXPECTED: &'static str = "a duration such as \"1h\", or \"off\"";
-
-    fn from_text(text: &str) -> Result<Self, Problem> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        Timeout::from_text(text).map(|timeout| Self(Some(timeout.0)))
     }
 }

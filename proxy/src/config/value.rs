@@ -87,6 +87,25 @@ impl<T: Value> Value for OneOrMore<T> {
     }
 }
 
+/// A value, or "off".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OrOff<T>(pub(super) Option<T>);
+
+impl<T: Value> Value for OrOff<T> {
+    fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        if let DeValue::String(text) = value.get_ref()
+            && expand(text, reader.variables)? == "off"
+        {
+            return Ok(Self(None));
+        }
+        let or_off = |problem: Problem| match problem.hint {
+            Some(_) => problem,
+            None => problem.hint("or \"off\""),
+        };
+        T::read(reader, value).map(|value| Self(Some(value))).map_err(or_off)
+    }
+}
+
 /// "expected X, found Y".
 pub(super) fn expected(what: &str, value: &Spanned<DeValue<'_>>) -> Problem {
     let found = match value.get_ref() {

@@ -1,0 +1,126 @@
+//! The JSON Schema of the file, for editors. These types only describe; reading is done by the
+//! sections, and a test compares the keys of both.
+
+// The fields exist for their names and documentation; no value of these types is ever made.
+#![expect(dead_code)]
+
+mod auth;
+mod resilience;
+mod routes;
+mod server;
+mod services;
+mod text;
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, schema_for};
+
+use self::{
+    auth::AuthScheme,
+    routes::Route,
+    server::{Admin, Listener, Log, Server},
+    services::Service,
+};
+
+/// The schema as indented JSON (draft 2020-12).
+pub fn text() -> String {
+    let schema = schema_for!(File);
+    serde_json::to_string_pretty(&schema).expect("a schema is plain JSON")
+}
+
+/// Configuration of the proxy.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct File {
+    /// Auth scheme of every route that names none, and of requests that match no route; "none"
+    /// lets everybody in.
+    #[schemars(default)]
+    auth: Option<String>,
+    #[schemars(default)]
+    server: Option<Server>,
+    #[schemars(default)]
+    log: Option<Log>,
+    /// Where traffic is taken; one on 0.0.0.0:8080 if there are none.
+    #[schemars(default)]
+    listeners: Option<Vec<Listener>>,
+    #[schemars(default)]
+    admin: Option<Admin>,
+    #[schemars(default)]
+    auth_schemes: Option<BTreeMap<String, AuthScheme>>,
+    #[schemars(default)]
+    routes: Option<Vec<Route>>,
+    #[schemars(default)]
+    services: Option<BTreeMap<String, Service>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// The keys that the reader asks for in a table, from its complaint about one it does not know.
+    fn read_keys(text: &str) -> Vec<String> {
+        let errors = Config::load(text, "test", &|_| None).expect_err("has an unknown key");
+        let unknown = errors.iter().find(|error| error.message.starts_with("unknown key"));
+        let hint = unknown.and_then(|error| error.hint.clone()).expect("names the known keys");
+        let mut keys: Vec<String> =
+            hint.trim_start_matches("known: ").split(", ").map(str::to_owned).collect();
+        keys.sort();
+        keys
+    }
+
+    fn schema_keys(schema: &Value, of: &str) -> Vec<String> {
+        let table = match of {
+            "" => schema,
+            of => &schema["$defs"][of],
+        };
+        let properties = table["properties"].as_object().expect("is an object");
+        let mut keys: Vec<String> = properties.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_that_are_read() {
+        let schema: Value = serde_json::from_str(&text()).expect("is JSON");
+        let route = "[[routes]]\nrespond = { status = 200 }\n";
+        let service = "[services.x]\nendpoints = [\"http://a\"]\n";
+        for (of, file) in [
+            ("", "zzzzzzzz = 1".to_owned()),
+            ("Server", "[server]\nzzzzzzzz = 1".to_owned()),
+            ("Log", "[log]\nzzzzzzzz = 1".to_owned()),
+            ("Listener", "[[listeners]]\nbind = \"127.0.0.1:0\"\nzzzzzzzz = 1".to_owned()),
+            ("Admin", "[admin]\nzzzzzzzz = 1".to_owned()),
+            (
+                "AuthScheme",
+                "[auth_schemes.x]\ntype = \"bearer\"\ntokens = [\"12345678\"]\nzzzzzzzz = 1"
+                    .to_owned(),
+            ),
+            ("Route", format!("{route}zzzzzzzz = 1")),
+            ("Redirect", "[[routes]]\nredirect = { to = \"/\", zzzzzzzz = 1 }".to_owned()),
+            ("Respond", "[[routes]]\nrespond = { zzzzzzzz = 1 }".to_owned()),
+            ("HeaderRules", format!("{route}request_headers = {{ zzzzzzzz = 1 }}")),
+            ("Service", format!("{service}zzzzzzzz = 1")),
+            ("Split", format!("{route}split = [{{ service = \"x\", zzzzzzzz = 1 }}]")),
+            ("Mirror", format!("{route}mirror = {{ service = \"x\", zzzzzzzz = 1 }}")),
+            ("RouteRetry", format!("{route}retry = {{ zzzzzzzz = 1 }}")),
+            (
+                "EndpointTable",
+                "services.x.endpoints = [{ url = \"http://a\", zzzzzzzz = 1 }]".to_owned(),
+            ),
+            ("HashBalance", format!("{service}balance = {{ hash = \"client_ip\", zzzzzzzz = 1 }}")),
+            ("StickyBalance", format!("{service}balance = {{ sticky = \"a\", zzzzzzzz = 1 }}")),
+            ("Timeouts", format!("{service}timeouts = {{ zzzzzzzz = 1 }}")),
+            ("Tunnel", format!("{service}tunnel = {{ zzzzzzzz = 1 }}")),
+            ("Retry", format!("{service}retry = {{ zzzzzzzz = 1 }}")),
+            ("Outlier", format!("{service}outlier = {{ zzzzzzzz = 1 }}")),
+            ("Health", format!("{service}health = {{ zzzzzzzz = 1 }}")),
+            ("Breaker", format!("{service}breaker = {{ zzzzzzzz = 1 }}")),
+            ("Limits", format!("{service}limits = {{ zzzzzzzz = 1 }}")),
+        ] {
+            assert_eq!(schema_keys(&schema, of), read_keys(&file), "{of}");
+        }
+    }
+}
