@@ -1,14 +1,17 @@
-//! Deadlines without a timer per request.
+//! Deadlines without a timer per request, and the time that decisions are given.
 //!
 //! A tokio timer costs a locked wheel operation to set and another to drop, for a deadline that
 //! nearly never passes. Here a deadline is a slot in a slab; one task per worker sleeps until the
 //! earliest one it knows of, and looks again. Under load, slots come and go without waking it.
+//!
+//! And `Millis`, the coarse time that atomics hold.
 
 use std::{
     cell::{Cell, RefCell},
     future::Future,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use slab::Slab;
@@ -16,6 +19,32 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
+
+/// Milliseconds of the process's own monotonic clock, from an epoch that all workers share.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// The time at `now`; zero before the epoch.
+    pub fn since(epoch: Instant, now: Instant) -> Self {
+        let passed = now.saturating_duration_since(epoch).as_millis();
+        Self(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    /// Whole milliseconds of `duration`, at least one.
+    pub fn count(duration: Duration) -> u64 {
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    pub fn plus(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// Milliseconds since `earlier`; 0 if that is later, as the clocks of two workers may say.
+    pub fn after(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
 
 /// The running deadlines of one worker. Bound: one slot per attempt in flight.
 #[derive(Default)]
@@ -107,7 +136,7 @@ impl Drop for Deadline {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, time::Duration};
+    use std::future::poll_fn;
 
     use super::*;
 
@@ -123,6 +152,16 @@ mod tests {
 
     async fn passed(mut deadline: Deadline) {
         poll_fn(|cx| deadline.poll_passed(cx)).await;
+    }
+
+    #[test]
+    fn millis_count_from_the_epoch_and_never_below_zero() {
+        let epoch = Instant::now();
+        let later = epoch + Duration::from_micros(2_999);
+        assert_eq!(Millis::since(epoch, later), Millis(2));
+        assert_eq!(Millis::since(later, epoch), Millis(0));
+        assert_eq!(Millis(7).after(Millis(5)), 2);
+        assert_eq!(Millis(5).after(Millis(7)), 0);
     }
 
     #[test]

@@ -1,61 +1,77 @@
-//! Which of the eligible endpoints gets a request. A policy knows neither the clock nor health;
-//! every policy passes the contract test below.
+//! Which of the eligible endpoints gets a request. A policy knows neither health nor configuration;
+//! the time and the key of the request are given to it. Every policy passes the contract test in
+//! `contract.rs`.
 
+mod affinity;
+mod candidates;
+#[cfg(test)]
+mod contract;
+mod cookie;
+mod hash;
+mod least_requests;
+mod p2c_ewma;
 mod random;
+mod round_robin;
+mod sticky;
 
 use rand::rngs::SmallRng;
+use xxhash_rust::xxh3::xxh3_64;
 
-pub use self::random::Random;
-use crate::{config, service::Endpoint};
+pub use self::{
+    affinity::Affinity,
+    candidates::{Candidate, Candidates, WEIGHT_UNIT, Weights},
+    cookie::StickyCookie,
+    hash::Hash,
+    least_requests::LeastRequests,
+    p2c_ewma::P2cEwma,
+    random::Random,
+    round_robin::RoundRobin,
+    sticky::Sticky,
+};
+use crate::{clock::Millis, config};
 
-/// A balancing policy.
+/// A balancing policy, shared by all workers.
 pub trait Balancer: Send + Sync {
-    /// An index into `eligible`, which is not empty.
-    fn choose(&self, eligible: &[Endpoint], rng: &mut SmallRng) -> usize;
+    /// An index into the list of `candidates`.
+    fn choose(&self, candidates: &Candidates<'_>, ask: &Ask, rng: &mut SmallRng) -> usize;
 }
 
-/// The policy that a service asks for.
-pub fn build(policy: config::Balance) -> Box<dyn Balancer> {
+/// What a policy may know of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask {
+    /// For `Hash` the `key` of what is hashed, for `Sticky` the `key` of an endpoint's URL; `None`
+    /// if the request has no such thing.
+    pub key: Option<u64>,
+    pub now: Millis,
+}
+
+/// An endpoint as policies are built for it. Its place in the list given is its place in the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// As written in the configuration, and different from all others of the service.
+    pub url: &'a str,
+    /// As configured, 1 to 1000.
+    pub weight: u32,
+}
+
+/// The policy that a service asks for, for its endpoints in their order.
+pub fn build(policy: &config::Balance, members: &[Member<'_>]) -> Box<dyn Balancer> {
     match policy {
         config::Balance::Random => Box::new(Random),
+        config::Balance::RoundRobin => Box::new(RoundRobin::new(members.len())),
+        config::Balance::LeastRequests => Box::new(LeastRequests),
+        config::Balance::P2cEwma => Box::new(P2cEwma),
+        config::Balance::Hash(_) => Box::new(Hash::new(members)),
+        config::Balance::Sticky(_) => Box::new(Sticky::new(members)),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
+/// Whether a policy looks at how long answers take.
+pub fn times_answers(policy: &config::Balance) -> bool {
+    matches!(policy, config::Balance::P2cEwma)
+}
 
-    use super::*;
-    use crate::config::{Balance, Config};
-
-    fn endpoints(count: usize) -> Vec<Endpoint> {
-        let urls: Vec<String> =
-            (0..count).map(|index| format!("\"http://127.0.0.1:{}\"", 9000 + index)).collect();
-        let text = format!("[services.x]\nendpoints = [{}]", urls.join(","));
-        let config = Config::load(&text, "test", &|_| None).expect("is valid");
-        let urls = config.services[0].endpoints.iter();
-        urls.zip(0..).map(|(url, index)| Endpoint::new(index, url)).collect()
-    }
-
-    /// The contract: any number of endpoints, always one of them, none left out, and with equal
-    /// weights each within 2 % of its share of 100,000 picks.
-    #[test]
-    fn every_policy_spreads_picks_evenly() {
-        for policy in [Balance::Random] {
-            let balancer = build(policy);
-            let mut rng = SmallRng::seed_from_u64(7);
-            for count in [1, 2, 3, 10] {
-                let endpoints = endpoints(count);
-                let mut picks = vec![0_u32; count];
-                for _ in 0..100_000 {
-                    picks[balancer.choose(&endpoints, &mut rng)] += 1;
-                }
-                let share = 100_000.0 / f64::from(u32::try_from(count).expect("is small"));
-                for picked in picks {
-                    let off = (f64::from(picked) - share).abs();
-                    assert!(off <= 2000.0, "{policy:?}: {picked} of {share}");
-                }
-            }
-        }
-    }
+/// The number that stands for a name, the same in every process and version: cookies hold it.
+pub fn key(name: &[u8]) -> u64 {
+    xxh3_64(name)
 }

@@ -43,12 +43,13 @@ fn check_config(config: &Config) {
     assert!(config.default_auth.is_none_or(|index| index < config.auth_schemes.len()));
     for route in &config.routes {
         assert!(route.auth.is_none_or(|index| index < config.auth_schemes.len()));
-        if let RouteAction::Forward { service: ServiceChoice::Named(index), .. } = &route.action {
-            assert!(*index < config.services.len());
+        if let RouteAction::Forward { service, mirror, .. } = &route.action {
+            check_services(service, config.services.len());
+            assert!(mirror.is_none_or(|mirror| mirror.service < config.services.len()));
         }
     }
     for service in &config.services {
-        assert!(!service.endpoints.is_empty());
+        assert!(service.endpoints.iter().any(|endpoint| !endpoint.backup));
     }
     let gateway = Gateway::build(config);
     assert_eq!(gateway.routes.routes().len(), config.routes.len());
@@ -57,6 +58,18 @@ fn check_config(config: &Config) {
     }
     for route in &config.routes {
         check_route(&gateway.routes, route);
+    }
+}
+
+fn check_services(choice: &ServiceChoice, count: usize) {
+    match choice {
+        ServiceChoice::Named(index) => assert!(*index < count),
+        ServiceChoice::FromPath(_) => {}
+        ServiceChoice::Split(parts) => {
+            assert!((2..=16).contains(&parts.len()));
+            assert!(parts.iter().all(|(index, weight)| *index < count && *weight <= 1000));
+            assert!(parts.iter().any(|(_, weight)| *weight > 0));
+        }
     }
 }
 
