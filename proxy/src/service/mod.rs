@@ -1,11 +1,37 @@
-//! A service: a named group of endpoints, and which of them a request goes to.
+//! A service: a named group of endpoints, which of them a request goes to, and what requests have
+//! shown of them.
 
-use actix_http::header::HeaderValue;
-use rand::rngs::SmallRng;
+pub mod breaker;
+mod endpoint;
+mod in_flight;
+pub mod load;
+pub mod outlier;
+mod pick;
+#[cfg(test)]
+mod race;
+mod slow_start;
+mod window;
 
+use std::{
+    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use self::{
+    breaker::{Admission, Breaker, Transition},
+    outlier::{Ejections, Outlier, Verdict},
+};
+pub use self::{
+    endpoint::{Condition, Counts, Endpoint},
+    in_flight::{InFlight, Permit},
+    pick::Picked,
+};
 use crate::{
-    balance::{self, Balancer},
-    config::{EndpointAddress, EndpointUrl, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost},
+    balance::{self, Balancer, Candidate, Member, WEIGHT_UNIT, Weights},
+    clock::Millis,
+    config::{HealthConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost},
+    health::{Change, HealthState},
+    limits::Limits,
     record::Index,
 };
 
@@ -15,61 +41,162 @@ pub struct Service {
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
     pub tunnel: TunnelLimits,
+    pub retry: RetryConfig,
+    pub health: Option<HealthConfig>,
+    pub limits: Option<Limits>,
     /// Bound on a response head, in bytes.
     pub response_head_bytes: usize,
+    /// What policies with a key make it of.
+    pub affinity: balance::Affinity,
+    /// Whether somebody wants to know how long answers take.
+    times_answers: bool,
+    slow_start: Option<Duration>,
     /// Never empty.
     endpoints: Vec<Endpoint>,
+    /// Those that are no backups, at their full weight.
+    primaries: Vec<Candidate>,
+    weights: Weights,
+    /// One for each endpoint: not zero if it may be anything but eligible at its full weight.
+    marks: Vec<AtomicU8>,
+    /// Picks among ejected endpoints, because there were no others.
+    pub failed_open: AtomicU64,
     balancer: Box<dyn Balancer>,
-}
-
-/// One address of a service.
-pub struct Endpoint {
-    /// Among all endpoints of the gateway.
-    pub index: Index,
-    /// As written in the configuration.
-    pub url: String,
-    /// What is dialled.
-    pub address: EndpointAddress,
-    /// What `Host` says for `host = "endpoint"`.
-    pub authority: HeaderValue,
-    /// Put before every path.
-    pub base: String,
 }
 
 impl Service {
     /// `first_endpoint` is the index of its first endpoint among all.
     pub fn new(index: Index, first_endpoint: Index, config: &ServiceConfig) -> Self {
+        let ejections = Ejections::new(config.outlier);
+        let condition = || {
+            let health = config.health.as_ref().map(HealthState::new);
+            let breaker = config.breaker.as_ref().map(Breaker::new);
+            Condition::new(health, Outlier::new(&ejections), breaker)
+        };
         let endpoints = config.endpoints.iter().zip(first_endpoint..);
+        let endpoints: Vec<Endpoint> =
+            endpoints.map(|(one, index)| Endpoint::new(index, one, condition())).collect();
+        let places = endpoints.iter().zip(0..).filter(|(endpoint, _)| !endpoint.is_backup);
+        let primaries: Vec<Candidate> = places
+            .map(|(endpoint, place)| Candidate { place, weight: endpoint.weight * WEIGHT_UNIT })
+            .collect();
+        let members: Vec<Member<'_>> =
+            endpoints.iter().map(|one| Member { url: &one.url, weight: one.weight }).collect();
+        let balancer = balance::build(&config.balance, &members);
+        let limits = config.limits.as_ref().map(Limits::new);
         Self {
             name: config.name.clone(),
             index,
             host: config.host.clone(),
             timeouts: config.timeouts,
             tunnel: config.tunnel,
+            retry: config.retry.clone(),
+            health: config.health.clone(),
             response_head_bytes: config.max_response_header_bytes,
-            endpoints: endpoints.map(|(url, index)| Endpoint::new(index, url)).collect(),
-            balancer: balance::build(config.balance),
+            affinity: balance::Affinity::of(&config.balance),
+            times_answers: balance::times_answers(&config.balance)
+                || limits.as_ref().is_some_and(Limits::is_adaptive),
+            limits,
+            slow_start: config.slow_start,
+            weights: Weights::of(&primaries),
+            primaries,
+            marks: endpoints.iter().map(|_| AtomicU8::new(0)).collect(),
+            failed_open: AtomicU64::new(0),
+            endpoints,
+            balancer,
         }
-    }
-
-    /// The endpoint for the next attempt.
-    pub fn pick(&self, rng: &mut SmallRng) -> &Endpoint {
-        &self.endpoints[self.balancer.choose(&self.endpoints, rng)]
     }
 
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
-}
 
-impl Endpoint {
-    pub fn new(index: Index, url: &EndpointUrl) -> Self {
-        Self {
-            index,
-            url: url.url.clone(),
-            address: url.address.clone(),
-            authority: url.authority.clone(),
-            base: url.base.clone(),
+    /// The endpoint at `place`, of which `Picked` knows.
+    pub fn endpoint(&self, place: usize) -> &Endpoint {
+        &self.endpoints[place]
+    }
+
+    /// Takes the result of an active check. For the checker of the endpoint alone.
+    pub fn checked(&self, place: usize, result: Result<(), String>, now: Millis) {
+        let endpoint = &self.endpoints[place];
+        let Some(health) = &endpoint.condition.health else { return };
+        let counts = &endpoint.counts;
+        let count = if result.is_ok() { &counts.checks_passed } else { &counts.checks_failed };
+        count.fetch_add(1, Relaxed);
+        let changed = health.observe(result.is_ok());
+        let (service, url) = (&self.name, &endpoint.url);
+        match (changed, result) {
+            (Some(Change::Down), Err(why)) => {
+                self.mark(place);
+                tracing::warn!(service, endpoint = url, why, "endpoint is down");
+            }
+            (Some(_), _) => {
+                endpoint.condition.became_eligible(now);
+                self.mark(place);
+                tracing::info!(service, endpoint = url, "endpoint is up");
+            }
+            (None, _) => {}
         }
+    }
+
+    fn per_endpoint(&self) -> Option<u32> {
+        self.limits.as_ref().and_then(|limits| limits.per_endpoint)
+    }
+
+    fn observe(&self, place: usize, now: Millis, latency_us: u32, failed: bool) {
+        self.endpoints[place].load.observe(now, latency_us, failed);
+        if let Some(limits) = &self.limits {
+            limits.observe(now, latency_us);
+        }
+    }
+
+    /// Takes how a request ended that was given to the endpoint.
+    fn report(&self, place: usize, admission: Admission, failed: bool, now: impl Fn() -> Millis) {
+        let endpoint = &self.endpoints[place];
+        let condition = &endpoint.condition;
+        if let Some(breaker) = &condition.breaker
+            && let Some(transition) = breaker.report(now(), admission, failed)
+        {
+            self.breaker_moved(place, transition, now());
+        }
+        // The usual success is one load, and asks for no time.
+        if (failed || condition.outlier.wants_success())
+            && let Some(verdict) = condition.outlier.observe(now(), failed)
+        {
+            self.judged(place, verdict, now());
+        }
+    }
+
+    fn breaker_moved(&self, place: usize, transition: Transition, now: Millis) {
+        let endpoint = &self.endpoints[place];
+        endpoint.counts.transition(transition);
+        let (service, url) = (&self.name, &endpoint.url);
+        match transition {
+            Transition::Opened => tracing::warn!(service, endpoint = url, "breaker opened"),
+            Transition::Reopened => tracing::warn!(service, endpoint = url, "breaker stays open"),
+            Transition::Closed => {
+                endpoint.condition.became_eligible(now);
+                tracing::info!(service, endpoint = url, "breaker closed");
+            }
+        }
+        self.mark(place);
+    }
+
+    fn judged(&self, place: usize, verdict: Verdict, now: Millis) {
+        let endpoint = &self.endpoints[place];
+        endpoint.counts.verdict(verdict);
+        match verdict {
+            Verdict::Ejected { cause, until } => {
+                let (service, url) = (&self.name, &endpoint.url);
+                let for_ms = until.after(now);
+                tracing::warn!(service, endpoint = url, cause = cause.word(), for_ms, "ejected");
+            }
+            Verdict::Returned => self.returned(endpoint, now),
+        }
+        self.mark(place);
+    }
+
+    fn returned(&self, endpoint: &Endpoint, now: Millis) {
+        endpoint.condition.became_eligible(now);
+        tracing::info!(service = self.name, endpoint = endpoint.url, "no longer ejected");
     }
 }
