@@ -1,0 +1,197 @@
+//! How many requests a service has in flight at once, and who waits for a place: a bounded queue,
+//! first come first served. When it is full the newest is turned away, for those who have waited
+//! longest are nearest to their answer; what waits too long is turned away too.
+//!
+//! Numbers are shared by all workers. The queue's lock is taken only where somebody waits.
+
+pub mod adaptive;
+mod queue;
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use self::{
+    adaptive::AdaptiveLimit,
+    queue::{Place, Queue},
+};
+use crate::{clock::Millis, config::LimitsConfig};
+
+/// The limits of one service, for all workers.
+pub struct Limits {
+    in_flight: AtomicU32,
+    most: u32,
+    adaptive: Option<AdaptiveLimit>,
+    queue: Queue,
+    pub queue_timeout: Duration,
+    /// Requests in flight to one endpoint: over HTTP/1.1 each has a connection of its own.
+    pub per_endpoint: Option<u32>,
+}
+
+/// A request that waits for a place; it leaves the queue when dropped.
+pub struct Waiting<'a> {
+    limits: &'a Limits,
+    place: Place<'a>,
+}
+
+impl Limits {
+    pub fn new(config: &LimitsConfig) -> Self {
+        let most = config.max_in_flight.unwrap_or(u32::MAX);
+        Self {
+            in_flight: AtomicU32::new(0),
+            most,
+            adaptive: config.adaptive.then(|| AdaptiveLimit::new(most)),
+            queue: Queue::new(config.queue),
+            queue_timeout: config.queue_timeout,
+            per_endpoint: config.max_connections_per_endpoint,
+        }
+    }
+
+    /// A place, unless all are taken or somebody waits for one already. To be given back with
+    /// `release`.
+    pub fn try_enter(&self) -> bool {
+        self.queue.is_empty() && self.claim()
+    }
+
+    /// Joins the queue; `None` if it is full.
+    pub fn wait(&self) -> Option<Waiting<'_>> {
+        Some(Waiting { limits: self, place: self.queue.join()? })
+    }
+
+    /// Ends what `try_enter` or a wait began.
+    pub fn release(&self) {
+        self.in_flight.fetch_sub(1, SeqCst);
+        self.queue.wake_first();
+    }
+
+    /// A place at an endpoint has become free.
+    pub fn endpoint_released(&self) {
+        if self.per_endpoint.is_some() {
+            self.queue.wake_first();
+        }
+    }
+
+    /// Takes the time of an answer into account.
+    pub fn observe(&self, now: Millis, latency_us: u32) {
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.observe(now, latency_us.into(), self.in_flight());
+        }
+    }
+
+    pub fn is_adaptive(&self) -> bool {
+        self.adaptive.is_some()
+    }
+
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Requests that wait.
+    pub fn waiting(&self) -> u32 {
+        self.queue.len()
+    }
+
+    /// As many as may be in flight now; `None` without a limit.
+    pub fn limit(&self) -> Option<u32> {
+        let adapted = self.adaptive.as_ref().map_or(u32::MAX, AdaptiveLimit::limit);
+        Some(adapted.min(self.most)).filter(|limit| *limit < u32::MAX)
+    }
+
+    fn claim(&self) -> bool {
+        let limit = self.limit().unwrap_or(u32::MAX);
+        let claimed = |taken| (taken < limit).then_some(taken + 1);
+        self.in_flight.fetch_update(SeqCst, SeqCst, claimed).is_ok()
+    }
+}
+
+impl Waiting<'_> {
+    /// Ready with a place; `has_room` is asked whether one would be of use.
+    pub fn poll_enter(&mut self, has_room: impl Fn() -> bool, cx: &mut Context<'_>) -> Poll<()> {
+        // Before looking: who gives a place back after the look will wake.
+        if !self.place.is_first(cx) {
+            return Poll::Pending;
+        }
+        if has_room() && self.limits.claim() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, atomic::AtomicUsize},
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn limits(most: u32, queue: u32) -> Limits {
+        let config = LimitsConfig { max_in_flight: Some(most), queue, ..LimitsConfig::default() };
+        Limits::new(&config)
+    }
+
+    fn polled(waiting: &mut Waiting<'_>, woken: &Arc<Woken>) -> bool {
+        let waker = Waker::from(Arc::clone(woken));
+        waiting.poll_enter(|| true, &mut Context::from_waker(&waker)).is_ready()
+    }
+
+    #[test]
+    fn places_are_given_in_the_order_of_arrival_and_never_more_than_there_are() {
+        let limits = limits(1, 2);
+        assert!(limits.try_enter());
+        let (mut first, mut second) =
+            (limits.wait().expect("has room"), limits.wait().expect("has room"));
+        assert!(limits.wait().is_none(), "the newest is turned away");
+        let (one, two) = (Arc::<Woken>::default(), Arc::<Woken>::default());
+        assert!(!polled(&mut first, &one) && !polled(&mut second, &two));
+        limits.release();
+        assert_eq!((one.0.load(SeqCst), two.0.load(SeqCst)), (1, 0));
+        assert!(!limits.try_enter(), "nobody passes the queue");
+        assert!(!polled(&mut second, &two), "nor within it");
+        assert!(polled(&mut first, &one));
+        drop(first);
+        assert_eq!(limits.in_flight(), 1);
+        limits.release();
+        assert!(polled(&mut second, &two));
+        drop(second);
+        limits.release();
+        assert_eq!((limits.in_flight(), limits.waiting()), (0, 0));
+        assert!(limits.try_enter());
+    }
+
+    #[test]
+    fn who_gives_up_lets_the_next_one_move_up() {
+        let limits = limits(1, 8);
+        assert!(limits.try_enter());
+        let (mut first, mut second) =
+            (limits.wait().expect("has room"), limits.wait().expect("has room"));
+        let (one, two) = (Arc::<Woken>::default(), Arc::<Woken>::default());
+        assert!(!polled(&mut first, &one) && !polled(&mut second, &two));
+        limits.release();
+        // Woken, and gone before it could look.
+        drop(first);
+        assert_eq!(two.0.load(SeqCst), 1);
+        assert!(polled(&mut second, &two));
+    }
+
+    #[test]
+    fn a_place_that_would_be_of_no_use_is_left() {
+        let limits = limits(2, 8);
+        let mut waiting = limits.wait().expect("has room");
+        let waker = Waker::noop();
+        let mut cx = Context::from_waker(waker);
+        assert!(waiting.poll_enter(|| false, &mut cx).is_pending());
+        assert_eq!(limits.in_flight(), 0);
+        assert!(waiting.poll_enter(|| true, &mut cx).is_ready());
+    }
+}
