@@ -88,13 +88,21 @@ reasons! {
     NameUnresolved = 502, "name_unresolved", "dns_error", "Bad gateway";
     /// There are as many client connections as there may be.
     TooManyConnections = 503, "too_many_connections", "connection_limit_reached", "Too many connections";
+    /// No endpoint of the service is up.
+    NoEligibleEndpoint = 503, "no_eligible_endpoint", "destination_unavailable", "Service unavailable";
+    /// The breakers of all endpoints that are up are open.
+    CircuitOpen = 503, "circuit_open", "destination_unavailable", "Service unavailable";
+    /// As many requests as may wait for a place wait already.
+    QueueFull = 503, "queue_full", "connection_limit_reached", "Service unavailable";
+    /// `limits.queue_timeout` passed in the queue.
+    QueueTimeout = 503, "queue_timeout", "connection_limit_reached", "Service unavailable";
     /// `timeouts.connect` passed.
     ConnectTimeout = 504, "connect_timeout", "connection_timeout", "Gateway timeout";
     /// `timeouts.response` passed.
     ResponseTimeout = 504, "response_timeout", "http_response_timeout", "Gateway timeout";
     /// `timeouts.idle` or `tunnel.idle` passed without a byte.
     IdleTimeout = 504, "idle_timeout", "http_response_timeout", "Gateway timeout";
-    /// `tunnel.lifetime` passed.
+    /// `timeouts.total` or `tunnel.lifetime` passed.
     TotalTimeout = 504, "total_timeout", "http_response_timeout", "Gateway timeout";
 }
 

@@ -3,8 +3,11 @@
 
 use std::{collections::HashMap, hash::BuildHasherDefault};
 
+use tokio::time::Instant;
+
 use crate::{
     auth::Authenticator,
+    clock::Millis,
     config::{BodyLimit, Config, PathPolicy},
     headers::forwarded::TrustedProxies,
     record::Index,
@@ -24,6 +27,8 @@ pub struct Gateway {
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
     service_names: HashMap<String, Index, BuildHasherDefault<KeyHasher>>,
+    /// When time began, for the clock that all workers share.
+    epoch: Instant,
     /// Service and place in it, by the index of the endpoint.
     endpoints: Vec<(Index, usize)>,
 }
@@ -51,8 +56,18 @@ impl Gateway {
             default_auth: config.default_auth,
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
             services,
+            epoch: Instant::now(),
             endpoints,
         }
+    }
+
+    pub fn now(&self) -> Millis {
+        self.at(Instant::now())
+    }
+
+    /// `instant` on the clock that all workers share.
+    pub fn at(&self, instant: Instant) -> Millis {
+        Millis::since(self.epoch, instant)
     }
 
     /// Who guards `route`; who guards requests without one. `None` lets everybody in.
@@ -78,8 +93,13 @@ impl Gateway {
     }
 
     pub fn endpoint(&self, index: Index) -> &Endpoint {
+        self.endpoint_and_service(index).1
+    }
+
+    pub fn endpoint_and_service(&self, index: Index) -> (&Service, &Endpoint) {
         let (service, place) = self.endpoints[index as usize];
-        &self.service(service).endpoints()[place]
+        let service = self.service(service);
+        (service, service.endpoint(place))
     }
 
     /// All endpoints in the order of their indexes, each with its service.

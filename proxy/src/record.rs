@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
     rc::Rc,
+    time::Duration,
 };
 
 use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery};
@@ -12,7 +13,12 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
-    error::Reason, forward::tunnel::Tunnel, headers::lines::FieldLines, http1::Conn, routing::Found,
+    error::Reason,
+    forward::tunnel::Tunnel,
+    headers::lines::FieldLines,
+    http1::Conn,
+    routing::Found,
+    service::{InFlight, Permit},
 };
 
 /// An index into the routes, services or endpoints of the gateway; see `Gateway`.
@@ -43,6 +49,12 @@ pub struct RequestRecord {
     pub endpoint: Cell<Option<Index>>,
     /// Tries to send the request upstream.
     pub attempts: Cell<u32>,
+    /// Each try, if there was more than one or the only one failed.
+    pub tries: RefCell<Vec<Try>>,
+    /// The try whose answer is on its way.
+    pub in_flight: RefCell<Option<InFlight>>,
+    /// The place in a service that limits how many requests it has.
+    pub permit: RefCell<Option<Permit>>,
     /// What the connection becomes behind a 101.
     pub tunnel: RefCell<Option<Tunnel>>,
     /// Of the response head; `None` until there is one.
@@ -52,6 +64,22 @@ pub struct RequestRecord {
     pub bytes_in: Cell<u64>,
     /// Body bytes given to the client's connection.
     pub bytes_out: Cell<u64>,
+}
+
+/// One try to get an answer.
+pub struct Try {
+    /// `None` if there was no endpoint to try.
+    pub endpoint: Option<Index>,
+    pub outcome: TryOutcome,
+    /// Since the request began.
+    pub started: Duration,
+    pub took: Duration,
+}
+
+#[derive(Clone, Copy)]
+pub enum TryOutcome {
+    Status(StatusCode),
+    Failed(Reason),
 }
 
 /// The parts of the request head that an access line shows.
@@ -84,6 +112,9 @@ impl RequestRecord {
             service: Cell::default(),
             endpoint: Cell::default(),
             attempts: Cell::default(),
+            tries: RefCell::default(),
+            in_flight: RefCell::default(),
+            permit: RefCell::default(),
             tunnel: RefCell::default(),
             status: Cell::default(),
             reason: Cell::default(),

@@ -9,6 +9,8 @@ use actix_web::{HttpResponse, body::BoxBody};
 use crate::{error::Reason, record::RequestRecord};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// In seconds; what makes a service unavailable may be over by then (RFC 9110 section 10.2.3).
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer for `reason`, which goes into the record too.
@@ -64,5 +66,8 @@ fn reject_with_body(
     record.reason.set(Some(reason));
     let mut response = with_body(reason.status(), JSON, body);
     response.headers_mut().insert(PROXY_STATUS, reason.proxy_status());
+    if reason.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
     response
 }

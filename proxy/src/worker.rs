@@ -13,9 +13,11 @@ use rand::rngs::SmallRng;
 use crate::{
     clock::Deadlines,
     config::{ClientTimeouts, HeadBounds},
+    forward::mirror::Copies,
     gateway::Gateway,
     http1::ConnTable,
     record::Index,
+    retry::budget::RetryBudget,
     scratch::Scratch,
     service::{Endpoint, Service},
     telemetry::{
@@ -47,6 +49,9 @@ pub struct Worker {
     pub conns: Rc<ConnTable>,
     dialers: Vec<Dialer>,
     pools: Vec<Rc<Pool>>,
+    budgets: Vec<RetryBudget>,
+    /// Copies of requests that are on their way.
+    pub copies: Copies,
 }
 
 impl Worker {
@@ -68,6 +73,13 @@ impl Worker {
         let worker = Rc::new(Self {
             dialers: shared.gateway.endpoints().map(dialer).collect(),
             pools: shared.gateway.endpoints().map(pool).collect(),
+            copies: Copies::default(),
+            budgets: shared
+                .gateway
+                .services()
+                .iter()
+                .map(|one| RetryBudget::new(one.retry.budget))
+                .collect(),
             gateway: shared.gateway,
             deadlines,
             shard,
@@ -84,9 +96,24 @@ impl Worker {
         &self.dialers[endpoint as usize]
     }
 
+    /// What this worker may retry of the requests of a service.
+    pub fn budget(&self, service: Index) -> &RetryBudget {
+        &self.budgets[service as usize]
+    }
+
     /// Idle connections to an endpoint.
     pub fn pool(&self, endpoint: Index) -> &Rc<Pool> {
         &self.pools[endpoint as usize]
+    }
+}
+
+impl Worker {
+    /// What is left of each budget, for the metrics.
+    fn tell_budgets(&self) {
+        let now = self.gateway.now();
+        for (budget, service) in self.budgets.iter().zip(0..) {
+            self.shard.budget_left(service, budget.left(now));
+        }
     }
 }
 
@@ -95,6 +122,7 @@ async fn sweep(worker: Weak<Worker>) {
     interval.tick().await;
     while let Some(live) = worker.upgrade() {
         live.pools.iter().for_each(|pool| pool.sweep());
+        live.tell_budgets();
         drop(live);
         interval.tick().await;
     }

@@ -1,6 +1,9 @@
 //! The end of the pipeline: does what the route says, and sends requests upstream.
 
+mod admit;
 mod attempt;
+pub mod mirror;
+mod outgoing;
 pub mod redirect;
 pub mod tunnel;
 
@@ -10,16 +13,19 @@ use actix_web::{
     Error, HttpResponse,
     dev::{ServiceRequest, ServiceResponse},
 };
+use rand::{RngExt, rngs::SmallRng};
 
-use self::attempt::Attempts;
+use self::{attempt::Attempts, outgoing::Outgoing};
 use crate::{
     config::{RouteAction, ServiceChoice},
     error::Reason,
     record::RequestRecord,
     reply,
+    retry::RetryPolicy,
     routing::{Found, Route, RouteMatch},
     service::Service,
     telemetry::observe::record,
+    upstream::HeldBody,
     worker::Worker,
 };
 
@@ -53,18 +59,10 @@ pub async fn forward(
             Ok(request.into_response(response))
         }
         RouteAction::Forward { service, .. } => {
-            let name = match service {
-                ServiceChoice::Named(index) => {
-                    let service = &gateway.services()[*index];
-                    return Ok(send(&worker, request, service, route, &found, &record).await);
-                }
-                ServiceChoice::FromPath(placeholder) => {
-                    route.value(&found, placeholder, record.path(request.uri())).unwrap_or_default()
-                }
-            };
-            match gateway.service_named(name) {
-                Some(service) => Ok(send(&worker, request, service, route, &found, &record).await),
-                None => {
+            let path = record.path(request.uri());
+            match choose_service(&worker, service, route, &found, path) {
+                Ok(service) => Ok(send(&worker, request, service, route, &found, &record).await),
+                Err(name) => {
                     let response = reply::unknown_service(&record, name);
                     Ok(request.into_response(response))
                 }
@@ -73,8 +71,43 @@ pub async fn forward(
     }
 }
 
+/// The service that a request goes to, or the name in its path that no service has.
+fn choose_service<'a, 'p>(
+    worker: &'a Worker,
+    choice: &ServiceChoice,
+    route: &Route,
+    found: &RouteMatch,
+    path: &'p str,
+) -> Result<&'a Service, &'p str> {
+    let gateway = &worker.gateway;
+    match choice {
+        ServiceChoice::Named(index) => Ok(&gateway.services()[*index]),
+        ServiceChoice::FromPath(placeholder) => {
+            let name = route.value(found, placeholder, path).unwrap_or_default();
+            gateway.service_named(name).ok_or(name)
+        }
+        ServiceChoice::Split(parts) => {
+            Ok(&gateway.services()[choose_part(parts, &mut worker.rng.borrow_mut())])
+        }
+    }
+}
+
+/// One of the parts, each as often as its weight says. Not all weights are 0.
+fn choose_part(parts: &[(usize, u32)], rng: &mut SmallRng) -> usize {
+    let total: u32 = parts.iter().map(|(_, weight)| weight).sum();
+    let mut left = rng.random_range(0..total);
+    let drawn = parts.iter().find(|(_, weight)| match left.checked_sub(*weight) {
+        Some(rest) => {
+            left = rest;
+            false
+        }
+        None => true,
+    });
+    drawn.expect("a number below the sum of the weights is in one of them").0
+}
+
 async fn send(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     request: ServiceRequest,
     service: &Service,
     route: &Route,
@@ -83,7 +116,7 @@ async fn send(
 ) -> ServiceResponse {
     record.service.set(Some(service.index));
     // Two steps: the future of a request is smaller if it holds no result of the first.
-    let attempts = match Attempts::prepare(worker, &request, service, route, found, record) {
+    let attempts = match prepare(worker, &request, service, route, found, record) {
         Ok(attempts) => attempts,
         Err(reason) => {
             let response = reply::reject(record, reason);
@@ -91,6 +124,9 @@ async fn send(
         }
     };
     let answered = attempts.run().await;
+    if let Some(mirror) = attempts.mirror {
+        mirror::copy(&attempts, mirror);
+    }
     drop(attempts);
     let response: HttpResponse = answered.unwrap_or_else(|error| {
         tracing::debug!(
@@ -101,4 +137,59 @@ async fn send(
         reply::reject(record, error.reason())
     });
     request.into_response(response)
+}
+
+fn prepare<'a>(
+    worker: &'a Rc<Worker>,
+    request: &'a ServiceRequest,
+    service: &'a Service,
+    route: &'a Route,
+    found: &RouteMatch,
+    record: &'a Rc<RequestRecord>,
+) -> Result<Attempts<'a>, Reason> {
+    let max_body = worker.gateway.max_body;
+    let outgoing = Outgoing::prepare(request, service, route, found, record, max_body)?;
+    let retry = RetryPolicy::of(&service.retry, &route.config.retry);
+    let mirror = route.config.action.mirror().filter(|one| mirror::is_chosen(worker, one));
+    let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
+    let most_held = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
+    let is_held = outgoing.has_body() && most_held > 0;
+    worker.budget(service.index).request(worker.gateway.at(record.started));
+    Ok(Attempts {
+        worker,
+        service,
+        record,
+        end: outgoing.end(),
+        key: service.affinity.key(request.head(), record.client.get()),
+        held: is_held.then(|| Rc::new(HeldBody::new(most_held))),
+        outgoing,
+        retry,
+        mirror,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_split_gets_its_share_of_the_requests() {
+        let mut rng = SmallRng::seed_from_u64(7);
+        for weights in [&[90, 10][..], &[1, 1], &[0, 1], &[1000, 0, 1], &[5; 16], &[1, 2, 3, 4]] {
+            let parts: Vec<(usize, u32)> = (0..).zip(weights.iter().copied()).collect();
+            let total: u32 = weights.iter().sum();
+            let mut picks = vec![0_u32; parts.len()];
+            for _ in 0..100_000 {
+                picks[choose_part(&parts, &mut rng)] += 1;
+            }
+            for ((_, weight), picked) in parts.iter().zip(picks) {
+                let share = 100_000.0 * f64::from(*weight) / f64::from(total);
+                let off = (f64::from(picked) - share).abs();
+                assert!(off <= 2000.0, "{weights:?}: {picked} of {share}");
+                assert!(*weight > 0 || picked == 0, "{weights:?}");
+            }
+        }
+    }
 }

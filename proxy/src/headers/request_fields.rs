@@ -31,7 +31,7 @@ pub struct Source<'a> {
 /// Fields the proxy writes itself, those of which it is the only sender, and those that stay
 /// behind. Another spelling of one of them is dropped too: servers that map "_" to "-" would take
 /// it for the field itself.
-const OWN: [&str; 19] = [
+const OWN: [&str; 20] = [
     "authorization",
     "connection",
     "content-length",
@@ -50,6 +50,7 @@ const OWN: [&str; 19] = [
     "x-original-url",
     "x-real-ip",
     "x-request-id",
+    "x-request-timeout-ms",
     "x-rewrite-url",
 ];
 
@@ -82,7 +83,7 @@ fn nominated(source: &Source<'_>) -> Vec<String> {
 
 fn is_dropped(name: &str, source: &Source<'_>) -> bool {
     let own = match name {
-        "host" | "content-length" | "expect" | "x-request-id" => true,
+        "host" | "content-length" | "expect" | "x-request-id" | "x-request-timeout-ms" => true,
         "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => true,
         "forwarded" | "x-real-ip" | "x-forwarded-port" | "x-forwarded-prefix"
         | "x-original-url" | "x-rewrite-url" => !source.peer_is_trusted,

@@ -31,6 +31,7 @@ use crate::{
     bind::{Bound, Listener, SocketFile, bind},
     config::{Config, ListenAddress},
     gateway::Gateway,
+    health::checker,
     telemetry::{
         access_log::{self, LogWriter},
         metrics::Metrics,
@@ -111,10 +112,12 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         (None, None)
     };
     let gateway = Arc::new(Gateway::build(config));
-    let metrics = Arc::new(Metrics::new(&gateway));
+    let metrics = Arc::new(Metrics::new(Arc::clone(&gateway)));
+    let resolver = Resolver::start(Arc::clone(&metrics.lookups)).map_err(StartError::Resolver)?;
+    checker::start(&gateway, &resolver);
     let shared = Shared {
         gateway,
-        resolver: Resolver::start(Arc::clone(&metrics.lookups)).map_err(StartError::Resolver)?,
+        resolver,
         metrics: Arc::clone(&metrics),
         access_log: sender,
         heads: config.server.heads,

@@ -14,7 +14,10 @@ use std::{
 };
 
 use super::timestamp::Clock;
-use crate::{gateway::Gateway, record::RequestRecord};
+use crate::{
+    gateway::Gateway,
+    record::{RequestRecord, Try, TryOutcome},
+};
 
 const BUFFER: usize = 32 << 10;
 const BUFFERS_ON_THE_WAY: usize = 64;
@@ -146,10 +149,7 @@ fn write_fields(
     line.number("status", u64::from(record.final_status().as_u16()));
     line.number("bytes_in", record.bytes_in.get());
     line.number("bytes_out", record.bytes_out.get());
-    line.raw("duration_ms", |out| {
-        let us = duration.as_micros();
-        write!(out, "{}.{:03}", us / 1000, us % 1000).expect("a Vec grows");
-    });
+    line.milliseconds("duration_ms", duration);
     let route = record.route.get().map(|index| gateway.routes.route(index).config.name.as_bytes());
     line.optional("route", route);
     let service = record.service.get().map(|index| gateway.service(index).name.as_bytes());
@@ -157,9 +157,33 @@ fn write_fields(
     let endpoint = record.endpoint.get().map(|index| gateway.endpoint(index).url.as_bytes());
     line.optional("endpoint", endpoint);
     line.number("attempts", u64::from(record.attempts.get()));
+    let tries = record.tries.borrow();
+    if tries.len() > 1 {
+        line.raw("tries", |out| write_tries(out, &tries, gateway));
+    }
     line.optional("reason", record.reason.get().map(|reason| reason.word().as_bytes()));
     let user_agent = logged.and_then(|logged| logged.user_agent.as_ref());
     line.optional("user_agent", user_agent.map(|agent| agent.as_bytes()));
+}
+
+fn write_tries(out: &mut Vec<u8>, tries: &[Try], gateway: &Gateway) {
+    out.push(b'[');
+    for (index, one) in tries.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let mut line = Line::begin(out);
+        let endpoint = one.endpoint.map(|index| gateway.endpoint(index).url.as_bytes());
+        line.optional("endpoint", endpoint);
+        match one.outcome {
+            TryOutcome::Status(status) => line.number("status", u64::from(status.as_u16())),
+            TryOutcome::Failed(reason) => line.text("reason", reason.word().as_bytes()),
+        }
+        line.milliseconds("started_ms", one.started);
+        line.milliseconds("duration_ms", one.took);
+        line.out.push(b'}');
+    }
+    out.push(b']');
 }
 
 /// A JSON object in one line.
@@ -191,6 +215,13 @@ impl<'a> Line<'a> {
     fn number(&mut self, key: &str, value: u64) {
         self.raw(key, |out| {
             out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        });
+    }
+
+    fn milliseconds(&mut self, key: &str, duration: Duration) {
+        self.raw(key, |out| {
+            let us = duration.as_micros();
+            write!(out, "{}.{:03}", us / 1000, us % 1000).expect("a Vec grows");
         });
     }
 

@@ -17,17 +17,16 @@ use super::{
 };
 use crate::{
     error::Reason,
+    forward::mirror::Copied,
     gateway::Gateway,
     record::{Index, RequestRecord},
+    retry::Trouble,
 };
 
-/// All shards, and the names that indexes stand for.
-#[derive(Default)]
+/// All shards, and what their indexes stand for.
 pub struct Metrics {
-    pub(super) routes: Vec<String>,
-    pub(super) services: Vec<String>,
-    /// Service and URL.
-    pub(super) endpoints: Vec<(String, String)>,
+    /// Has the names, and the state of services and endpoints.
+    pub(super) gateway: Arc<Gateway>,
     /// Not in the shards: the bounds on connections hold for all workers together.
     pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
@@ -41,6 +40,10 @@ pub struct SharedShard {
     pub(super) requests: Published<RequestLabels, RequestCells>,
     pub(super) upstream: Published<UpstreamLabels, Counter>,
     pub(super) connects: Published<Index, Histogram>,
+    pub(super) retries: Published<RetryLabels, Counter>,
+    pub(super) queued: Published<Index, Histogram>,
+    pub(super) copies: Published<CopyLabels, Counter>,
+    pub(super) budgets: Published<Index, Counter>,
     pub(super) errors: [Counter; Reason::ALL.len()],
     pub(super) in_flight: Counter,
     pub(super) log_lines_dropped: Counter,
@@ -69,6 +72,10 @@ pub struct Shard {
     requests: Series<RequestLabels, RequestCells>,
     upstream: Series<UpstreamLabels, Counter>,
     connects: Series<Index, Histogram>,
+    retries: Series<RetryLabels, Counter>,
+    queued: Series<Index, Histogram>,
+    copies: Series<CopyLabels, Counter>,
+    budgets: Series<Index, Counter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +91,19 @@ pub struct UpstreamLabels {
     pub(super) endpoint: Index,
     /// 0 if there was no answer.
     pub(super) code: u16,
+}
+
+/// What a retry is for, and whether there was one or the budget was spent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RetryLabels {
+    pub(super) reason: &'static str,
+    pub(super) is_made: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CopyLabels {
+    pub(super) service: Index,
+    pub(super) result: &'static str,
 }
 
 #[derive(Default)]
@@ -108,15 +128,9 @@ pub enum MethodLabel {
 }
 
 impl Metrics {
-    pub fn new(gateway: &Gateway) -> Self {
-        let endpoint =
-            |(service, endpoint): (&crate::service::Service, &crate::service::Endpoint)| {
-                (service.name.clone(), endpoint.url.clone())
-            };
+    pub fn new(gateway: Arc<Gateway>) -> Self {
         Self {
-            routes: gateway.routes.routes().iter().map(|route| route.config.name.clone()).collect(),
-            services: gateway.services().iter().map(|service| service.name.clone()).collect(),
-            endpoints: gateway.endpoints().map(endpoint).collect(),
+            gateway,
             clients: ClientConnections::default(),
             lookups: Arc::default(),
             shards: Mutex::default(),
@@ -132,6 +146,10 @@ impl Metrics {
             requests: Series::new(Arc::clone(&shared.requests)),
             upstream: Series::new(Arc::clone(&shared.upstream)),
             connects: Series::new(Arc::clone(&shared.connects)),
+            retries: Series::new(Arc::clone(&shared.retries)),
+            queued: Series::new(Arc::clone(&shared.queued)),
+            copies: Series::new(Arc::clone(&shared.copies)),
+            budgets: Series::new(Arc::clone(&shared.budgets)),
             shared,
         }
     }
@@ -179,6 +197,27 @@ impl Shard {
 
     pub fn upstream_connected(&self, endpoint: Index, duration: Duration) {
         self.connects.with(endpoint, |histogram| histogram.observe(duration));
+    }
+
+    /// Another try, or one that the budget did not allow.
+    pub fn retry(&self, trouble: Trouble, is_made: bool) {
+        self.retries.with(RetryLabels { reason: trouble.word(), is_made }, |count| count.add(1));
+    }
+
+    /// Retries that this worker may still make now.
+    pub fn budget_left(&self, service: Index, left: u64) {
+        self.budgets.with(service, |count| count.set(left));
+    }
+
+    /// A request has waited for a place.
+    pub fn queue_waited(&self, service: Index, duration: Duration) {
+        self.queued.with(service, |histogram| histogram.observe(duration));
+    }
+
+    /// A copy for `service` has ended.
+    pub fn mirrored(&self, service: Index, copied: Copied) {
+        let labels = CopyLabels { service, result: copied.word() };
+        self.copies.with(labels, |count| count.add(1));
     }
 
     /// Counts a tunnel for as long as the value lives.

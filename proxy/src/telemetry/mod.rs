@@ -8,4 +8,5 @@ pub mod metrics;
 pub mod observe;
 mod publish;
 pub mod series;
-pub mod timestamp;
+mod timestamp;
+mod traffic;

@@ -83,6 +83,10 @@ struct OpenRecord {
 impl Drop for OpenRecord {
     fn drop(&mut self) {
         let (worker, record) = (&self.worker, &self.record);
+        if let Some(in_flight) = record.in_flight.take() {
+            in_flight.ended(record.reason.get());
+        }
+        record.permit.take();
         if !self.is_whole && record.reason.get().is_none() {
             record.reason.set(Some(Reason::ClientClosed));
         }

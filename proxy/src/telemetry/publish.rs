@@ -18,6 +18,7 @@ use super::{
     counter::{BUCKETS, Distribution},
     metrics::{Metrics, SharedShard},
     series::read,
+    traffic,
 };
 use crate::{config::NO_ROUTE, error::Reason, record::Index};
 
@@ -31,8 +32,18 @@ impl Metrics {
         text
     }
 
-    fn name_of(names: &[String], index: Option<Index>) -> &str {
-        index.and_then(|index| names.get(index as usize)).map_or(NO_ROUTE, String::as_str)
+    pub(super) fn route(&self, index: Option<Index>) -> &str {
+        index.map_or(NO_ROUTE, |index| &self.gateway.routes.route(index).config.name)
+    }
+
+    pub(super) fn service(&self, index: Option<Index>) -> &str {
+        index.map_or(NO_ROUTE, |index| &self.gateway.service(index).name)
+    }
+
+    /// Service and URL.
+    pub(super) fn endpoint(&self, index: Index) -> (&str, &str) {
+        let (service, endpoint) = self.gateway.endpoint_and_service(index);
+        (&service.name, &endpoint.url)
     }
 }
 
@@ -44,7 +55,7 @@ impl fmt::Debug for Page {
     }
 }
 
-type Written = Result<(), fmt::Error>;
+pub(super) type Written = Result<(), fmt::Error>;
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Written {
@@ -53,6 +64,7 @@ impl Collector for Page {
             metrics.shards.lock().unwrap_or_else(PoisonError::into_inner).clone();
         write_requests(metrics, &shards, &mut encoder)?;
         write_upstream(metrics, &shards, &mut encoder)?;
+        traffic::write(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
         let sum =
@@ -102,7 +114,7 @@ impl Collector for Page {
     }
 }
 
-fn family<'a>(
+pub(super) fn family<'a>(
     encoder: &'a mut DescriptorEncoder<'_>,
     name: &'a str,
     help: &str,
@@ -129,8 +141,8 @@ fn write_requests(
     let mut codes: BTreeMap<(&str, &str, &str, u16), u64> = BTreeMap::new();
     let mut totals = Totalled::new();
     for (labels, cells) in shards.iter().flat_map(|shard| read(&shard.requests)) {
-        let route = Metrics::name_of(&metrics.routes, labels.route);
-        let service = Metrics::name_of(&metrics.services, labels.service);
+        let route = metrics.route(labels.route);
+        let service = metrics.service(labels.service);
         let total = totals.entry((route, service)).or_default();
         let mut own = Distribution::default();
         cells.duration.add_to(&mut own);
@@ -191,9 +203,9 @@ fn write_upstream(
         MetricType::Counter,
     )?;
     for ((endpoint, code), count) in &codes {
-        let (service, url) = &metrics.endpoints[*endpoint as usize];
+        let (service, url) = metrics.endpoint(*endpoint);
         let code = code.to_string();
-        let labels = [("service", service.as_str()), ("endpoint", url), ("code", &code)];
+        let labels = [("service", service), ("endpoint", url), ("code", &code)];
         attempts.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
     }
     let mut connects: BTreeMap<Index, Distribution> = BTreeMap::new();
@@ -207,8 +219,8 @@ fn write_upstream(
         MetricType::Histogram,
     )?;
     for (endpoint, distribution) in &connects {
-        let (service, url) = &metrics.endpoints[*endpoint as usize];
-        let labels = [("service", service.as_str()), ("endpoint", url)];
+        let (service, url) = metrics.endpoint(*endpoint);
+        let labels = [("service", service), ("endpoint", url)];
         write_histogram(durations.encode_family(&labels)?, distribution)?;
     }
     Ok(())
@@ -260,7 +272,10 @@ fn write_lookups(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Writ
     Ok(())
 }
 
-fn write_histogram(mut encoder: MetricEncoder<'_>, distribution: &Distribution) -> Written {
+pub(super) fn write_histogram(
+    mut encoder: MetricEncoder<'_>,
+    distribution: &Distribution,
+) -> Written {
     let bounds = BUCKETS.iter().copied().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(distribution.buckets).collect();
     let sum = std::time::Duration::from_micros(distribution.sum_us).as_secs_f64();

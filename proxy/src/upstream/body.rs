@@ -16,6 +16,7 @@ use super::{
     response_framing::Framing, running_upload::RunningUpload,
 };
 use crate::{
+    clock::Deadline,
     error::{ProxyError, Reason},
     framing::{ChunkBounds, Rest, Taken},
 };
@@ -38,6 +39,12 @@ pub enum ResponseBody {
     Tunnel(Box<Connection>),
 }
 
+/// How long a body may take.
+pub(super) struct BodyLimits {
+    pub(super) end: Option<Deadline>,
+    pub(super) idle: Idle,
+}
+
 /// A body that is still being read.
 pub struct Streamed {
     /// `None` once the body is complete or has failed.
@@ -49,7 +56,7 @@ pub struct Streamed {
     reusable: bool,
     /// The rest of a request that was answered before it was sent.
     upload: Option<RunningUpload>,
-    idle: Idle,
+    limits: BodyLimits,
     pool: Rc<Pool>,
 }
 
@@ -59,7 +66,7 @@ impl ResponseBody {
         framing: Framing,
         reusable: bool,
         unsent: Option<Upload>,
-        idle: Idle,
+        limits: BodyLimits,
         pool: &Rc<Pool>,
     ) -> Self {
         let rest = match framing {
@@ -90,7 +97,7 @@ impl ResponseBody {
             room: FIRST_ROOM,
             reusable,
             upload,
-            idle,
+            limits,
             pool: Rc::clone(pool),
         }))
     }
@@ -141,6 +148,12 @@ impl MessageBody for ResponseBody {
     }
 }
 
+impl BodyLimits {
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        self.end.as_mut().is_some_and(|end| end.poll_passed(cx).is_ready())
+    }
+}
+
 impl Streamed {
     /// The next bytes; never empty ones, which would end a chunked body.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ProxyError>>> {
@@ -164,15 +177,18 @@ impl Streamed {
                     return self.fail(ProxyError::new(Reason::UpstreamProtocol, error));
                 }
             }
+            if self.limits.has_ended(cx) {
+                return self.fail(Reason::TotalTimeout.into());
+            }
             if let Some(reason) = self.upload.as_ref().and_then(|upload| upload.failure(cx)) {
                 return self.fail(reason.into());
             }
             let room = room(&self.rest, self.room);
             let Poll::Ready(filled) = connection.poll_fill(room, cx) else {
-                ready!(self.idle.poll_waited(cx));
+                ready!(self.limits.idle.poll_waited(cx));
                 return self.fail(Reason::IdleTimeout.into());
             };
-            self.idle.moved();
+            self.limits.idle.moved();
             match filled {
                 Ok(0) if matches!(self.rest, Rest::UntilClose) => {
                     self.connection = None;

@@ -16,7 +16,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::{
-    body::ResponseBody,
+    body::{BodyLimits, ResponseBody},
     connection::Connection,
     idle::Idle,
     pool::Pool,
@@ -38,6 +38,8 @@ pub struct Bounds {
     pub response: Duration,
     /// Without a byte, while the request goes out and while the body comes in.
     pub idle: Duration,
+    /// When the whole request must have been answered, body and all.
+    pub end: Option<Instant>,
     /// Of one response head, in bytes.
     pub head_bytes: usize,
 }
@@ -51,10 +53,12 @@ pub struct Answer {
 /// Why there is no answer.
 pub struct SendFailure {
     pub error: ProxyError,
-    /// The body, if the request can be sent again on a fresh connection and nothing is lost: an
-    /// idle connection was closed by its peer before it answered anything, no byte of the body
-    /// was read, and the request is idempotent or was never written (RFC 9112 section 9.3.1).
-    pub replay: Option<RequestBody>,
+    /// Whether the endpoint may have seen some of the request.
+    pub is_sent: bool,
+    /// Whether the body can be sent again from its beginning.
+    pub is_repeatable: bool,
+    /// Whether an idle connection was closed by its peer before it answered anything.
+    pub is_stale: bool,
 }
 
 struct Attempt<'a> {
@@ -67,7 +71,10 @@ struct Attempt<'a> {
     asked: Asked<'a>,
     bounds: Bounds,
     deadlines: &'a Rc<Deadlines>,
+    /// For the response head.
     deadline: Option<Deadline>,
+    /// For all of it.
+    end: Option<Deadline>,
     idle: Idle,
 }
 
@@ -92,6 +99,7 @@ pub fn send<'a>(
         bounds,
         deadlines,
         deadline: None,
+        end: bounds.end.map(|end| deadlines.start(end)),
         idle: Idle::new(bounds.idle, deadlines),
     };
     async move {
@@ -118,6 +126,11 @@ impl Attempt<'_> {
 
     /// While the request goes out, only an endpoint that takes none of it is late.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if let Some(end) = &mut self.end
+            && end.poll_passed(cx).is_ready()
+        {
+            return Poll::Ready(Reason::TotalTimeout);
+        }
         match &mut self.deadline {
             Some(deadline) => deadline.poll_passed(cx).map(|()| Reason::ResponseTimeout),
             None if self.upload.is_stuck() => {
@@ -181,8 +194,9 @@ impl Attempt<'_> {
     fn into_answer(self, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
         let unsent = (!self.is_sent && self.write_error.is_none()).then_some(self.upload);
         let reusable = head.keeps_alive && self.is_sent;
-        let Self { connection, idle, .. } = self;
-        let body = ResponseBody::new(connection, head.framing, reusable, unsent, idle, pool);
+        let Self { connection, end, idle, .. } = self;
+        let limits = BodyLimits { end: end.filter(|_| !head.is_event_stream), idle };
+        let body = ResponseBody::new(connection, head.framing, reusable, unsent, limits, pool);
         Answer { head, body }
     }
 
@@ -190,8 +204,11 @@ impl Attempt<'_> {
         let is_stale = self.connection.reused
             && !self.answered_bytes
             && error.reason() == Reason::UpstreamReset;
-        let is_safe = self.asked.method.is_idempotent() || self.upload.written == 0;
-        let replays = is_stale && is_safe && self.upload.is_untouched();
-        SendFailure { error, replay: replays.then(|| self.upload.into_body()) }
+        SendFailure {
+            error,
+            is_sent: self.upload.written > 0,
+            is_repeatable: self.upload.is_repeatable(),
+            is_stale,
+        }
     }
 }

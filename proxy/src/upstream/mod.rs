@@ -11,8 +11,10 @@ mod dial;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod held;
 mod idle;
 mod pool;
+pub mod probe;
 mod request_body;
 pub mod request_head;
 mod resolver;
@@ -25,6 +27,7 @@ pub use self::{
     connection::Connection,
     dial::Dialer,
     exchange::{Answer, Bounds, SendFailure, send},
+    held::HeldBody,
     pool::{Pool, SWEEP_INTERVAL},
     request_body::{RequestBody, RequestFraming},
     resolver::Resolver,

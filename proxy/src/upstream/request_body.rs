@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::ready;
 use tokio_util::io::poll_write_buf;
 
-use super::connection::Io;
+use super::{connection::Io, held::HeldBody};
 use crate::{
     config::BodyLimit,
     error::{ProxyError, Reason},
@@ -34,11 +34,15 @@ pub enum RequestFraming {
 }
 
 /// A body on its way from the client.
+#[derive(Clone)]
 pub struct RequestBody {
     pub framing: RequestFraming,
     pub limit: BodyLimit,
-    /// Knows the client's connection, and counts what was read of the body.
-    pub record: Rc<RequestRecord>,
+    /// Knows the client's connection, and counts what was read of the body. `None` if all of the
+    /// body is held.
+    pub client: Option<Rc<RequestRecord>>,
+    /// What was read before comes first; what is read is added.
+    pub held: Option<Rc<HeldBody>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +81,10 @@ pub(super) struct Upload {
     /// The CRLF behind a large chunk: with it, or the endpoint would wait for the next one.
     tail: Bytes,
     body: RequestBody,
+    /// Pieces taken of the held body.
+    repeated: usize,
+    /// Bytes of the body in all.
+    taken: u64,
     /// Whether all of the body has been read.
     is_read: bool,
     /// Bytes that the connection has taken.
@@ -87,22 +95,25 @@ impl Upload {
     pub(super) fn new(head: BytesMut, body: RequestBody) -> Self {
         let is_read = matches!(body.framing, RequestFraming::None | RequestFraming::Length(0));
         if !is_read {
-            body.record.conn.set_uploading(true);
+            body.set_uploading(true);
         }
-        Self { lines: head, chunk: Bytes::new(), tail: Bytes::new(), body, is_read, written: 0 }
+        Self {
+            lines: head,
+            chunk: Bytes::new(),
+            tail: Bytes::new(),
+            body,
+            repeated: 0,
+            taken: 0,
+            is_read,
+            written: 0,
+        }
     }
 
-    /// Whether the client's body is still all there to be sent again.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.body.record.bytes_in.get() == 0
-    }
-
-    /// Gives back what is needed to send the request again.
-    pub(super) fn into_body(self) -> RequestBody {
-        RequestBody {
-            framing: self.body.framing,
-            limit: self.body.limit,
-            record: Rc::clone(&self.body.record),
+    /// Whether the body can be sent again from its beginning.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match &self.body.held {
+            Some(held) => held.is_whole(),
+            None => self.taken == 0,
         }
     }
 
@@ -116,7 +127,7 @@ impl Upload {
             // The body is asked before the head is written, so that both leave in one segment.
             let takes_more = self.chunk.is_empty() && self.tail.is_empty();
             if takes_more && !self.is_read {
-                match self.body.record.conn.poll_body(cx) {
+                match self.poll_piece(cx) {
                     Poll::Ready(Some(Ok(bytes))) => self.take(bytes)?,
                     Poll::Ready(Some(Err(error))) => {
                         return Poll::Ready(Err(UploadError::Client(error)));
@@ -139,6 +150,26 @@ impl Upload {
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
+    }
+
+    /// The next piece of the body: what is held, then what the client sends.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(held) = self.body.held.as_ref().and_then(|held| held.piece(self.repeated)) {
+            self.repeated += 1;
+            return Poll::Ready(Some(Ok(held)));
+        }
+        let Some(client) = &self.body.client else {
+            return Poll::Ready(None);
+        };
+        let piece = ready!(client.conn.poll_body(cx));
+        if let Some(Ok(bytes)) = &piece {
+            client.bytes_in.set(client.bytes_in.get() + bytes.len() as u64);
+            if let Some(held) = &self.body.held {
+                held.keep(bytes);
+                self.repeated += 1;
+            }
+        }
+        Poll::Ready(piece)
     }
 
     /// A vectored write only where there are two pieces: the plain one is cheaper.
@@ -165,9 +196,8 @@ impl Upload {
 
     /// The next bytes of the body become the next bytes of the request.
     fn take(&mut self, bytes: Bytes) -> Result<(), UploadError> {
-        let received = self.body.record.bytes_in.get() + bytes.len() as u64;
-        self.body.record.bytes_in.set(received);
-        if !self.body.limit.allows(received) {
+        self.taken += bytes.len() as u64;
+        if !self.body.limit.allows(self.taken) {
             return Err(UploadError::TooLarge);
         }
         match self.body.framing {
@@ -175,9 +205,7 @@ impl Upload {
                 write!(self.lines, "{:x}\r\n", bytes.len()).expect("a BytesMut grows");
                 self.tail = Bytes::from_static(b"\r\n");
             }
-            RequestFraming::Length(length) if received >= length => {
-                self.is_read = true;
-            }
+            RequestFraming::Length(length) if self.taken >= length => self.set_read(),
             RequestFraming::Length(_) | RequestFraming::None => {}
         }
         if bytes.len() <= COPIED {
@@ -195,13 +223,28 @@ impl Upload {
             RequestFraming::Length(_) => return Err(UploadError::Short),
             RequestFraming::None => {}
         }
-        self.is_read = true;
+        self.set_read();
         Ok(())
+    }
+
+    fn set_read(&mut self) {
+        self.is_read = true;
+        if let Some(held) = &self.body.held {
+            held.end();
+        }
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.body.record.conn.set_uploading(false);
+        self.body.set_uploading(false);
+    }
+}
+
+impl RequestBody {
+    fn set_uploading(&self, uploading: bool) {
+        if let Some(client) = &self.client {
+            client.conn.set_uploading(uploading);
+        }
     }
 }

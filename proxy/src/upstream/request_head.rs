@@ -1,5 +1,7 @@
 //! Writes a request head in one go into one buffer.
 
+use std::time::Duration;
+
 use actix_http::{Method, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
 
@@ -15,11 +17,13 @@ pub struct RequestLine<'a> {
     pub host: &'a [u8],
 }
 
-/// A whole head, with room for a small body behind it; `fields` are the lines of all fields but `Host`, the length fields and `Upgrade`.
+/// A whole head, with room for a small body behind it; `fields` are the lines of all fields but `Host`, the length fields
+/// and `Upgrade`; `left` is told as `X-Request-Timeout-Ms`.
 pub fn write(
     line: &RequestLine<'_>,
     framing: RequestFraming,
     upgrade: Option<&HeaderValue>,
+    left: Option<Duration>,
     fields: &[u8],
 ) -> BytesMut {
     let body = match framing {
@@ -56,6 +60,10 @@ pub fn write(
     if let Some(protocols) = upgrade {
         put(&mut out, b"connection", b"upgrade");
         put(&mut out, b"upgrade", protocols.as_bytes());
+    }
+    if let Some(left) = left {
+        let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        put(&mut out, b"x-request-timeout-ms", itoa::Buffer::new().format(millis).as_bytes());
     }
     out.put_slice(fields);
     out.put_slice(b"\r\n");

@@ -27,6 +27,9 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the endpoint will take another request on this connection.
     pub(super) keeps_alive: bool,
+    pub(super) is_event_stream: bool,
+    /// What `Retry-After` says (RFC 9110 section 10.2.3), if it is a number of seconds.
+    pub retry_after: Option<u32>,
 }
 
 /// What an answer is expected to.
@@ -127,7 +130,19 @@ fn read_fields(
         _ => {}
     }
     let keeps_alive = control.keeps_alive(framing, status, asked.method, is_1_0);
-    Ok(ResponseHead { status, fields, framing, keeps_alive })
+    let retry_after = if is_trouble(status) { retry_after(given) } else { None };
+    let is_event_stream = control.is_event_stream;
+    Ok(ResponseHead { status, fields, framing, keeps_alive, is_event_stream, retry_after })
+}
+
+/// Statuses behind which another try may help.
+fn is_trouble(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+fn retry_after(given: &[httparse::Header<'_>]) -> Option<u32> {
+    let value = named(given, "retry-after").next()?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
 fn named<'a>(given: &'a [httparse::Header<'_>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {

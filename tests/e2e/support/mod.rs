@@ -7,6 +7,7 @@ mod ended;
 mod launch;
 mod named_routes;
 mod origin;
+mod pool;
 mod port;
 mod program;
 mod unix_door;
@@ -18,6 +19,7 @@ pub use self::{
     launch::Launch,
     named_routes::{named_routes, route_of},
     origin::{Exchange, Head, Origin},
+    pool::pool_of,
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
     unix_door::UnixDoor,

@@ -1,0 +1,135 @@
+//! What a request looks like on its way upstream: its head, how its body is framed, and how long
+//! it may take. Made once; each try writes it anew, for endpoints differ in host and base path.
+
+use actix_http::Method;
+use actix_http::header::{self, HeaderValue};
+use actix_web::dev::ServiceRequest;
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use crate::{
+    config::{BodyLimit, HeaderRules, Timeouts, UpstreamHost},
+    error::Reason,
+    record::RequestRecord,
+    request::upgrade,
+    routing::{Route, RouteMatch, stage::host},
+    service::{Endpoint, Service},
+    upstream::{
+        Asked, Bounds, RequestFraming,
+        request_head::{self, RequestLine},
+    },
+};
+
+pub(super) struct Outgoing<'a> {
+    service: &'a Service,
+    record: &'a RequestRecord,
+    request: &'a ServiceRequest,
+    pub(super) framing: RequestFraming,
+    pub(super) limit: BodyLimit,
+    pub(super) timeouts: Timeouts,
+    /// The rewritten path; `None` if it goes as it came.
+    path: Option<Vec<u8>>,
+    fields: BytesMut,
+    rules: &'a HeaderRules,
+    /// The protocols that the client offers to switch to.
+    pub(super) upgrade: Option<&'a HeaderValue>,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) fn prepare(
+        request: &'a ServiceRequest,
+        service: &'a Service,
+        route: &'a Route,
+        found: &RouteMatch,
+        record: &'a RequestRecord,
+        max_body: BodyLimit,
+    ) -> Result<Self, Reason> {
+        let framing = framing(request)?;
+        let limit = route.config.max_body.unwrap_or(max_body);
+        if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
+            return Err(Reason::BodyTooLarge);
+        }
+        let mut path = Vec::new();
+        let is_rewritten = route.write_template(found, record.path(request.uri()), &mut path);
+        Ok(Self {
+            service,
+            record,
+            request,
+            framing,
+            limit,
+            timeouts: service.timeouts.overridden(route.config.timeouts),
+            path: is_rewritten.then_some(path),
+            fields: record.upstream_fields.take(),
+            rules: &route.config.response_headers,
+            upgrade: upgrade(request.head()),
+        })
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    /// When the whole exchange must have ended. What has switched protocols lasts as long as it
+    /// likes: an offer to is not held to it.
+    pub(super) fn end(&self) -> Option<Instant> {
+        let total = self.timeouts.total.filter(|_| self.upgrade.is_none())?;
+        Some(self.record.started + total)
+    }
+
+    pub(super) fn has_body(&self) -> bool {
+        !matches!(self.framing, RequestFraming::None | RequestFraming::Length(0))
+    }
+
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { method: self.request.method(), upgrade: self.upgrade, rules: self.rules }
+    }
+
+    pub(super) fn bounds(&self, end: Option<Instant>) -> Bounds {
+        Bounds {
+            response: self.timeouts.response,
+            idle: self.timeouts.idle,
+            end,
+            head_bytes: self.service.response_head_bytes,
+        }
+    }
+
+    /// The head for an endpoint of `service`, which is told what is left until `end`.
+    pub(super) fn head(
+        &self,
+        service: &Service,
+        endpoint: &Endpoint,
+        end: Option<Instant>,
+    ) -> BytesMut {
+        let given = self.record.path(self.request.uri()).as_bytes();
+        let path = self.path.as_deref().unwrap_or(given);
+        let client_host = host(self.request.head());
+        let line = RequestLine {
+            method: self.request.method(),
+            base: &endpoint.base,
+            path: if path.is_empty() && endpoint.base.is_empty() { b"/" } else { path },
+            query: self.request.uri().query(),
+            host: match &service.host {
+                UpstreamHost::Preserve if !client_host.is_empty() => client_host,
+                UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),
+                UpstreamHost::Named(name) => name.as_bytes(),
+            },
+        };
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        request_head::write(&line, self.framing, self.upgrade, left, &self.fields)
+    }
+}
+
+/// `http1/` has checked the length fields: one `Content-Length`, or `chunked` alone.
+fn framing(request: &ServiceRequest) -> Result<RequestFraming, Reason> {
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(RequestFraming::Chunked);
+    }
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => {
+            let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
+            length.map(RequestFraming::Length).ok_or(Reason::BadRequest)
+        }
+        None => Ok(RequestFraming::None),
+    }
+}

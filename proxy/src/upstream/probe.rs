@@ -1,0 +1,104 @@
+//! One question to an endpoint over a connection of its own, and the beginning of its answer. It
+//! takes the way that requests take, so an answer says that requests would get there.
+
+use std::{future::poll_fn, io, time::Duration};
+
+use actix_http::{Method, StatusCode, header::HeaderValue};
+use bytes::{BufMut, BytesMut};
+
+use super::{
+    body::CHUNK_BOUNDS,
+    connection::Connection,
+    dial::Dialer,
+    response_framing::Framing,
+    response_head::{Asked, Parsed, ResponseHead, parse},
+};
+use crate::{
+    config::HeaderRules,
+    error::{ProxyError, Reason},
+    framing::{Rest, Taken},
+};
+
+/// Of the head, and of the part of the body that is read, in bytes.
+const MOST: usize = 64 << 10;
+const ROOM: usize = 4 << 10;
+
+/// What came back.
+pub struct Answered {
+    pub status: StatusCode,
+    /// Up to 64 KiB of it, if it was asked for.
+    pub body: BytesMut,
+}
+
+/// Sends `GET target`. The time is the caller's to bound; that of connecting is `connect`.
+///
+/// # Errors
+/// Why there is no whole answer.
+pub async fn ask(
+    dialer: &Dialer,
+    target: &str,
+    host: &HeaderValue,
+    connect: Duration,
+    wants_body: bool,
+) -> Result<Answered, ProxyError> {
+    let mut connection = dialer.connect(connect).await?;
+    let mut request = BytesMut::with_capacity(256);
+    request.put_slice(b"GET ");
+    request.put_slice(target.as_bytes());
+    request.put_slice(b" HTTP/1.1\r\nhost: ");
+    request.put_slice(host.as_bytes());
+    request.put_slice(b"\r\nuser-agent: proxy-health-check\r\nconnection: close\r\n\r\n");
+    let mut request = request.freeze();
+    let written = poll_fn(|cx| connection.poll_write(&mut request, cx)).await;
+    written.map_err(ProxyError::upstream_io)?;
+    let head = head(&mut connection).await?;
+    let body =
+        if wants_body { body(&mut connection, head.framing).await? } else { BytesMut::new() };
+    Ok(Answered { status: head.status, body })
+}
+
+async fn head(connection: &mut Connection) -> Result<ResponseHead, ProxyError> {
+    let rules = HeaderRules::default();
+    let asked = Asked { method: &Method::GET, upgrade: None, rules: &rules };
+    loop {
+        fill(connection).await?;
+        while !connection.unread.is_empty() {
+            let parsed = parse(&mut connection.unread, asked, MOST);
+            match parsed.map_err(|error| ProxyError::new(Reason::UpstreamProtocol, error))? {
+                Parsed::Final(head) => return Ok(head),
+                Parsed::Interim => {}
+                Parsed::Partial => break,
+            }
+        }
+    }
+}
+
+async fn body(connection: &mut Connection, framing: Framing) -> Result<BytesMut, ProxyError> {
+    let mut rest = match framing {
+        Framing::Empty(_) | Framing::Tunnel => return Ok(BytesMut::new()),
+        Framing::Length(length) => Rest::Length(length),
+        Framing::Chunked => Rest::chunked(CHUNK_BOUNDS),
+        Framing::UntilClose => Rest::UntilClose,
+    };
+    let mut body = BytesMut::new();
+    while body.len() < MOST {
+        match rest.take(&mut connection.unread) {
+            Ok(Taken::Data(bytes)) => body.put_slice(&bytes[..bytes.len().min(MOST - body.len())]),
+            Ok(Taken::End) => break,
+            Ok(Taken::NeedsMore) => match fill(connection).await {
+                Err(_) if matches!(rest, Rest::UntilClose) => break,
+                filled => filled?,
+            },
+            Err(error) => return Err(ProxyError::new(Reason::UpstreamProtocol, error)),
+        }
+    }
+    Ok(body)
+}
+
+async fn fill(connection: &mut Connection) -> Result<(), ProxyError> {
+    let filled = poll_fn(|cx| connection.poll_fill(ROOM, cx)).await;
+    match filled.map_err(ProxyError::upstream_io)? {
+        0 => Err(ProxyError::upstream_io(io::ErrorKind::UnexpectedEof.into())),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Copies of requests go to another service and change nothing for the client.
+
+use std::sync::{Arc, Mutex};
+
+use crate::support::{ClosedPort, Origin, Proxy, eventually, pool_of};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Keeps the bodies that come.
+fn recording() -> (Origin, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&bodies);
+    let origin = Origin::start(move |exchange| {
+        while let Some(head) = exchange.request() {
+            let body = exchange.body(&head);
+            kept.lock().expect("no panic").push(body);
+            exchange.write("HTTP/1.1 500 Shadow\r\nContent-Length: 6\r\n\r\nshadow");
+        }
+    });
+    (origin, bodies)
+}
+
+fn config(origin: &Origin, shadow: std::net::SocketAddr, mirror: &str) -> String {
+    pool_of(
+        &[origin.address],
+        format!("\n[services.shadow]\nendpoints = [\"http://{shadow}/base\"]"),
+    )
+    .replace(
+        "name = \"all\"",
+        &format!("name = \"all\"\nmirror = {{ service = \"shadow\"{mirror} }}"),
+    )
+}
+
+#[test]
+fn a_copy_has_the_same_head_and_body_and_its_answer_is_discarded() {
+    let (origin, (shadow, bodies)) = (Origin::answering(OK), recording());
+    let proxy = Proxy::start(&config(&origin, shadow.address, ""));
+    let body: Vec<u8> = (0..40_000_u32).map(|n| (n % 249) as u8).collect();
+    let answer = proxy.request("POST", "/a?b=c").header("X-Mine", "1").body(&body).send();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert_eq!(proxy.get("/d").send().status, 200);
+    eventually("both copies", || (bodies.lock().expect("no panic").len() == 2).then_some(()));
+    let heads = shadow.heads();
+    assert_eq!(heads[0].line, "POST /base/a?b=c HTTP/1.1");
+    assert_eq!(heads[0].header("x-mine"), Some("1"));
+    assert_eq!(heads[0].header("x-request-id"), origin.heads()[0].header("x-request-id"));
+    assert!(bodies.lock().expect("no panic")[0] == body);
+    proxy.wait_for_metric("proxy_mirrored_total{service=\"shadow\",result=\"answered\"}", 2.0);
+}
+
+#[test]
+fn a_shadow_that_is_dead_or_a_body_that_is_too_long_changes_nothing() {
+    let (origin, dead) = (Origin::answering(OK), ClosedPort::reserve());
+    let proxy = Proxy::start(&config(&origin, dead.address, ", body_limit = \"1KiB\""));
+    assert_eq!(proxy.request("POST", "/a").body("short").send().status, 200);
+    proxy.wait_for_metric("proxy_mirrored_total{service=\"shadow\",result=\"failed\"}", 1.0);
+    let long = vec![b'x'; 4096];
+    assert_eq!(proxy.request("POST", "/a").body(&long).send().status, 200);
+    proxy.wait_for_metric("proxy_mirrored_total{service=\"shadow\",result=\"dropped\"}", 1.0);
+    assert_eq!(origin.heads().len(), 2);
+}
+
+#[test]
+fn a_shadow_that_never_answers_holds_nobody_up() {
+    let origin = Origin::answering(OK);
+    let silent = Origin::start(|exchange| exchange.wait_for_close());
+    let proxy = Proxy::start(&config(&origin, silent.address, ""));
+    assert!((0..100).all(|_| proxy.get("/a").send().status == 200));
+    proxy.wait_for_metric("proxy_mirrored_total{service=\"shadow\",result=\"dropped\"}", 36.0);
+}
+
+#[test]
+fn a_share_is_a_share() {
+    let (origin, (shadow, _)) = (Origin::answering(OK), recording());
+    let proxy = Proxy::start(&config(&origin, shadow.address, ", percent = 25"));
+    let mut client = crate::support::Client::connect(proxy.address);
+    for _ in 0..400 {
+        assert_eq!(proxy.get("/a").send_on(&mut client).status, 200);
+    }
+    let copies = shadow.heads().len();
+    assert!((50..=150).contains(&copies), "{copies} of 400");
+}
