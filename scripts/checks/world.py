@@ -1,7 +1,8 @@
 """A proxy of its own for one check: its configuration, its figures, its end. Everything is on
 loopback and on free ports, and every process that was started is stopped by its id.
 
-The program is the release build of this repository, built if need be, or what PROXY names.
+The program is the release build of this repository, built if need be, or what PROXY names; another
+of its programs likewise, by its own name (MOCK_BACKEND).
 """
 
 import contextlib
@@ -20,14 +21,15 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def program():
-    if "PROXY" in os.environ:
-        return os.environ["PROXY"]
-    build = ["cargo", "build", "--release", "--quiet", "--locked", "-p", "proxy"]
+def program(name="proxy"):
+    given = os.environ.get(name.upper().replace("-", "_"))
+    if given:
+        return given
+    build = ["cargo", "build", "--release", "--quiet", "--locked", "-p", name]
     subprocess.run(build, cwd=ROOT, check=True)
     asked = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
     said = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True).stdout
-    return json.loads(said)["target_directory"] + "/release/proxy"
+    return json.loads(said)["target_directory"] + "/release/" + name
 
 
 def raise_open_files():
@@ -42,9 +44,10 @@ def end_on_signals():
 
 
 class Proxy:
-    """A running proxy. `config` is everything but the listeners."""
+    """A running proxy. `config` is everything but the listeners; the access log goes to `log`, an
+    open file, or nowhere."""
 
-    def __init__(self, config):
+    def __init__(self, config, log=subprocess.DEVNULL):
         self.folder = tempfile.TemporaryDirectory()
         path = pathlib.Path(self.folder.name, "proxy.toml")
         listeners = '[[listeners]]\nbind = "127.0.0.1:0"\n[admin]\nbind = "127.0.0.1:0"\n'
@@ -53,7 +56,7 @@ class Proxy:
         self.addresses = {}
         self.process = subprocess.Popen(
             [program(), "run", "-c", path],
-            stdout=subprocess.DEVNULL,
+            stdout=log,
             stderr=subprocess.PIPE,
             text=True,
         )
