@@ -68,8 +68,7 @@ pub struct RequestRecord {
 
 /// One try to get an answer.
 pub struct Try {
-    /// `None` if there was no endpoint to try.
-    pub endpoint: Option<Index>,
+    pub endpoint: Index,
     pub outcome: TryOutcome,
     /// Since the request began.
     pub started: Duration,

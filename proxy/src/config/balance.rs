@@ -153,7 +153,7 @@ struct Secret(String);
 impl Value for Secret {
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         let DeValue::String(text) = value.get_ref() else {
-            return Err(super::value::expected("a string", value));
+            return Err(Problem::new("a secret must be a string"));
         };
         let secret = expand(text, reader.variables)?;
         if secret.len() < SHORTEST_SECRET {

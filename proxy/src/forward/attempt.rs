@@ -4,11 +4,12 @@
 //! aside, so that they do not carry the room for it.
 
 use std::{
+    cell::OnceCell,
     rc::Rc,
     time::{Duration, Instant as StdInstant},
 };
 
-use actix_http::{StatusCode, header};
+use actix_http::header;
 use actix_web::HttpResponse;
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -21,7 +22,9 @@ use crate::{
     record::{RequestRecord, Try, TryOutcome},
     retry::{Ended, RetryPolicy, Trouble},
     service::{Endpoint, InFlight, Service},
-    upstream::{Answer, Connection, HeldBody, RequestBody, ResponseBody, SendFailure, send},
+    upstream::{
+        Answer, Connection, HeldBody, Repeatable, RequestBody, ResponseBody, SendFailure, send,
+    },
     worker::Worker,
 };
 
@@ -30,6 +33,9 @@ type Tried = SmallVec<[usize; 4]>;
 
 /// Times that a request goes back to the queue because another was quicker.
 const MOST_ADMISSIONS: usize = 16;
+
+/// A request does not keep its place in a service that limits them longer than this in a pause.
+const LONGEST_WITH_PERMIT: Duration = Duration::from_secs(1);
 
 /// A request, ready to be sent as often as need be.
 pub(super) struct Attempts<'a> {
@@ -43,7 +49,7 @@ pub(super) struct Attempts<'a> {
     /// The key of the request for policies that have one.
     pub(super) key: Option<u64>,
     /// What was read of the body, for other tries and for the copy.
-    pub(super) held: Option<Rc<HeldBody>>,
+    pub(super) held: OnceCell<Rc<HeldBody>>,
     pub(super) mirror: Option<&'a MirrorConfig>,
 }
 
@@ -54,6 +60,8 @@ struct Failed {
     is_repeatable: bool,
 }
 
+type Ending = Result<Answer, Failed>;
+
 impl Attempts<'_> {
     pub(super) async fn run(&self) -> Result<HttpResponse, ProxyError> {
         let mut began = self.record.started;
@@ -63,43 +71,51 @@ impl Attempts<'_> {
                 self.record.permit.replace(Some(admitted?));
                 began = Instant::now();
             }
-            let mut tried = Tried::new();
-            match self.attempt(&mut tried, began).await {
-                Ok(answer) if !self.is_unwanted(answer.head.status) => {
-                    return Ok(self.respond(answer));
-                }
+            match self.pick(&[], began) {
+                Ok(in_flight) => return self.run_from(in_flight, began).await,
                 // The last room at an endpoint went to another request.
-                Err(failed) if failed.error.reason() == Reason::QueueFull => {
-                    self.record.permit.take();
-                }
-                ended => return Box::pin(self.go_on(ended, tried, began)).await,
+                Err(Reason::QueueFull) => drop(self.record.permit.take()),
+                Err(reason) => return Err(reason.into()),
             }
         }
         Err(Reason::QueueFull.into())
     }
 
+    /// A first try, and what follows from it.
+    async fn run_from(&self, first: InFlight, began: Instant) -> Result<HttpResponse, ProxyError> {
+        let place = first.place();
+        match self.attempt(first).await {
+            Ok(answer) if !self.retry.is_unwanted(answer.head.status) => Ok(self.respond(answer)),
+            ended => Box::pin(self.go_on(ended, place, began)).await,
+        }
+    }
+
     /// What follows a try that did not give the answer wanted.
     async fn go_on(
         &self,
-        mut ended: Result<Answer, Failed>,
-        mut tried: Tried,
+        mut ended: Ending,
+        first: usize,
         mut began: Instant,
     ) -> Result<HttpResponse, ProxyError> {
+        let mut tried = Tried::new();
+        let mut place = first;
         for tries in 1.. {
-            self.note(&ended, began);
+            self.note(&ended, place, began);
+            tried.push(place);
             let Some(pause) = self.pause(&ended, tries) else { break };
-            // An answer that is not wanted goes before the next try begins.
-            drop(ended);
             self.record.in_flight.take();
             if !pause.is_zero() {
                 actix_rt::time::sleep(pause).await;
             }
             began = Instant::now();
-            ended = self.attempt(&mut tried, began).await;
-            if let Ok(answer) = &ended
-                && !self.is_unwanted(answer.head.status)
-            {
-                self.note(&ended, began);
+            // Without an endpoint to try, an answer is still an answer.
+            let Ok(in_flight) = self.pick(&tried, began) else { break };
+            self.worker.shard.retry(self.how(&ended).trouble, true);
+            drop(ended);
+            place = in_flight.place();
+            ended = self.attempt(in_flight).await;
+            if self.is_wanted(&ended) {
+                self.note(&ended, place, began);
                 break;
             }
         }
@@ -109,32 +125,41 @@ impl Attempts<'_> {
         }
     }
 
+    fn pick(&self, tried: &[usize], began: Instant) -> Result<InFlight, Reason> {
+        let ask = Ask { key: self.key, now: self.worker.gateway.at(began) };
+        self.service.pick(&ask, tried, self.worker, began)
+    }
+
+    fn is_wanted(&self, ended: &Ending) -> bool {
+        ended.as_ref().is_ok_and(|answer| !self.retry.is_unwanted(answer.head.status))
+    }
+
     /// How long to wait before the next try; `None` if there is none.
-    fn pause(&self, ended: &Result<Answer, Failed>, tries: u32) -> Option<Duration> {
+    fn pause(&self, ended: &Ending, tries: u32) -> Option<Duration> {
         let how = self.how(ended);
-        let method = self.outgoing.method();
-        if !self.retry.allows(method, tries, &how) {
+        if !self.retry.allows(self.outgoing.method(), tries, &how) {
             return None;
         }
         let pause = self.retry.delay(tries, &how, &mut self.worker.rng.borrow_mut());
-        if self.end.is_some_and(|end| Instant::now() + pause >= end) {
+        // A request that waits keeps its place in a service that has few.
+        let is_long = self.service.limits.is_some() && pause > LONGEST_WITH_PERMIT;
+        if is_long || self.end.is_some_and(|end| Instant::now() + pause >= end) {
             return None;
         }
         let now = self.worker.gateway.now();
         let is_affordable = self.worker.budget(self.service.index).take(now);
-        self.worker.shard.retry(how.trouble, is_affordable);
+        if !is_affordable {
+            self.worker.shard.retry(how.trouble, false);
+        }
         is_affordable.then_some(pause)
     }
 
-    fn how(&self, ended: &Result<Answer, Failed>) -> Ended {
+    fn how(&self, ended: &Ending) -> Ended {
         match ended {
             Ok(answer) => Ended {
                 trouble: Trouble::Status(answer.head.status),
                 is_repeatable: self.is_repeatable(),
-                retry_after: answer
-                    .head
-                    .retry_after
-                    .map(|seconds| Duration::from_secs(seconds.into())),
+                retry_after: answer.head.retry_after,
             },
             Err(failed) => Ended {
                 trouble: Trouble::of(failed.error.reason(), failed.is_sent),
@@ -146,61 +171,65 @@ impl Attempts<'_> {
 
     /// Whether the request body can be sent again from its beginning.
     fn is_repeatable(&self) -> bool {
-        match &self.held {
+        match self.held.get() {
             Some(held) => held.is_whole(),
             None => self.record.bytes_in.get() == 0,
         }
     }
 
-    fn is_unwanted(&self, status: StatusCode) -> bool {
-        status.is_server_error() && self.retry.is_unwanted(status)
-    }
-
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    async fn attempt(&self, tried: &mut Tried, began: Instant) -> Result<Answer, Failed> {
-        let ask = Ask { key: self.key, now: self.worker.gateway.at(began) };
-        let picked = self.service.pick(&ask, tried, self.worker);
-        let picked = picked.map_err(Failed::before_sending)?;
-        tried.push(picked.place);
-        let endpoint = self.service.endpoint(picked.place);
+    async fn attempt(&self, mut in_flight: InFlight) -> Ending {
+        let endpoint = self.service.endpoint(in_flight.place());
         self.record.endpoint.set(Some(endpoint.index));
-        let mut in_flight = InFlight::begin(self.worker, self.service, picked, began);
-        let ended = self.send_to(endpoint).await;
-        match &ended {
-            Ok(answer) => {
-                in_flight.answered(answer.head.status);
-                self.record.in_flight.replace(Some(in_flight));
-            }
-            Err(failed) => in_flight.failed(failed.error.reason()),
-        }
-        ended
-    }
-
-    async fn send_to(&self, endpoint: &Endpoint) -> Result<Answer, Failed> {
         let mut pooled = self.worker.pool(endpoint.index).take();
         loop {
             self.record.attempts.set(self.record.attempts.get() + 1);
             let connection = match pooled.take() {
                 Some(connection) => connection,
                 // Boxed: it is rare, and every request would carry its size.
-                None => Box::pin(self.connect(endpoint)).await.map_err(Failed::before_sending)?,
+                None => match Box::pin(self.connect(endpoint)).await {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        in_flight.failed(error.reason());
+                        return Err(Failed { error, is_sent: false, is_repeatable: true });
+                    }
+                },
             };
             let sent = self.exchange(endpoint, connection).await;
             let code = sent.as_ref().ok().map(|answer| answer.head.status.as_u16());
             self.worker.shard.upstream_answered(endpoint.index, code);
             match sent {
-                Ok(answer) => return Ok(answer),
-                Err(failure) if self.is_lost_by_chance(&failure) => {}
-                Err(failure) => return Err(failure.into()),
+                Ok(answer) => {
+                    in_flight.answered(answer.head.status, answer.sent_at);
+                    self.record.in_flight.replace(Some(in_flight));
+                    return Ok(answer);
+                }
+                Err(failure) => {
+                    let is_repeatable = self.keep(&failure);
+                    if !self.is_lost_by_chance(&failure, is_repeatable) {
+                        in_flight.failed(failure.blame());
+                        let SendFailure { error, is_sent, .. } = failure;
+                        return Err(Failed { error, is_sent, is_repeatable });
+                    }
+                }
             }
+        }
+    }
+
+    /// Whether the body can be sent again; what was read of it and did not go out is held then.
+    fn keep(&self, failure: &SendFailure) -> bool {
+        match &failure.repeatable {
+            Repeatable::AsItIs => true,
+            Repeatable::With(bytes) => self.held.set(Rc::new(HeldBody::of(bytes))).is_ok(),
+            Repeatable::No => false,
         }
     }
 
     /// An idle connection was closed while the request was on its way: nothing is known of the
     /// endpoint yet (RFC 9112 section 9.3.1).
-    fn is_lost_by_chance(&self, failure: &SendFailure) -> bool {
+    fn is_lost_by_chance(&self, failure: &SendFailure, is_repeatable: bool) -> bool {
         let is_safe = self.outgoing.method().is_idempotent() || !failure.is_sent;
-        failure.is_stale && failure.is_repeatable && is_safe
+        failure.is_stale && is_repeatable && is_safe
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, ProxyError> {
@@ -230,7 +259,7 @@ impl Attempts<'_> {
             framing: self.outgoing.framing,
             limit: self.outgoing.limit,
             client: Some(Rc::clone(self.record)),
-            held: self.held.clone(),
+            held: self.held.get().cloned(),
         };
         let bounds = self.outgoing.bounds(self.end);
         let pool = self.worker.pool(endpoint.index);
@@ -238,13 +267,12 @@ impl Attempts<'_> {
         send(connection, head, body, self.outgoing.asked(), bounds, deadlines, pool)
     }
 
-    fn note(&self, ended: &Result<Answer, Failed>, began: Instant) {
+    fn note(&self, ended: &Ending, place: usize, began: Instant) {
         let outcome = match ended {
             Ok(answer) => TryOutcome::Status(answer.head.status),
             Err(failed) => TryOutcome::Failed(failed.error.reason()),
         };
-        // Who was not even picked has no endpoint.
-        let endpoint = self.record.endpoint.get();
+        let endpoint = self.service.endpoint(place).index;
         let started = began - self.record.started;
         let noted = Try { endpoint, outcome, started, took: began.elapsed() };
         self.record.tries.borrow_mut().push(noted);
@@ -277,18 +305,5 @@ impl Attempts<'_> {
         {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
-    }
-}
-
-impl Failed {
-    fn before_sending(error: impl Into<ProxyError>) -> Self {
-        Self { error: error.into(), is_sent: false, is_repeatable: true }
-    }
-}
-
-impl From<SendFailure> for Failed {
-    fn from(failure: SendFailure) -> Self {
-        let SendFailure { error, is_sent, is_repeatable, .. } = failure;
-        Self { error, is_sent, is_repeatable }
     }
 }

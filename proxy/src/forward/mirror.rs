@@ -15,10 +15,10 @@ use super::attempt::Attempts;
 use crate::{
     balance::Ask,
     config::{BodyLimit, HeaderRules, MirrorConfig},
-    error::{ProxyError, Reason},
+    error::ProxyError,
     record::Index,
-    service::{InFlight, Picked},
-    upstream::{Asked, Bounds, HeldBody, RequestBody, RequestFraming, send},
+    service::{InFlight, Permit},
+    upstream::{Asked, Bounds, RequestBody, send},
     worker::Worker,
 };
 
@@ -45,11 +45,11 @@ pub enum Copied {
 struct Copy {
     worker: Rc<Worker>,
     service: Index,
-    picked: Picked,
+    in_flight: InFlight,
+    _permit: Option<Permit>,
     method: Method,
     head: BytesMut,
-    framing: RequestFraming,
-    held: Option<Rc<HeldBody>>,
+    body: RequestBody,
     bounds: Bounds,
 }
 
@@ -74,9 +74,10 @@ pub(super) fn is_chosen(worker: &Worker, mirror: &MirrorConfig) -> bool {
 pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     let worker = attempts.worker;
     let service = Index::try_from(mirror.service).unwrap_or(Index::MAX);
-    let is_there = attempts.held.as_ref().is_none_or(|held| held.is_complete());
+    let is_there = attempts.held.get().is_none_or(|held| held.is_complete());
     let copies = worker.copies.0.get();
-    if !is_there || copies >= MOST_COPIES {
+    // A copy of an offer to switch would open a tunnel that nobody uses.
+    if !is_there || attempts.outgoing.upgrade.is_some() || copies >= MOST_COPIES {
         return worker.shard.mirrored(service, Copied::Dropped);
     }
     match prepare(attempts, service) {
@@ -84,24 +85,35 @@ pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
             worker.copies.0.set(copies + 1);
             actix_rt::spawn(copy.run());
         }
-        Err(_) => worker.shard.mirrored(service, Copied::Failed),
+        Err(copied) => worker.shard.mirrored(service, copied),
     }
 }
 
-fn prepare(attempts: &Attempts<'_>, index: Index) -> Result<Copy, Reason> {
+fn prepare(attempts: &Attempts<'_>, index: Index) -> Result<Copy, Copied> {
     let worker = attempts.worker;
     let service = worker.gateway.service(index);
-    let ask = Ask { key: None, now: worker.gateway.now() };
-    let picked = service.pick(&ask, &[], worker)?;
+    let now = Instant::now();
+    let permit = match &service.limits {
+        Some(limits) if !limits.try_enter() => return Err(Copied::Dropped),
+        Some(_) => Some(Permit::new(worker, index)),
+        None => None,
+    };
+    let ask = Ask { key: None, now: worker.gateway.at(now) };
+    let in_flight = service.pick(&ask, &[], worker, now).map_err(|_| Copied::Failed)?;
     let outgoing = &attempts.outgoing;
     Ok(Copy {
         worker: Rc::clone(worker),
         service: index,
         method: outgoing.method().clone(),
-        head: outgoing.head(service, service.endpoint(picked.place), None),
-        picked,
-        framing: outgoing.framing,
-        held: attempts.held.clone(),
+        head: outgoing.head(service, in_flight.endpoint(), None),
+        in_flight,
+        _permit: permit,
+        body: RequestBody {
+            framing: outgoing.framing,
+            limit: BodyLimit::UNLIMITED,
+            client: None,
+            held: attempts.held.get().cloned(),
+        },
         bounds: Bounds {
             response: service.timeouts.response,
             idle: service.timeouts.idle,
@@ -122,32 +134,40 @@ impl Copy {
     }
 
     async fn send(self) -> Result<(), ProxyError> {
-        let Self { worker, service, picked, method, head, framing, held, bounds } = self;
-        let service = worker.gateway.service(service);
-        let endpoint = service.endpoint(picked.place);
-        let pool = worker.pool(endpoint.index);
-        let mut in_flight = InFlight::begin(&worker, service, picked, Instant::now());
-        let connection = match pool.take() {
-            Some(connection) => connection,
-            None => {
-                let connecting = worker.dialer(endpoint.index).connect(service.timeouts.connect);
-                connecting.await.inspect_err(|error| in_flight.failed(error.reason()))?
+        let Self { worker, service, mut in_flight, _permit, method, head, body, bounds } = self;
+        let connect_timeout = worker.gateway.service(service).timeouts.connect;
+        let endpoint = in_flight.endpoint().index;
+        let pool = worker.pool(endpoint);
+        let mut pooled = pool.take();
+        let rules = HeaderRules::default();
+        let answer = loop {
+            let connection = match pooled.take() {
+                Some(connection) => connection,
+                None => {
+                    let connecting = worker.dialer(endpoint).connect(connect_timeout);
+                    connecting.await.inspect_err(|error| in_flight.failed(error.reason()))?
+                }
+            };
+            let asked = Asked { method: &method, upgrade: None, rules: &rules };
+            let (head, body) = (head.clone(), body.clone());
+            match send(connection, head, body, asked, bounds, &worker.deadlines, pool).await {
+                Ok(answer) => break answer,
+                // An idle connection that was closed, as for any request.
+                Err(failure) if failure.is_stale => {}
+                Err(failure) => {
+                    in_flight.failed(failure.blame());
+                    return Err(failure.error);
+                }
             }
         };
-        let body = RequestBody { framing, limit: BodyLimit::UNLIMITED, client: None, held };
-        let rules = HeaderRules::default();
-        let asked = Asked { method: &method, upgrade: None, rules: &rules };
-        let sent = send(connection, head, body, asked, bounds, &worker.deadlines, pool).await;
-        let answer = sent.map_err(|failure| {
-            in_flight.failed(failure.error.reason());
-            failure.error
-        })?;
-        in_flight.answered(answer.head.status);
+        in_flight.answered(answer.head.status, answer.sent_at);
         let mut body = answer.body;
         while let Some(piece) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
-            piece?;
+            if let Err(error) = piece {
+                in_flight.ended(Some(error.reason()));
+                return Err(error);
+            }
         }
-        in_flight.ended(None);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod outgoing;
 pub mod redirect;
 pub mod tunnel;
 
-use std::rc::Rc;
+use std::{cell::OnceCell, rc::Rc};
 
 use actix_web::{
     Error, HttpResponse,
@@ -161,7 +161,9 @@ fn prepare<'a>(
         record,
         end: outgoing.end(),
         key: service.affinity.key(request.head(), record.client.get()),
-        held: is_held.then(|| Rc::new(HeldBody::new(most_held))),
+        held: is_held
+            .then(|| Rc::new(HeldBody::new(most_held)))
+            .map_or_else(OnceCell::new, OnceCell::from),
         outgoing,
         retry,
         mirror,

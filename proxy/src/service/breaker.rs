@@ -109,6 +109,16 @@ impl Breaker {
         }
     }
 
+    /// Gives a trial back that has shown nothing.
+    pub fn forget(&self, admission: Admission) {
+        let state = self.state();
+        if let (Admission::Trial(trial), State::Trial { well, since }) = (admission, state)
+            && since == trial.0
+        {
+            self.change(state, State::Waiting { well });
+        }
+    }
+
     pub fn phase(&self) -> Phase {
         match self.state() {
             State::Closed(_) => Phase::Closed,

@@ -108,6 +108,13 @@ impl Endpoint {
         self.condition.breaker.as_ref().map_or(Admission::Yes, |breaker| breaker.admits(now))
     }
 
+    /// A request has shown nothing of it.
+    pub(super) fn forget(&self, admission: Admission) {
+        if let Some(breaker) = &self.condition.breaker {
+            breaker.forget(admission);
+        }
+    }
+
     /// Whether active checks let it have requests.
     pub fn is_up(&self) -> bool {
         self.condition.health.as_ref().is_none_or(HealthState::is_up)

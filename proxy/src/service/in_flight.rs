@@ -6,7 +6,7 @@ use std::rc::Rc;
 use actix_http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Picked, Service, breaker::Admission};
+use super::{Endpoint, Service, breaker::Admission};
 use crate::{error::Reason, record::Index, worker::Worker};
 
 /// Counts as a request in flight to its endpoint until dropped.
@@ -27,27 +27,39 @@ pub struct Permit {
 }
 
 impl InFlight {
-    pub fn begin(worker: &Rc<Worker>, service: &Service, picked: Picked, began: Instant) -> Self {
-        service.endpoint(picked.place).load.start();
-        Self {
-            worker: Rc::clone(worker),
-            service: service.index,
-            place: picked.place,
-            admission: Some(picked.admission),
-            began,
-            is_answered: false,
-        }
+    /// For a request that its endpoint's load counts already.
+    pub(super) fn new(
+        worker: &Rc<Worker>,
+        service: Index,
+        place: usize,
+        admission: Admission,
+        began: Instant,
+    ) -> Self {
+        let (worker, admission) = (Rc::clone(worker), Some(admission));
+        Self { worker, service, place, admission, began, is_answered: false }
     }
 
-    /// The response head has come. That all is well is said at the end of the body.
-    pub fn answered(&mut self, status: StatusCode) {
+    /// Of the endpoint, in its service.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        self.service().endpoint(self.place)
+    }
+
+    /// The response head has come, to a request that had gone out at `sent_at`. That all is well is
+    /// said at the end of the body; a breaker's trial does not wait for it, nor do those who have
+    /// switched protocols.
+    pub fn answered(&mut self, status: StatusCode, sent_at: Option<Instant>) {
         self.is_answered = true;
         let failed = status.is_server_error();
         if self.service().times_answers {
-            self.observe(failed);
+            self.observe(sent_at.unwrap_or(self.began), failed);
         }
-        if failed {
-            self.report(true);
+        let is_trial = matches!(self.admission, Some(Admission::Trial(_)));
+        if failed || is_trial || status == StatusCode::SWITCHING_PROTOCOLS {
+            self.report(failed);
         }
     }
 
@@ -55,7 +67,7 @@ impl InFlight {
     pub fn failed(&mut self, reason: Reason) {
         if is_endpoints_fault(reason) {
             if self.service().times_answers {
-                self.observe(true);
+                self.observe(self.began, true);
             }
             self.report(true);
         }
@@ -72,9 +84,8 @@ impl InFlight {
         self.worker.gateway.service(self.service)
     }
 
-    fn observe(&self, failed: bool) {
-        let took = self.began.elapsed().as_micros();
-        let latency_us = u32::try_from(took).unwrap_or(u32::MAX);
+    fn observe(&self, since: Instant, failed: bool) {
+        let latency_us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
         self.service().observe(self.place, self.worker.gateway.now(), latency_us, failed);
     }
 
@@ -91,7 +102,10 @@ impl Drop for InFlight {
         if self.is_answered {
             self.report(false);
         }
-        let service = self.service();
+        let service = self.worker.gateway.service(self.service);
+        if let Some(admission) = self.admission.take() {
+            service.endpoint(self.place).forget(admission);
+        }
         service.endpoint(self.place).load.finish();
         if let Some(limits) = &service.limits {
             limits.endpoint_released();
@@ -126,6 +140,5 @@ fn is_endpoints_fault(reason: Reason) -> bool {
             | Reason::UpstreamProtocol
             | Reason::ResponseTimeout
             | Reason::IdleTimeout
-            | Reason::TotalTimeout
     )
 }

@@ -41,7 +41,13 @@ impl Load {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
-    /// Ends what `start` began; once for each.
+    /// Counts a request until `finish`, unless `most` are in flight already.
+    pub fn start_below(&self, most: u32) -> bool {
+        let started = |in_flight| (in_flight < most).then_some(in_flight + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, started).is_ok()
+    }
+
+    /// Ends what `start` or `start_below` began; once for each.
     pub fn finish(&self) {
         let before = self.in_flight.fetch_sub(1, Relaxed);
         debug_assert_ne!(before, 0, "finished without a start");

@@ -13,7 +13,7 @@ mod slow_start;
 mod window;
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -24,7 +24,6 @@ use self::{
 pub use self::{
     endpoint::{Condition, Counts, Endpoint},
     in_flight::{InFlight, Permit},
-    pick::Picked,
 };
 use crate::{
     balance::{self, Balancer, Candidate, Member, WEIGHT_UNIT, Weights},
@@ -60,6 +59,8 @@ pub struct Service {
     marks: Vec<AtomicU8>,
     /// Picks among ejected endpoints, because there were no others.
     pub failed_open: AtomicU64,
+    /// Whether the last pick was such a one.
+    is_open: AtomicBool,
     balancer: Box<dyn Balancer>,
 }
 
@@ -101,6 +102,7 @@ impl Service {
             primaries,
             marks: endpoints.iter().map(|_| AtomicU8::new(0)).collect(),
             failed_open: AtomicU64::new(0),
+            is_open: AtomicBool::new(false),
             endpoints,
             balancer,
         }
@@ -144,7 +146,9 @@ impl Service {
 
     fn observe(&self, place: usize, now: Millis, latency_us: u32, failed: bool) {
         self.endpoints[place].load.observe(now, latency_us, failed);
-        if let Some(limits) = &self.limits {
+        if let Some(limits) = &self.limits
+            && !failed
+        {
             limits.observe(now, latency_us);
         }
     }

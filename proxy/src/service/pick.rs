@@ -5,17 +5,21 @@
 //!
 //! While every endpoint is well, a pick looks at one byte of each and no more.
 
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::{
+    rc::Rc,
+    sync::atomic::Ordering::{AcqRel, Relaxed, Release},
+};
 
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::{
-    Service,
+    InFlight, Service,
     breaker::{Admission, Phase},
     endpoint::Standing,
 };
 use crate::{
-    balance::{Ask, Candidate, Candidates, Weights},
+    balance::{Ask, Candidate, Candidates, WEIGHT_UNIT, Weights},
     clock::Millis,
     error::Reason,
     worker::Worker,
@@ -24,129 +28,184 @@ use crate::{
 /// Kept on the stack; a service with more endpoints than that takes an allocation while one of
 /// them is not well.
 type List = SmallVec<[Candidate; 16]>;
+type Places = SmallVec<[usize; 4]>;
 
-/// The endpoint that a request was given to.
-pub struct Picked {
-    pub place: usize,
-    pub(super) admission: Admission,
-}
-
-/// What stands against the endpoints that are not eligible.
+/// Those that may be picked, and what stands against the others.
 #[derive(Default)]
-struct Refusals {
+struct Eligible {
+    list: List,
+    is_tried: bool,
     is_ejected: bool,
     is_refused: bool,
     is_full: bool,
 }
 
 impl Service {
-    /// An endpoint for the next try, another than those at the places in `tried` if there is one.
+    /// Gives a request that began at `began` to an endpoint, another than those at the places in
+    /// `tried` if there is one.
     ///
     /// # Errors
     /// `no_eligible_endpoint`, `circuit_open`, or `queue_full` if all are at their limit.
-    pub fn pick(&self, ask: &Ask, tried: &[usize], worker: &Worker) -> Result<Picked, Reason> {
-        if tried.is_empty() && self.is_plain() {
-            let candidates = Candidates::new(&self.primaries, &self.endpoints, self.weights);
-            let rng = &mut worker.rng.borrow_mut();
-            let chosen = self.balancer.choose(&candidates, ask, rng);
-            let place = self.primaries[chosen].place as usize;
-            return Ok(Picked { place, admission: Admission::Yes });
+    pub fn pick(
+        &self,
+        ask: &Ask,
+        tried: &[usize],
+        worker: &Rc<Worker>,
+        began: Instant,
+    ) -> Result<InFlight, Reason> {
+        if !tried.is_empty() || !self.is_plain() {
+            return self.pick_among(ask, tried, worker, began);
         }
-        self.pick_among(ask, tried, worker)
+        let candidates = Candidates::new(&self.primaries, &self.endpoints, self.weights);
+        let chosen = self.balancer.choose(&candidates, ask, &mut worker.rng.borrow_mut());
+        let place = self.primaries[chosen].place as usize;
+        self.endpoints[place].load.start();
+        Ok(InFlight::new(worker, self.index, place, Admission::Yes, began))
     }
 
-    /// Whether at least one endpoint could be picked now.
+    /// Whether it is of use to come for an endpoint now: not if all there are have all the requests
+    /// that they may have.
     pub fn has_room(&self, now: Millis) -> bool {
-        let mut refusals = Refusals::default();
-        !self.eligible(now, &[], &mut refusals).is_empty() || !refusals.is_full
+        if self.per_endpoint().is_none() {
+            return true;
+        }
+        let eligible = self.eligible(now, &[]);
+        !eligible.list.is_empty() || !eligible.is_full
     }
 
     fn is_plain(&self) -> bool {
-        self.per_endpoint().is_none() && self.marks.iter().all(|mark| mark.load(Relaxed) == 0)
+        let is_plain = |one: &Candidate| self.marks[one.place as usize].load(Relaxed) == 0;
+        self.per_endpoint().is_none() && self.primaries.iter().all(is_plain)
     }
 
-    fn pick_among(&self, ask: &Ask, tried: &[usize], worker: &Worker) -> Result<Picked, Reason> {
-        let mut passed_over = SmallVec::<[usize; 4]>::from_slice(tried);
+    fn pick_among(
+        &self,
+        ask: &Ask,
+        tried: &[usize],
+        worker: &Rc<Worker>,
+        began: Instant,
+    ) -> Result<InFlight, Reason> {
+        // Those that another request was quicker to take.
+        let mut lost = Places::new();
         // Each round ends it or takes an endpoint out.
         for _ in 0..=self.endpoints.len() {
-            let mut refusals = Refusals::default();
-            let mut list = self.eligible(ask.now, &passed_over, &mut refusals);
-            if list.is_empty() && !passed_over.is_empty() && passed_over.len() == tried.len() {
-                list = self.eligible(ask.now, &[], &mut refusals);
+            let without: Places = tried.iter().chain(&lost).copied().collect();
+            let mut eligible = self.eligible(ask.now, &without);
+            if eligible.list.is_empty() && !tried.is_empty() {
+                eligible = self.eligible(ask.now, &lost);
             }
+            let opens = eligible.fails_open();
+            if opens {
+                eligible.list = self.ejected(ask.now, &lost);
+            }
+            self.tell_open(opens);
+            let list = &eligible.list;
             if list.is_empty() {
-                return Err(refusals.reason());
+                return Err(eligible.reason());
             }
-            let candidates = Candidates::new(&list, &self.endpoints, Weights::of(&list));
-            let rng = &mut worker.rng.borrow_mut();
-            let place = list[self.balancer.choose(&candidates, ask, rng)].place as usize;
-            match self.endpoints[place].admits(ask.now) {
-                // Another worker has taken the trial.
-                Admission::No => passed_over.push(place),
-                admission => return Ok(Picked { place, admission }),
+            let candidates = Candidates::new(list, &self.endpoints, Weights::of(list));
+            let chosen = self.balancer.choose(&candidates, ask, &mut worker.rng.borrow_mut());
+            let place = list[chosen].place as usize;
+            match self.take(place, ask.now) {
+                Some(admission) => {
+                    return Ok(InFlight::new(worker, self.index, place, admission, began));
+                }
+                None => lost.push(place),
             }
         }
         Err(Reason::CircuitOpen)
     }
 
-    fn eligible(&self, now: Millis, without: &[usize], refusals: &mut Refusals) -> List {
-        let list = self.those(now, without, |place| !self.endpoints[place].is_backup, refusals);
-        if !list.is_empty() {
-            return list;
+    /// A place at the endpoint, and what its breaker says.
+    fn take(&self, place: usize, now: Millis) -> Option<Admission> {
+        let endpoint = &self.endpoints[place];
+        match self.per_endpoint() {
+            Some(most) if !endpoint.load.start_below(most) => return None,
+            Some(_) => {}
+            None => endpoint.load.start(),
         }
-        let list = self.those(now, without, |place| self.endpoints[place].is_backup, refusals);
-        if !list.is_empty() || !refusals.is_ejected {
-            return list;
+        match endpoint.admits(now) {
+            // Another worker has taken the trial.
+            Admission::No => {
+                endpoint.load.finish();
+                None
+            }
+            admission => Some(admission),
         }
-        self.failed_open.fetch_add(1, Relaxed);
-        let is_out = |place: usize| {
-            let endpoint = &self.endpoints[place];
-            endpoint.standing(now, self.per_endpoint()) == Standing::Ejected
+    }
+
+    fn eligible(&self, now: Millis, without: &[usize]) -> Eligible {
+        let mut eligible = Eligible::default();
+        for is_backup in [false, true] {
+            let places = 0..self.endpoints.len();
+            for place in places.filter(|place| self.endpoints[*place].is_backup == is_backup) {
+                match self.look_at(place, now) {
+                    Standing::Eligible if without.contains(&place) => eligible.is_tried = true,
+                    Standing::Eligible => eligible.list.push(self.candidate(place, now)),
+                    Standing::Ejected => eligible.is_ejected = true,
+                    Standing::Refused => eligible.is_refused = true,
+                    Standing::Full => eligible.is_full = true,
+                    Standing::Down => {}
+                }
+            }
+            if !eligible.list.is_empty() {
+                break;
+            }
+        }
+        eligible
+    }
+
+    /// Those that are only ejected.
+    fn ejected(&self, now: Millis, without: &[usize]) -> List {
+        let is_out = |place: &usize| {
+            let standing = self.endpoints[*place].standing(now, self.per_endpoint());
+            standing == Standing::Ejected && !without.contains(place)
         };
-        let places = (0..self.endpoints.len()).filter(|place| !without.contains(place));
-        places.filter(|place| is_out(*place)).map(|place| self.candidate(place, now)).collect()
+        let places = (0..self.endpoints.len()).filter(is_out);
+        places.map(|place| self.candidate(place, now)).collect()
     }
 
-    fn those(
-        &self,
-        now: Millis,
-        without: &[usize],
-        is_meant: impl Fn(usize) -> bool,
-        refusals: &mut Refusals,
-    ) -> List {
-        let mut list = List::new();
-        for place in (0..self.endpoints.len()).filter(|place| is_meant(*place)) {
-            let standing = self.look_at(place, now);
-            if without.contains(&place) {
-                continue;
-            }
-            match standing {
-                Standing::Eligible => list.push(self.candidate(place, now)),
-                Standing::Ejected => refusals.is_ejected = true,
-                Standing::Refused => refusals.is_refused = true,
-                Standing::Full => refusals.is_full = true,
-                Standing::Down => {}
+    /// Counts a request that goes to an ejected endpoint, and says when that begins and ends.
+    fn tell_open(&self, opens: bool) {
+        if opens {
+            self.failed_open.fetch_add(1, Relaxed);
+        }
+        if self.is_open.load(Relaxed) != opens && self.is_open.swap(opens, AcqRel) != opens {
+            let service = &self.name;
+            if opens {
+                tracing::warn!(
+                    service,
+                    "all endpoints are ejected: they get requests all the same"
+                );
+            } else {
+                tracing::info!(service, "not all endpoints are ejected any more");
             }
         }
-        list
     }
 
-    /// Sees who has come back. The mark is taken off before the look, so that what happens after
-    /// it stays marked.
+    /// Sees who has come back, and lets picks pass by an endpoint that is well again.
     fn look_at(&self, place: usize, now: Millis) -> Standing {
         let endpoint = &self.endpoints[place];
-        self.marks[place].store(0, SeqCst);
         if endpoint.condition.outlier.returned(now) {
             self.returned(endpoint, now);
         }
         let standing = endpoint.standing(now, self.per_endpoint());
-        let full = endpoint.weight * crate::balance::WEIGHT_UNIT;
-        let is_closed = endpoint.breaker().is_none_or(|phase| phase == Phase::Closed);
-        let is_plain = is_closed && self.candidate(place, now).weight == full;
-        if !matches!(standing, Standing::Eligible | Standing::Full) || !is_plain {
-            self.mark(place);
+        let mark = &self.marks[place];
+        if mark.load(Relaxed) != 0 && self.is_well(place, standing, now) {
+            // What happens after the second look marks it anew; what came before it is seen.
+            mark.swap(0, AcqRel);
+            if !self.is_well(place, endpoint.standing(now, self.per_endpoint()), now) {
+                self.mark(place);
+            }
         }
         standing
+    }
+
+    fn is_well(&self, place: usize, standing: Standing, now: Millis) -> bool {
+        let endpoint = &self.endpoints[place];
+        matches!(standing, Standing::Eligible | Standing::Full)
+            && endpoint.breaker().is_none_or(|phase| phase == Phase::Closed)
+            && self.candidate(place, now).weight == endpoint.weight * WEIGHT_UNIT
     }
 
     fn candidate(&self, place: usize, now: Millis) -> Candidate {
@@ -157,11 +216,16 @@ impl Service {
 
     /// The next picks look closer at the endpoint.
     pub(super) fn mark(&self, place: usize) {
-        self.marks[place].store(1, SeqCst);
+        self.marks[place].store(1, Release);
     }
 }
 
-impl Refusals {
+impl Eligible {
+    /// Whether nothing but ejection stands in the way.
+    fn fails_open(&self) -> bool {
+        self.list.is_empty() && self.is_ejected && !self.is_full && !self.is_tried
+    }
+
     fn reason(&self) -> Reason {
         if self.is_full {
             Reason::QueueFull

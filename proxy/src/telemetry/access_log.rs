@@ -173,8 +173,7 @@ fn write_tries(out: &mut Vec<u8>, tries: &[Try], gateway: &Gateway) {
             out.push(b',');
         }
         let mut line = Line::begin(out);
-        let endpoint = one.endpoint.map(|index| gateway.endpoint(index).url.as_bytes());
-        line.optional("endpoint", endpoint);
+        line.text("endpoint", gateway.endpoint(one.endpoint).url.as_bytes());
         match one.outcome {
             TryOutcome::Status(status) => line.number("status", u64::from(status.as_u16())),
             TryOutcome::Failed(reason) => line.text("reason", reason.word().as_bytes()),

@@ -20,7 +20,7 @@ use super::{
     connection::Connection,
     idle::Idle,
     pool::Pool,
-    request_body::{RequestBody, Upload, UploadError},
+    request_body::{Repeatable, RequestBody, Upload, UploadError},
     response_head::{Asked, Parsed, ResponseHead, parse},
 };
 use crate::{
@@ -48,6 +48,8 @@ pub struct Bounds {
 pub struct Answer {
     pub head: ResponseHead,
     pub body: ResponseBody,
+    /// When the whole request had gone out; `None` if the answer came before that.
+    pub sent_at: Option<Instant>,
 }
 
 /// Why there is no answer.
@@ -55,16 +57,29 @@ pub struct SendFailure {
     pub error: ProxyError,
     /// Whether the endpoint may have seen some of the request.
     pub is_sent: bool,
-    /// Whether the body can be sent again from its beginning.
-    pub is_repeatable: bool,
+    /// Whether all of the request was sent: what is missing is the endpoint's.
+    pub is_sent_whole: bool,
+    pub repeatable: Repeatable,
     /// Whether an idle connection was closed by its peer before it answered anything.
     pub is_stale: bool,
+}
+
+impl SendFailure {
+    /// The reason, as far as the endpoint is to blame for it: what comes too late in all is its
+    /// fault only if it had the whole request.
+    pub fn blame(&self) -> Reason {
+        match self.error.reason() {
+            Reason::TotalTimeout if self.is_sent_whole => Reason::ResponseTimeout,
+            reason => reason,
+        }
+    }
 }
 
 struct Attempt<'a> {
     connection: Connection,
     upload: Upload,
     is_sent: bool,
+    sent_at: Option<Instant>,
     write_error: Option<io::Error>,
     answered_bytes: bool,
     interims: u8,
@@ -92,6 +107,7 @@ pub fn send<'a>(
         connection,
         upload: Upload::new(head, body),
         is_sent: false,
+        sent_at: None,
         write_error: None,
         answered_bytes: false,
         interims: 0,
@@ -151,8 +167,9 @@ impl Attempt<'_> {
             Poll::Pending => Ok(()),
             Poll::Ready(Ok(())) => {
                 self.is_sent = true;
-                let at = Instant::now() + self.bounds.response;
-                self.deadline = Some(self.deadlines.start(at));
+                let now = Instant::now();
+                self.sent_at = Some(now);
+                self.deadline = Some(self.deadlines.start(now + self.bounds.response));
                 Ok(())
             }
             Poll::Ready(Err(UploadError::Upstream(error))) => {
@@ -194,10 +211,10 @@ impl Attempt<'_> {
     fn into_answer(self, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
         let unsent = (!self.is_sent && self.write_error.is_none()).then_some(self.upload);
         let reusable = head.keeps_alive && self.is_sent;
-        let Self { connection, end, idle, .. } = self;
+        let Self { connection, end, idle, sent_at, .. } = self;
         let limits = BodyLimits { end: end.filter(|_| !head.is_event_stream), idle };
         let body = ResponseBody::new(connection, head.framing, reusable, unsent, limits, pool);
-        Answer { head, body }
+        Answer { head, body, sent_at }
     }
 
     fn into_failure(self, error: ProxyError) -> SendFailure {
@@ -207,7 +224,8 @@ impl Attempt<'_> {
         SendFailure {
             error,
             is_sent: self.upload.written > 0,
-            is_repeatable: self.upload.is_repeatable(),
+            is_sent_whole: self.is_sent,
+            repeatable: self.upload.repeatable(),
             is_stale,
         }
     }

@@ -3,40 +3,47 @@
 
 use std::cell::{Cell, RefCell};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-/// Bound: `limit` bytes; the pieces are shared with those that are being sent.
+/// Most that one piece has when it is sent again, in bytes.
+const PIECE: usize = 16 << 10;
+
+/// Bound: twice `limit` bytes. They are copied: a piece would hold the buffer that it was read into,
+/// however short it is.
 pub struct HeldBody {
     limit: usize,
-    held: Cell<usize>,
-    pieces: RefCell<Vec<Bytes>>,
+    read: Cell<usize>,
+    bytes: RefCell<BytesMut>,
     has_ended: Cell<bool>,
 }
 
 impl HeldBody {
     pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            held: Cell::default(),
-            pieces: RefCell::default(),
-            has_ended: Cell::default(),
-        }
+        let bytes = RefCell::default();
+        Self { limit, read: Cell::default(), bytes, has_ended: Cell::default() }
     }
 
-    /// Keeps a piece that was just read.
+    /// Holds `bytes`, which were read, and nothing that may follow.
+    pub fn of(bytes: &Bytes) -> Self {
+        let held = Self::new(bytes.len());
+        held.keep(bytes);
+        held
+    }
+
+    /// Keeps what was just read.
     pub(super) fn keep(&self, piece: &Bytes) {
-        let held = self.held.get().saturating_add(piece.len());
-        self.held.set(held);
-        if held <= self.limit {
-            self.pieces.borrow_mut().push(piece.clone());
+        let read = self.read.get().saturating_add(piece.len());
+        self.read.set(read);
+        if read <= self.limit {
+            self.bytes.borrow_mut().extend_from_slice(piece);
         } else {
-            self.pieces.take();
+            self.bytes.take();
         }
     }
 
     /// Whether all that was read is here.
     pub fn is_whole(&self) -> bool {
-        self.held.get() <= self.limit
+        self.read.get() <= self.limit
     }
 
     /// The body has been read to its end.
@@ -49,9 +56,11 @@ impl HeldBody {
         self.has_ended.get() && self.is_whole()
     }
 
-    /// The piece at `place`, in the order they were read in.
-    pub(super) fn piece(&self, place: usize) -> Option<Bytes> {
-        self.pieces.borrow().get(place).cloned()
+    /// What follows the first `offset` bytes; `None` if there is nothing yet.
+    pub(super) fn piece(&self, offset: usize) -> Option<Bytes> {
+        let bytes = self.bytes.borrow();
+        let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
+        Some(Bytes::copy_from_slice(&rest[..rest.len().min(PIECE)]))
     }
 }
 
@@ -64,10 +73,12 @@ mod tests {
         let held = HeldBody::new(6);
         held.keep(&Bytes::from_static(b"abc"));
         held.keep(&Bytes::from_static(b"def"));
-        assert!(held.is_whole());
-        assert_eq!(held.piece(0).as_deref(), Some(&b"abc"[..]));
-        assert_eq!(held.piece(1).as_deref(), Some(&b"def"[..]));
-        assert_eq!(held.piece(2), None);
+        assert!(held.is_whole() && !held.is_complete());
+        assert_eq!(held.piece(0).as_deref(), Some(&b"abcdef"[..]));
+        assert_eq!(held.piece(4).as_deref(), Some(&b"ef"[..]));
+        assert_eq!(held.piece(6), None);
+        held.end();
+        assert!(held.is_complete());
     }
 
     #[test]
@@ -78,5 +89,16 @@ mod tests {
         }
         assert!(!held.is_whole());
         assert_eq!(held.piece(0), None);
+    }
+
+    /// A piece of one byte out of a large buffer must not hold the buffer.
+    #[test]
+    fn what_is_held_takes_no_more_than_its_bytes() {
+        let held = HeldBody::new(1000);
+        for _ in 0..1000 {
+            held.keep(&Bytes::from(vec![b'x'; 32 << 10]).slice(..1));
+        }
+        assert!(held.bytes.borrow().capacity() <= 2048);
+        assert_eq!(held.piece(0).map(|piece| piece.len()), Some(1000));
     }
 }

@@ -29,7 +29,7 @@ pub use self::{
     exchange::{Answer, Bounds, SendFailure, send},
     held::HeldBody,
     pool::{Pool, SWEEP_INTERVAL},
-    request_body::{RequestBody, RequestFraming},
+    request_body::{Repeatable, RequestBody, RequestFraming},
     resolver::Resolver,
     response_framing::Framing,
     response_head::{Asked, ResponseHead},

@@ -72,6 +72,15 @@ impl From<UploadError> for ProxyError {
     }
 }
 
+/// Whether a body can be sent again from its beginning.
+#[derive(Debug)]
+pub enum Repeatable {
+    AsItIs,
+    /// If these bytes, which were read and did not go out, are held.
+    With(Bytes),
+    No,
+}
+
 /// The request while it is being sent.
 pub(super) struct Upload {
     /// The head, the size line of the chunk, and a chunk that is small.
@@ -81,8 +90,12 @@ pub(super) struct Upload {
     /// The CRLF behind a large chunk: with it, or the endpoint would wait for the next one.
     tail: Bytes,
     body: RequestBody,
-    /// Pieces taken of the held body.
+    /// Whether the client's connection knows of it.
+    is_announced: bool,
+    /// Bytes taken of the held body.
     repeated: usize,
+    /// The piece that was read before anything was written.
+    first: Bytes,
     /// Bytes of the body in all.
     taken: u64,
     /// Whether all of the body has been read.
@@ -94,7 +107,8 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn new(head: BytesMut, body: RequestBody) -> Self {
         let is_read = matches!(body.framing, RequestFraming::None | RequestFraming::Length(0));
-        if !is_read {
+        let is_announced = !is_read;
+        if is_announced {
             body.set_uploading(true);
         }
         Self {
@@ -102,18 +116,24 @@ impl Upload {
             chunk: Bytes::new(),
             tail: Bytes::new(),
             body,
+            is_announced,
             repeated: 0,
+            first: Bytes::new(),
             taken: 0,
             is_read,
             written: 0,
         }
     }
 
-    /// Whether the body can be sent again from its beginning.
-    pub(super) fn is_repeatable(&self) -> bool {
+    /// The body as far as it was read, if it can be sent again from its beginning: it is held,
+    /// or none of it has gone out.
+    pub(super) fn repeatable(&self) -> Repeatable {
         match &self.body.held {
-            Some(held) => held.is_whole(),
-            None => self.taken == 0,
+            Some(held) if held.is_whole() => Repeatable::AsItIs,
+            Some(_) => Repeatable::No,
+            None if self.taken == 0 => Repeatable::AsItIs,
+            None if self.taken == self.first.len() as u64 => Repeatable::With(self.first.clone()),
+            None => Repeatable::No,
         }
     }
 
@@ -146,7 +166,10 @@ impl Upload {
                         io::ErrorKind::WriteZero.into(),
                     )));
                 }
-                Ok(written) => self.written += written as u64,
+                Ok(written) => {
+                    self.written += written as u64;
+                    self.first = Bytes::new();
+                }
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
@@ -155,7 +178,7 @@ impl Upload {
     /// The next piece of the body: what is held, then what the client sends.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if let Some(held) = self.body.held.as_ref().and_then(|held| held.piece(self.repeated)) {
-            self.repeated += 1;
+            self.repeated += held.len();
             return Poll::Ready(Some(Ok(held)));
         }
         let Some(client) = &self.body.client else {
@@ -166,7 +189,7 @@ impl Upload {
             client.bytes_in.set(client.bytes_in.get() + bytes.len() as u64);
             if let Some(held) = &self.body.held {
                 held.keep(bytes);
-                self.repeated += 1;
+                self.repeated += bytes.len();
             }
         }
         Poll::Ready(piece)
@@ -197,6 +220,9 @@ impl Upload {
     /// The next bytes of the body become the next bytes of the request.
     fn take(&mut self, bytes: Bytes) -> Result<(), UploadError> {
         self.taken += bytes.len() as u64;
+        if self.written == 0 && self.body.held.is_none() {
+            self.first = bytes.clone();
+        }
         if !self.body.limit.allows(self.taken) {
             return Err(UploadError::TooLarge);
         }
@@ -237,7 +263,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.body.set_uploading(false);
+        if self.is_announced {
+            self.body.set_uploading(false);
+        }
     }
 }
 

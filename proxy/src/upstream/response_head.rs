@@ -5,7 +5,10 @@
 //! Fields that pass are never made a map of: they are written down as the lines that the client
 //! gets, in their order and spelling.
 
-use std::mem::MaybeUninit;
+use std::{
+    mem::MaybeUninit,
+    time::{Duration, SystemTime},
+};
 
 use actix_http::{Method, StatusCode, header::HeaderValue};
 use bytes::{Buf, BytesMut};
@@ -28,8 +31,8 @@ pub struct ResponseHead {
     /// Whether the endpoint will take another request on this connection.
     pub(super) keeps_alive: bool,
     pub(super) is_event_stream: bool,
-    /// What `Retry-After` says (RFC 9110 section 10.2.3), if it is a number of seconds.
-    pub retry_after: Option<u32>,
+    /// What `Retry-After` says (RFC 9110 section 10.2.3); read of answers that another try may better.
+    pub retry_after: Option<Duration>,
 }
 
 /// What an answer is expected to.
@@ -140,9 +143,14 @@ fn is_trouble(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-fn retry_after(given: &[httparse::Header<'_>]) -> Option<u32> {
-    let value = named(given, "retry-after").next()?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
+/// Seconds, or a date.
+fn retry_after(given: &[httparse::Header<'_>]) -> Option<Duration> {
+    let value = std::str::from_utf8(named(given, "retry-after").next()?).ok()?.trim();
+    if let Ok(seconds) = value.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 fn named<'a>(given: &'a [httparse::Header<'_>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {

@@ -69,7 +69,8 @@ pub struct Conn {
     body: RefCell<Rest>,
     /// What is still to be written of a `100 Continue` that the client waits for.
     continue_left: Cell<&'static [u8]>,
-    is_uploading: Cell<bool>,
+    /// Uploads of the body: one that was stopped may go a moment after the next has begun.
+    uploads: Cell<u32>,
     /// Whether what follows the request may be another protocol.
     offers_upgrade: Cell<bool>,
     is_last: Cell<bool>,
@@ -109,7 +110,7 @@ impl Conn {
             buffer: RefCell::new(early),
             body: RefCell::new(Rest::Length(0)),
             continue_left: Cell::default(),
-            is_uploading: Cell::default(),
+            uploads: Cell::default(),
             offers_upgrade: Cell::default(),
             is_last: Cell::default(),
             allows_empty_line: Cell::default(),
@@ -145,9 +146,14 @@ impl Conn {
         self.refused_head.get()
     }
 
-    /// Marks the body as being sent on, or no longer.
+    /// Marks the body as being sent on, or no longer; each `true` has its `false`.
     pub fn set_uploading(&self, uploading: bool) {
-        self.is_uploading.set(uploading);
+        let uploads = self.uploads.get();
+        self.uploads.set(if uploading { uploads + 1 } else { uploads.saturating_sub(1) });
+    }
+
+    fn is_uploading(&self) -> bool {
+        self.uploads.get() > 0
     }
 
     /// From here on what the head announced is what comes; the request is the caller's.

@@ -139,7 +139,7 @@ impl Conn {
     }
 
     fn is_sent_on(&self) -> bool {
-        self.waiting.get() == Waiting::Body && self.is_uploading.get()
+        self.waiting.get() == Waiting::Body && self.is_uploading()
     }
 
     /// Whether the next request can follow. The rest of a body that nobody wants is thrown away
@@ -151,7 +151,7 @@ impl Conn {
             return false;
         }
         // An upload that was stopped lets go of the connection a moment later.
-        if self.is_uploading.get() {
+        if self.is_uploading() {
             return false;
         }
         let mut discarded = 0;
@@ -173,7 +173,7 @@ impl Conn {
 
     /// Whether the connection can be kept, as far as is known before the answer is sent.
     pub(in crate::http1) fn keeps(&self, cx: &mut Context<'_>) -> bool {
-        self.is_uploading.get() || self.finish_body(cx)
+        self.is_uploading() || self.finish_body(cx)
     }
 
     /// Reads into `buffer`; 0 is the end.
