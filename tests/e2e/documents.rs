@@ -1,10 +1,13 @@
 //! Documents tell the truth: tables are compared with the code, commands of the README are run.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use proxy::{config::schema, error::Reason};
 
-use crate::support::{Mock, Proxy, demo_config, proxy_binary};
+use crate::support::{
+    Client, ClosedPort, Exchange, Launch, Mock, Origin, Proxy, demo_config, eventually,
+    proxy_binary,
+};
 
 fn document(path: &str) -> String {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -54,11 +57,51 @@ fn mentions(text: &str, key: &str) -> bool {
         .any(|form| text.contains(form.as_str()))
 }
 
+/// Everything that has a metric of its own: a retry, one that the budget refuses, a request that has
+/// waited, a copy, checks, a breaker, limits.
+fn config_of_every_metric(silent: SocketAddr, dead: SocketAddr) -> String {
+    format!(
+        r#"
+        [[routes]]
+        path = "/retried"
+        service = "retried"
+
+        [[routes]]
+        path = "/refused"
+        service = "refused"
+
+        [[routes]]
+        path = "/queued"
+        service = "limited"
+        mirror = {{ service = "retried" }}
+
+        [services.retried]
+        endpoints = ["http://{dead}"]
+
+        [services.refused]
+        endpoints = ["http://{dead}"]
+        retry = {{ budget = 0 }}
+
+        [services.limited]
+        endpoints = ["http://{silent}"]
+        limits = {{ max_in_flight = 1, queue_timeout = "10ms" }}
+        health = {{ type = "tcp" }}
+        breaker = {{}}
+        "#
+    )
+}
+
 #[test]
 fn every_metric_is_documented_and_every_documented_one_exists() {
-    let mock = Mock::start();
-    let proxy = Proxy::start(&demo_config(mock.address, mock.address));
-    proxy.get("/items/books").bearer("secret-token").send();
+    let (silent, dead) = (Origin::start(|exchange| hold(exchange)), ClosedPort::reserve());
+    let proxy = Proxy::start(&config_of_every_metric(silent.address, dead.address));
+    proxy.get("/retried").send();
+    proxy.get("/refused").send();
+    let mut first = Client::connect(proxy.address);
+    first.write(proxy.get("/queued").bytes());
+    eventually("the first to be there", || silent.heads().pop());
+    assert_eq!(proxy.get("/queued").send().status, 503);
+    proxy.wait_for_metric("proxy_mirrored_total{service=\"retried\",result=\"failed\"}", 1.0);
     let page = proxy.admin("/metrics").text();
     let exposed: BTreeSet<String> = page
         .lines()
@@ -68,13 +111,54 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
         .collect();
     let text = document("proxy/docs/configuration.md");
     let section = text.split("## Metrics").nth(1).and_then(|rest| rest.split("## ").next());
-    let documented: BTreeSet<String> = section
-        .expect("has the section")
-        .split('`')
-        .filter(|word| word.starts_with("proxy_"))
-        .map(str::to_owned)
-        .collect();
+    let documented = metrics_in(section.expect("has the section"));
     assert_eq!(documented, exposed);
+}
+
+/// Reads a request and never answers it; a connection without one is a check.
+fn hold(exchange: &mut Exchange) {
+    if exchange.request().is_some() {
+        exchange.wait_for_close();
+    }
+}
+
+/// The names that stand in code, without labels.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let names = text.split('`').filter(|word| word.starts_with("proxy_"));
+    names.map(|name| name.split('{').next().unwrap_or(name).to_owned()).collect()
+}
+
+#[test]
+fn the_metrics_errors_and_events_that_traffic_md_names_exist() {
+    let text = document("proxy/docs/traffic.md");
+    let known = metrics_in(&document("proxy/docs/configuration.md"));
+    let unknown: Vec<_> = metrics_in(&text).difference(&known).cloned().collect();
+    assert!(unknown.is_empty(), "not in configuration.md: {unknown:?}");
+    let (errors, code) = (document("proxy/docs/errors.md"), document("proxy/src/service/mod.rs"));
+    let words = text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(' '));
+    for (first, rest) in words {
+        let is_event = [first, rest].concat().bytes().all(|b| b.is_ascii_lowercase() || b == b' ');
+        if first.parse::<u16>().is_ok() {
+            assert!(errors.contains(&format!("| {first} | {rest} |")), "{first} {rest}");
+        } else if is_event {
+            assert!(code.contains(&format!("\"{first} {rest}\"")), "{first} {rest}");
+        }
+    }
+}
+
+#[test]
+fn every_example_of_traffic_md_is_valid() {
+    let text = document("proxy/docs/traffic.md");
+    let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<&str> = blocks.collect();
+    assert!(examples.len() >= 10, "{examples:#?}");
+    for example in examples {
+        let mut launch = Launch::with(example).env("STICKY_SECRET", &"sixteen bytes or more");
+        let file = launch.file();
+        launch.command.args(["check", "-c", &file]);
+        let ended = launch.end();
+        assert_eq!(ended.code, Some(0), "{}{example}", ended.stderr);
+    }
 }
 
 #[test]
@@ -114,6 +198,22 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("upstream/body.rs", "line: 4096, trailers: 16 << 10", "| 4 KiB, 16 KiB |"),
         ("upstream/resolver.rs", "MOST_ADDRESSES: usize = 64", "64 addresses each"),
         ("upstream/resolver.rs", "MOST_LOOKUPS: usize = 8", "lookups of names at once | 8 |"),
+        ("config/size.rs", "MOST_HELD: u64 = 16 << 20", "each up to 16 MiB; the larger"),
+        ("config/retry.rs", "Whole<1, 10>>(\"attempts\")", "Tries in all, 1 to 10"),
+        ("retry/budget.rs", "FREE: u64 = 10;", "or 10 retries in 10 s per worker"),
+        ("retry/budget.rs", "SLOTS: u64 = 11;", "the requests of the last 10 s"),
+        ("retry/mod.rs", "LONGEST_BACKOFF: Duration = Duration::from_secs(1)", "retry | 1 s; 5 s if"),
+        ("retry/mod.rs", "LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5)", "| 1 s; 5 s if"),
+        ("forward/attempt.rs", "MOST_ADMISSIONS: usize = 16", "queues again, 16 times"),
+        ("config/limits.rs", "Whole<0, 65_536>>(\"queue\"", "wait for a place, 0 to 65536"),
+        ("forward/mirror.rs", "MOST_COPIES: usize = 64", "64 per worker at once; each for"),
+        ("forward/mirror.rs", "BODY_TIME: Duration = Duration::from_secs(60)", "service and 60 s"),
+        ("upstream/probe.rs", "MOST: usize = 64 << 10", "64 KiB of head, 64 KiB of body"),
+        ("health/checker.rs", "JITTER: f64 = 0.1", "give or take 10 %"),
+        ("health/checker.rs", "AGAIN: Duration = Duration::from_millis(500)", "500 ms where an"),
+        ("health/checker.rs", "FIRST: Duration = Duration::from_secs(1)", "1 s at most before"),
+        ("service/outlier.rs", "MOST_TIMES: u64 = 30", "| 30 times `outlier.ejection`"),
+        ("balance/cookie.rs", "MOST_CHECKS: usize = 8", "cookies checked | 8 per request"),
     ] {
         assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");
         assert!(text.contains(bound), "{bound}");
