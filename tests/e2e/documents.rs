@@ -93,7 +93,7 @@ fn config_of_every_metric(silent: SocketAddr, dead: SocketAddr) -> String {
 
 #[test]
 fn every_metric_is_documented_and_every_documented_one_exists() {
-    let (silent, dead) = (Origin::start(|exchange| hold(exchange)), ClosedPort::reserve());
+    let (silent, dead) = (Origin::start(hold), ClosedPort::reserve());
     let proxy = Proxy::start(&config_of_every_metric(silent.address, dead.address));
     proxy.get("/retried").send();
     proxy.get("/refused").send();
@@ -140,7 +140,7 @@ fn the_metrics_errors_and_events_that_traffic_md_names_exist() {
         let is_event = [first, rest].concat().bytes().all(|b| b.is_ascii_lowercase() || b == b' ');
         if first.parse::<u16>().is_ok() {
             assert!(errors.contains(&format!("| {first} | {rest} |")), "{first} {rest}");
-        } else if is_event {
+        } else if is_event && first != "proxy" {
             assert!(code.contains(&format!("\"{first} {rest}\"")), "{first} {rest}");
         }
     }
