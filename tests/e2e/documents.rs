@@ -202,7 +202,11 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("config/retry.rs", "Whole<1, 10>>(\"attempts\")", "Tries in all, 1 to 10"),
         ("retry/budget.rs", "FREE: u64 = 10;", "or 10 retries in 10 s per worker"),
         ("retry/budget.rs", "SLOTS: u64 = 11;", "the requests of the last 10 s"),
-        ("retry/mod.rs", "LONGEST_BACKOFF: Duration = Duration::from_secs(1)", "retry | 1 s; 5 s if"),
+        (
+            "retry/mod.rs",
+            "LONGEST_BACKOFF: Duration = Duration::from_secs(1)",
+            "retry | 1 s; 5 s if",
+        ),
         ("retry/mod.rs", "LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5)", "| 1 s; 5 s if"),
         ("forward/attempt.rs", "MOST_ADMISSIONS: usize = 16", "queues again, 16 times"),
         ("config/limits.rs", "Whole<0, 65_536>>(\"queue\"", "wait for a place, 0 to 65536"),
