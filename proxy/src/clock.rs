@@ -27,8 +27,8 @@ pub struct Millis(pub u64);
 impl Millis {
     /// The time at `now`; zero before the epoch.
     pub fn since(epoch: Instant, now: Instant) -> Self {
-        let passed = now.saturating_duration_since(epoch).as_millis();
-        Self(u64::try_from(passed).unwrap_or(u64::MAX))
+        let passed = now.saturating_duration_since(epoch);
+        Self(passed.as_secs() * 1000 + u64::from(passed.subsec_millis()))
     }
 
     /// Whole milliseconds of `duration`, at least one.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{admit::admit, outgoing::Outgoing, tunnel::Tunnel};
 use crate::{
     balance::{Affinity, Ask},
+    clock::Millis,
     config::MirrorConfig,
     error::{ProxyError, Reason},
     record::{RequestRecord, Try, TryOutcome},
@@ -42,7 +43,9 @@ pub(super) struct Attempts<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) service: &'a Service,
     pub(super) record: &'a Rc<RequestRecord>,
-    pub(super) outgoing: Outgoing<'a>,
+    pub(super) outgoing: &'a Outgoing<'a>,
+    /// When the first try begins.
+    pub(super) now: Millis,
     pub(super) retry: RetryPolicy<'a>,
     /// When all of it must have ended.
     pub(super) end: Option<Instant>,
@@ -64,15 +67,24 @@ type Ending = Result<Answer, Failed>;
 
 impl Attempts<'_> {
     pub(super) async fn run(&self) -> Result<HttpResponse, ProxyError> {
-        let mut began = self.record.started;
+        let (mut began, mut now) = (self.record.started, self.now);
         for _ in 0..MOST_ADMISSIONS {
             if let Some(limits) = &self.service.limits {
                 let admitted = Box::pin(admit(self.worker, self.service, limits, self.end)).await;
                 self.record.permit.replace(Some(admitted?));
                 began = Instant::now();
+                now = self.worker.gateway.at(began);
             }
-            match self.pick(&[], began) {
-                Ok(in_flight) => return self.run_from(in_flight, began).await,
+            match self.pick(&[], began, now) {
+                Ok(first) => {
+                    let place = self.begin(first);
+                    return match self.attempt(place).await {
+                        Ok(answer) if !self.retry.is_unwanted(answer.head.status) => {
+                            Ok(self.respond(answer))
+                        }
+                        ended => Box::pin(self.go_on(ended, place, began)).await,
+                    };
+                }
                 // The last room at an endpoint went to another request.
                 Err(Reason::QueueFull) => drop(self.record.permit.take()),
                 Err(reason) => return Err(reason.into()),
@@ -81,12 +93,18 @@ impl Attempts<'_> {
         Err(Reason::QueueFull.into())
     }
 
-    /// A first try, and what follows from it.
-    async fn run_from(&self, first: InFlight, began: Instant) -> Result<HttpResponse, ProxyError> {
-        let place = first.place();
-        match self.attempt(first).await {
-            Ok(answer) if !self.retry.is_unwanted(answer.head.status) => Ok(self.respond(answer)),
-            ended => Box::pin(self.go_on(ended, place, began)).await,
+    /// From now on the record holds the try, to its end; where its endpoint stands comes back.
+    fn begin(&self, picked: InFlight) -> usize {
+        let place = picked.place();
+        self.record.endpoint.set(Some(self.service.endpoint(place).index));
+        self.record.in_flight.replace(Some(picked));
+        place
+    }
+
+    /// Tells the try how it has ended.
+    fn failed(&self, reason: Reason) {
+        if let Some(mut in_flight) = self.record.in_flight.take() {
+            in_flight.failed(reason);
         }
     }
 
@@ -109,11 +127,12 @@ impl Attempts<'_> {
             }
             began = Instant::now();
             // Without an endpoint to try, an answer is still an answer.
-            let Ok(in_flight) = self.pick(&tried, began) else { break };
+            let now = self.worker.gateway.at(began);
+            let Ok(in_flight) = self.pick(&tried, began, now) else { break };
             self.worker.shard.retry(self.how(&ended).trouble, true);
             drop(ended);
-            place = in_flight.place();
-            ended = self.attempt(in_flight).await;
+            place = self.begin(in_flight);
+            ended = self.attempt(place).await;
             if self.is_wanted(&ended) {
                 self.note(&ended, place, began);
                 break;
@@ -125,8 +144,8 @@ impl Attempts<'_> {
         }
     }
 
-    fn pick(&self, tried: &[usize], began: Instant) -> Result<InFlight, Reason> {
-        let ask = Ask { key: self.key, now: self.worker.gateway.at(began) };
+    fn pick(&self, tried: &[usize], began: Instant, now: Millis) -> Result<InFlight, Reason> {
+        let ask = Ask { key: self.key, now };
         self.service.pick(&ask, tried, self.worker, began)
     }
 
@@ -178,36 +197,32 @@ impl Attempts<'_> {
     }
 
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    async fn attempt(&self, mut in_flight: InFlight) -> Ending {
-        let endpoint = self.service.endpoint(in_flight.place());
-        self.record.endpoint.set(Some(endpoint.index));
-        let mut pooled = self.worker.pool(endpoint.index).take();
+    async fn attempt(&self, place: usize) -> Ending {
+        let endpoint = self.service.endpoint(place);
+        let mut is_fresh = false;
         loop {
             self.record.attempts.set(self.record.attempts.get() + 1);
-            let connection = match pooled.take() {
+            let pooled = if is_fresh { None } else { self.worker.pool(endpoint.index).take() };
+            let connection = match pooled {
                 Some(connection) => connection,
                 // Boxed: it is rare, and every request would carry its size.
-                None => match Box::pin(self.connect(endpoint)).await {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        in_flight.failed(error.reason());
-                        return Err(Failed { error, is_sent: false, is_repeatable: true });
-                    }
-                },
+                None => Box::pin(self.connect(endpoint)).await?,
             };
+            is_fresh = true;
             let sent = self.exchange(endpoint, connection).await;
             let code = sent.as_ref().ok().map(|answer| answer.head.status.as_u16());
             self.worker.shard.upstream_answered(endpoint.index, code);
             match sent {
                 Ok(answer) => {
-                    in_flight.answered(answer.head.status, answer.sent_at);
-                    self.record.in_flight.replace(Some(in_flight));
+                    if let Some(in_flight) = &mut *self.record.in_flight.borrow_mut() {
+                        in_flight.answered(answer.head.status, answer.sent_at);
+                    }
                     return Ok(answer);
                 }
                 Err(failure) => {
                     let is_repeatable = self.keep(&failure);
                     if !self.is_lost_by_chance(&failure, is_repeatable) {
-                        in_flight.failed(failure.blame());
+                        self.failed(failure.blame());
                         let SendFailure { error, is_sent, .. } = failure;
                         return Err(Failed { error, is_sent, is_repeatable });
                     }
@@ -232,20 +247,24 @@ impl Attempts<'_> {
         failure.is_stale && is_repeatable && is_safe
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, ProxyError> {
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, Failed> {
         let started = StdInstant::now();
         let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-        let bound = self.outgoing.timeouts.connect;
+        let bound = self.outgoing.timeouts().connect;
         let is_last = left.is_some_and(|left| left < bound);
         let dialler = self.worker.dialer(endpoint.index);
         let connected = dialler.connect(left.map_or(bound, |left| left.min(bound))).await;
-        match &connected {
-            Ok(_) => self.worker.shard.upstream_connected(endpoint.index, started.elapsed()),
-            Err(_) => self.worker.shard.upstream_answered(endpoint.index, None),
+        if connected.is_ok() {
+            self.worker.shard.upstream_connected(endpoint.index, started.elapsed());
         }
-        connected.map_err(|error| match error.reason() {
-            Reason::ConnectTimeout if is_last => ProxyError::new(Reason::TotalTimeout, error),
-            _ => error,
+        connected.map_err(|error| {
+            self.worker.shard.upstream_answered(endpoint.index, None);
+            let error = match error.reason() {
+                Reason::ConnectTimeout if is_last => ProxyError::new(Reason::TotalTimeout, error),
+                _ => error,
+            };
+            self.failed(error.reason());
+            Failed { error, is_sent: false, is_repeatable: true }
         })
     }
 

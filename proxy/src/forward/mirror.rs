@@ -100,7 +100,7 @@ fn prepare(attempts: &Attempts<'_>, index: Index) -> Result<Copy, Copied> {
     };
     let ask = Ask { key: None, now: worker.gateway.at(now) };
     let in_flight = service.pick(&ask, &[], worker, now).map_err(|_| Copied::Failed)?;
-    let outgoing = &attempts.outgoing;
+    let outgoing = attempts.outgoing;
     Ok(Copy {
         worker: Rc::clone(worker),
         service: index,

@@ -115,19 +115,21 @@ async fn send(
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     record.service.set(Some(service.index));
-    // Two steps: the future of a request is smaller if it holds no result of the first.
-    let attempts = match prepare(worker, &request, service, route, found, record) {
-        Ok(attempts) => attempts,
+    let max_body = worker.gateway.max_body;
+    let outgoing = match Outgoing::prepare(&request, service, route, found, record, max_body) {
+        Ok(outgoing) => outgoing,
         Err(reason) => {
             let response = reply::reject(record, reason);
             return request.into_response(response);
         }
     };
+    let attempts = prepare(worker, &request, service, route, record, &outgoing);
     let answered = attempts.run().await;
     if let Some(mirror) = attempts.mirror {
         mirror::copy(&attempts, mirror);
     }
     drop(attempts);
+    drop(outgoing);
     let response: HttpResponse = answered.unwrap_or_else(|error| {
         tracing::debug!(
             request_id = record.request_id.to_str().unwrap_or_default(),
@@ -141,33 +143,27 @@ async fn send(
 
 fn prepare<'a>(
     worker: &'a Rc<Worker>,
-    request: &'a ServiceRequest,
+    request: &ServiceRequest,
     service: &'a Service,
     route: &'a Route,
-    found: &RouteMatch,
     record: &'a Rc<RequestRecord>,
-) -> Result<Attempts<'a>, Reason> {
-    let max_body = worker.gateway.max_body;
-    let outgoing = Outgoing::prepare(request, service, route, found, record, max_body)?;
+    outgoing: &'a Outgoing<'a>,
+) -> Attempts<'a> {
     let retry = RetryPolicy::of(&service.retry, &route.config.retry);
     let mirror = route.config.action.mirror().filter(|one| mirror::is_chosen(worker, one));
-    let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
-    let most_held = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
-    let is_held = outgoing.has_body() && most_held > 0;
-    worker.budget(service.index).request(worker.gateway.at(record.started));
-    Ok(Attempts {
-        worker,
-        service,
-        record,
-        end: outgoing.end(),
-        key: service.affinity.key(request.head(), record.client.get()),
-        held: is_held
-            .then(|| Rc::new(HeldBody::new(most_held)))
-            .map_or_else(OnceCell::new, OnceCell::from),
-        outgoing,
-        retry,
-        mirror,
-    })
+    let held = OnceCell::new();
+    if outgoing.has_body() {
+        let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
+        let most = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
+        if most > 0 {
+            held.get_or_init(|| Rc::new(HeldBody::new(most)));
+        }
+    }
+    let now = worker.gateway.at(record.started);
+    worker.budget(service.index).request(now);
+    let end = outgoing.end();
+    let key = service.affinity.key(request.head(), record.client.get());
+    Attempts { worker, service, record, outgoing, now, retry, end, key, held, mirror }
 }
 
 #[cfg(test)]

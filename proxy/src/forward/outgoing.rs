@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
-    config::{BodyLimit, HeaderRules, Timeouts, UpstreamHost},
+    config::{BodyLimit, HeaderRules, TimeoutOverrides, Timeouts, UpstreamHost},
     error::Reason,
     record::RequestRecord,
     request::upgrade,
@@ -26,7 +26,7 @@ pub(super) struct Outgoing<'a> {
     request: &'a ServiceRequest,
     pub(super) framing: RequestFraming,
     pub(super) limit: BodyLimit,
-    pub(super) timeouts: Timeouts,
+    overrides: &'a TimeoutOverrides,
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
     fields: BytesMut,
@@ -57,12 +57,16 @@ impl<'a> Outgoing<'a> {
             request,
             framing,
             limit,
-            timeouts: service.timeouts.overridden(route.config.timeouts),
+            overrides: &route.config.timeouts,
             path: is_rewritten.then_some(path),
             fields: record.upstream_fields.take(),
             rules: &route.config.response_headers,
             upgrade: upgrade(request.head()),
         })
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.service.timeouts.overridden(*self.overrides)
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -72,7 +76,7 @@ impl<'a> Outgoing<'a> {
     /// When the whole exchange must have ended. What has switched protocols lasts as long as it
     /// likes: an offer to is not held to it.
     pub(super) fn end(&self) -> Option<Instant> {
-        let total = self.timeouts.total.filter(|_| self.upgrade.is_none())?;
+        let total = self.timeouts().total.filter(|_| self.upgrade.is_none())?;
         Some(self.record.started + total)
     }
 
@@ -85,9 +89,10 @@ impl<'a> Outgoing<'a> {
     }
 
     pub(super) fn bounds(&self, end: Option<Instant>) -> Bounds {
+        let timeouts = self.timeouts();
         Bounds {
-            response: self.timeouts.response,
-            idle: self.timeouts.idle,
+            response: timeouts.response,
+            idle: timeouts.idle,
             end,
             head_bytes: self.service.response_head_bytes,
         }

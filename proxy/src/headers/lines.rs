@@ -21,8 +21,37 @@ impl FieldLines {
         put(&mut self.lines, name.as_bytes(), value);
     }
 
+    /// A field as it stands in `head`, from its name to its value: one copy, where `push` makes two.
+    pub(crate) fn push_from(&mut self, head: &[u8], name: &str, value: &[u8]) {
+        let start = (name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+        let end = (value.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+        let end = end.wrapping_add(value.len());
+        match head.get(start..end) {
+            Some(line) if !value.is_empty() => {
+                if self.lines.is_empty() {
+                    self.lines.reserve(USUAL);
+                }
+                self.has_date |= name.len() == 4 && name.eq_ignore_ascii_case("date");
+                self.lines.reserve(line.len() + 2);
+                self.lines.put_slice(line);
+                self.lines.put_slice(b"\r\n");
+            }
+            // An empty value need not lie there.
+            _ => self.push(name, value),
+        }
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.lines
+    }
+
+    /// The value of the first field of that name.
+    pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
+        self.as_bytes().split(|byte| *byte == b'\n').find_map(|line| {
+            let (given, rest) = line.split_at_checked(name.len())?;
+            let value = rest.strip_prefix(b":").filter(|_| given.eq_ignore_ascii_case(name))?;
+            Some(value.trim_ascii())
+        })
     }
 
     pub fn has_date(&self) -> bool {

@@ -22,7 +22,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What a service says of retries, and its route.
-pub struct RetryPolicy<'a>(RetryRule<'a>);
+#[derive(Clone, Copy)]
+pub struct RetryPolicy<'a> {
+    service: &'a RetryConfig,
+    route: &'a RetryOverrides,
+}
 
 /// How a try ended that did not give the answer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,18 +79,22 @@ impl Trouble {
 
 impl<'a> RetryPolicy<'a> {
     pub fn of(service: &'a RetryConfig, route: &'a RetryOverrides) -> Self {
-        Self(service.overridden(route))
+        Self { service, route }
+    }
+
+    fn rule(&self) -> RetryRule<'a> {
+        self.service.overridden(self.route)
     }
 
     /// The longest request body that is kept for another try, in bytes.
     pub fn body_limit(&self) -> usize {
-        self.0.body_limit
+        self.rule().body_limit
     }
 
     /// Whether a request of `method` may be sent again after an endpoint has seen it.
     pub fn repeats(&self, method: &Method) -> bool {
-        self.0.attempts > 1
-            && match self.0.methods {
+        self.rule().attempts > 1
+            && match self.rule().methods {
                 RetryMethods::Idempotent => method.is_idempotent(),
                 RetryMethods::Any => true,
                 RetryMethods::List(methods) => methods.contains(method),
@@ -95,27 +103,27 @@ impl<'a> RetryPolicy<'a> {
 
     /// Whether `status` is a reason for another try.
     pub fn is_unwanted(&self, status: StatusCode) -> bool {
-        status.is_server_error() && self.0.on.status(status.as_u16())
+        status.is_server_error() && self.rule().on.status(status.as_u16())
     }
 
     /// Whether another try may follow this one, which was the `tries`-th.
     pub fn allows(&self, method: &Method, tries: u32, ended: &Ended) -> bool {
         let is_asked = match ended.trouble {
-            Trouble::Connect => self.0.on.connect(),
-            Trouble::Reset => self.0.on.reset(),
-            Trouble::Timeout => self.0.on.timeout(),
+            Trouble::Connect => self.rule().on.connect(),
+            Trouble::Reset => self.rule().on.reset(),
+            Trouble::Timeout => self.rule().on.timeout(),
             Trouble::Status(status) => self.is_unwanted(status),
             Trouble::Final => false,
         };
         let is_safe = ended.trouble == Trouble::Connect || self.repeats(method);
         let is_soon = ended.retry_after.is_none_or(|after| after <= LONGEST_RETRY_AFTER);
-        tries < self.0.attempts && is_asked && is_safe && ended.is_repeatable && is_soon
+        tries < self.rule().attempts && is_asked && is_safe && ended.is_repeatable && is_soon
     }
 
     /// How long to wait before the try that follows the `tries`-th.
     pub fn delay(&self, tries: u32, ended: &Ended, rng: &mut SmallRng) -> Duration {
         let doublings = tries.saturating_sub(1).min(16);
-        let most = (self.0.backoff * 2_u32.pow(doublings)).min(LONGEST_BACKOFF);
+        let most = (self.rule().backoff * 2_u32.pow(doublings)).min(LONGEST_BACKOFF);
         let jittered = most.mul_f64(rng.random_range(0.0..=1.0));
         ended.retry_after.map_or(jittered, |after| after.max(jittered))
     }

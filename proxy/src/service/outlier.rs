@@ -114,7 +114,7 @@ impl Outlier {
 
     /// Whether `observe` has any use for a success. One load.
     pub fn wants_success(&self) -> bool {
-        self.ejections.rules.success_rate.is_some() || self.word.load(Relaxed) != 0
+        self.ejections.rules.success_rate.is_some() || self.standing().needs_a_look()
     }
 
     /// Takes the end of a request. One load for a success where nothing is wrong, unless a success

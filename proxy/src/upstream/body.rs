@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_web::body::{BodySize, MessageBody};
@@ -16,7 +17,7 @@ use super::{
     response_framing::Framing, running_upload::RunningUpload,
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Deadlines},
     error::{ProxyError, Reason},
     framing::{ChunkBounds, Rest, Taken},
 };
@@ -40,9 +41,11 @@ pub enum ResponseBody {
 }
 
 /// How long a body may take.
-pub(super) struct BodyLimits {
+pub(super) struct BodyLimits<'a> {
     pub(super) end: Option<Deadline>,
-    pub(super) idle: Idle,
+    /// Without a byte.
+    pub(super) idle: Duration,
+    pub(super) deadlines: &'a Rc<Deadlines>,
 }
 
 /// A body that is still being read.
@@ -56,7 +59,9 @@ pub struct Streamed {
     reusable: bool,
     /// The rest of a request that was answered before it was sent.
     upload: Option<RunningUpload>,
-    limits: BodyLimits,
+    /// When it must be complete.
+    end: Option<Deadline>,
+    idle: Idle,
     pool: Rc<Pool>,
 }
 
@@ -66,7 +71,7 @@ impl ResponseBody {
         framing: Framing,
         reusable: bool,
         unsent: Option<Upload>,
-        limits: BodyLimits,
+        limits: BodyLimits<'_>,
         pool: &Rc<Pool>,
     ) -> Self {
         let rest = match framing {
@@ -97,7 +102,8 @@ impl ResponseBody {
             room: FIRST_ROOM,
             reusable,
             upload,
-            limits,
+            end: limits.end,
+            idle: Idle::new(limits.idle, limits.deadlines),
             pool: Rc::clone(pool),
         }))
     }
@@ -148,12 +154,6 @@ impl MessageBody for ResponseBody {
     }
 }
 
-impl BodyLimits {
-    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
-        self.end.as_mut().is_some_and(|end| end.poll_passed(cx).is_ready())
-    }
-}
-
 impl Streamed {
     /// The next bytes; never empty ones, which would end a chunked body.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ProxyError>>> {
@@ -177,7 +177,7 @@ impl Streamed {
                     return self.fail(ProxyError::new(Reason::UpstreamProtocol, error));
                 }
             }
-            if self.limits.has_ended(cx) {
+            if self.end.as_mut().is_some_and(|end| end.poll_passed(cx).is_ready()) {
                 return self.fail(Reason::TotalTimeout.into());
             }
             if let Some(reason) = self.upload.as_ref().and_then(|upload| upload.failure(cx)) {
@@ -185,10 +185,10 @@ impl Streamed {
             }
             let room = room(&self.rest, self.room);
             let Poll::Ready(filled) = connection.poll_fill(room, cx) else {
-                ready!(self.limits.idle.poll_waited(cx));
+                ready!(self.idle.poll_waited(cx));
                 return self.fail(Reason::IdleTimeout.into());
             };
-            self.limits.idle.moved();
+            self.idle.moved();
             match filled {
                 Ok(0) if matches!(self.rest, Rest::UntilClose) => {
                     self.connection = None;

@@ -84,13 +84,16 @@ struct Attempt<'a> {
     answered_bytes: bool,
     interims: u8,
     asked: Asked<'a>,
-    bounds: Bounds,
+    response: Duration,
+    head_bytes: usize,
+    idle_limit: Duration,
     deadlines: &'a Rc<Deadlines>,
     /// For the response head.
     deadline: Option<Deadline>,
     /// For all of it.
     end: Option<Deadline>,
-    idle: Idle,
+    /// Made when the endpoint is waited for: few requests see it.
+    idle: Option<Box<Idle>>,
 }
 
 /// Sends `head` and `body` over `connection` and waits for the final response head.
@@ -103,7 +106,8 @@ pub fn send<'a>(
     deadlines: &'a Rc<Deadlines>,
     pool: &'a Rc<Pool>,
 ) -> impl Future<Output = Result<Answer, SendFailure>> + use<'a> {
-    let mut attempt = Attempt {
+    // On the heap: the futures around it, which are moved more than once, stay small.
+    let mut attempt = Box::new(Attempt {
         connection,
         upload: Upload::new(head, body),
         is_sent: false,
@@ -112,12 +116,14 @@ pub fn send<'a>(
         answered_bytes: false,
         interims: 0,
         asked,
-        bounds,
+        response: bounds.response,
+        head_bytes: bounds.head_bytes,
+        idle_limit: bounds.idle,
         deadlines,
         deadline: None,
         end: bounds.end.map(|end| deadlines.start(end)),
-        idle: Idle::new(bounds.idle, deadlines),
-    };
+        idle: None,
+    });
     async move {
         match poll_fn(|cx| attempt.poll(cx)).await {
             Ok(head) => Ok(attempt.into_answer(head, pool)),
@@ -150,7 +156,10 @@ impl Attempt<'_> {
         match &mut self.deadline {
             Some(deadline) => deadline.poll_passed(cx).map(|()| Reason::ResponseTimeout),
             None if self.upload.is_stuck() => {
-                self.idle.poll_waited(cx).map(|()| Reason::IdleTimeout)
+                let idle = self
+                    .idle
+                    .get_or_insert_with(|| Box::new(Idle::new(self.idle_limit, self.deadlines)));
+                idle.poll_waited(cx).map(|()| Reason::IdleTimeout)
             }
             None => Poll::Pending,
         }
@@ -160,8 +169,10 @@ impl Attempt<'_> {
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
         let before = self.upload.written;
         let sent = self.upload.poll_send(&mut *self.connection.io, cx);
-        if self.upload.written > before {
-            self.idle.moved();
+        if self.upload.written > before
+            && let Some(idle) = &mut self.idle
+        {
+            idle.moved();
         }
         match sent {
             Poll::Pending => Ok(()),
@@ -169,7 +180,7 @@ impl Attempt<'_> {
                 self.is_sent = true;
                 let now = Instant::now();
                 self.sent_at = Some(now);
-                self.deadline = Some(self.deadlines.start(now + self.bounds.response));
+                self.deadline = Some(self.deadlines.start(now + self.response));
                 Ok(())
             }
             Poll::Ready(Err(UploadError::Upstream(error))) => {
@@ -184,7 +195,7 @@ impl Attempt<'_> {
         loop {
             while !self.connection.unread.is_empty() {
                 self.answered_bytes = true;
-                match parse(&mut self.connection.unread, self.asked, self.bounds.head_bytes) {
+                match parse(&mut self.connection.unread, self.asked, self.head_bytes) {
                     Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
                     Ok(Parsed::Partial) => break,
                     Ok(Parsed::Interim) if self.interims < MOST_INTERIM => self.interims += 1,
@@ -208,16 +219,21 @@ impl Attempt<'_> {
         }
     }
 
-    fn into_answer(self, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
+    fn into_answer(self: Box<Self>, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
         let unsent = (!self.is_sent && self.write_error.is_none()).then_some(self.upload);
         let reusable = head.keeps_alive && self.is_sent;
-        let Self { connection, end, idle, sent_at, .. } = self;
-        let limits = BodyLimits { end: end.filter(|_| !head.is_event_stream), idle };
+        let (end, idle_limit, deadlines) = (self.end, self.idle_limit, self.deadlines);
+        let (connection, sent_at) = (self.connection, self.sent_at);
+        let limits = BodyLimits {
+            end: end.filter(|_| !head.is_event_stream()),
+            idle: idle_limit,
+            deadlines,
+        };
         let body = ResponseBody::new(connection, head.framing, reusable, unsent, limits, pool);
         Answer { head, body, sent_at }
     }
 
-    fn into_failure(self, error: ProxyError) -> SendFailure {
+    fn into_failure(self: Box<Self>, error: ProxyError) -> SendFailure {
         let is_stale = self.connection.reused
             && !self.answered_bytes
             && error.reason() == Reason::UpstreamReset;

@@ -24,6 +24,8 @@ use crate::{
 /// Pieces up to this are copied, in bytes: one plain write costs less than a vectored one.
 pub(super) const COPIED: usize = 4 << 10;
 
+const CRLF: &[u8] = b"\r\n";
+
 /// How the length of a request body is told to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestFraming {
@@ -88,14 +90,14 @@ pub(super) struct Upload {
     /// A large chunk.
     chunk: Bytes,
     /// The CRLF behind a large chunk: with it, or the endpoint would wait for the next one.
-    tail: Bytes,
+    tail: &'static [u8],
     body: RequestBody,
     /// Whether the client's connection knows of it.
     is_announced: bool,
     /// Bytes taken of the held body.
     repeated: usize,
-    /// The piece that was read before anything was written.
-    first: Bytes,
+    /// Length of the piece that was read before anything was written.
+    first: usize,
     /// Bytes of the body in all.
     taken: u64,
     /// Whether all of the body has been read.
@@ -114,11 +116,11 @@ impl Upload {
         Self {
             lines: head,
             chunk: Bytes::new(),
-            tail: Bytes::new(),
+            tail: b"",
             body,
             is_announced,
             repeated: 0,
-            first: Bytes::new(),
+            first: 0,
             taken: 0,
             is_read,
             written: 0,
@@ -132,9 +134,21 @@ impl Upload {
             Some(held) if held.is_whole() => Repeatable::AsItIs,
             Some(_) => Repeatable::No,
             None if self.taken == 0 => Repeatable::AsItIs,
-            None if self.taken == self.first.len() as u64 => Repeatable::With(self.first.clone()),
+            None if self.written == 0 && self.taken == self.first as u64 => {
+                Repeatable::With(self.unsent())
+            }
             None => Repeatable::No,
         }
+    }
+
+    /// The first piece, which nothing of the request went out with.
+    fn unsent(&self) -> Bytes {
+        if !self.chunk.is_empty() {
+            return self.chunk.clone();
+        }
+        let tail = if self.body.framing == RequestFraming::Chunked { CRLF.len() } else { 0 };
+        let end = self.lines.len() - tail;
+        Bytes::copy_from_slice(&self.lines[end - self.first..end])
     }
 
     /// Sends until the whole request is written.
@@ -166,10 +180,7 @@ impl Upload {
                         io::ErrorKind::WriteZero.into(),
                     )));
                 }
-                Ok(written) => {
-                    self.written += written as u64;
-                    self.first = Bytes::new();
-                }
+                Ok(written) => self.written += written as u64,
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
@@ -220,8 +231,8 @@ impl Upload {
     /// The next bytes of the body become the next bytes of the request.
     fn take(&mut self, bytes: Bytes) -> Result<(), UploadError> {
         self.taken += bytes.len() as u64;
-        if self.written == 0 && self.body.held.is_none() {
-            self.first = bytes.clone();
+        if self.written == 0 {
+            self.first = bytes.len();
         }
         if !self.body.limit.allows(self.taken) {
             return Err(UploadError::TooLarge);
@@ -229,14 +240,14 @@ impl Upload {
         match self.body.framing {
             RequestFraming::Chunked => {
                 write!(self.lines, "{:x}\r\n", bytes.len()).expect("a BytesMut grows");
-                self.tail = Bytes::from_static(b"\r\n");
+                self.tail = CRLF;
             }
             RequestFraming::Length(length) if self.taken >= length => self.set_read(),
             RequestFraming::Length(_) | RequestFraming::None => {}
         }
         if bytes.len() <= COPIED {
             self.lines.extend_from_slice(&bytes);
-            self.lines.extend_from_slice(&std::mem::take(&mut self.tail));
+            self.lines.extend_from_slice(std::mem::take(&mut self.tail));
         } else {
             self.chunk = bytes;
         }

@@ -25,8 +25,6 @@ pub(super) struct Control {
     close: bool,
     keep_alive: bool,
     upgrades: bool,
-    /// WHATWG HTML section 9.2: events for as long as both sides like.
-    pub(super) is_event_stream: bool,
 }
 
 impl Control {
@@ -38,9 +36,6 @@ impl Control {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         match field.name.len() {
             10 if is("connection") => self.add_options(field.value),
-            12 if is("content-type") => {
-                self.is_event_stream = is_event_stream(field.value);
-            }
             14 if is("content-length") => self.add_length(field.value)?,
             17 if is("transfer-encoding") => self.add_coding(field.value, is_1_0)?,
             _ => {}
@@ -120,9 +115,4 @@ impl Control {
             && !self.close
             && (!is_1_0 || self.keep_alive)
     }
-}
-
-fn is_event_stream(content_type: &[u8]) -> bool {
-    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }

@@ -30,7 +30,6 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the endpoint will take another request on this connection.
     pub(super) keeps_alive: bool,
-    pub(super) is_event_stream: bool,
     /// What `Retry-After` says (RFC 9110 section 10.2.3); read of answers that another try may better.
     pub retry_after: Option<Duration>,
 }
@@ -99,13 +98,14 @@ pub(super) fn parse(
         Parsed::Interim
     } else {
         let is_1_0 = response.version == Some(0);
-        Parsed::Final(read_fields(response.headers, status, is_1_0, asked)?)
+        Parsed::Final(read_fields(buffer, response.headers, status, is_1_0, asked)?)
     };
     buffer.advance(length);
     Ok(parsed)
 }
 
 fn read_fields(
+    head: &[u8],
     given: &[httparse::Header<'_>],
     status: StatusCode,
     is_1_0: bool,
@@ -121,7 +121,7 @@ fn read_fields(
         let name = field.name;
         let is_nominated = || nominated.iter().any(|one| name.eq_ignore_ascii_case(one));
         if !hop_by_hop::is_response_field(name) && !is_ruled(name, asked.rules) && !is_nominated() {
-            fields.push(name, field.value);
+            fields.push_from(head, name, field.value);
         }
     }
     let framing = control.framing(status, asked.method)?;
@@ -134,8 +134,16 @@ fn read_fields(
     }
     let keeps_alive = control.keeps_alive(framing, status, asked.method, is_1_0);
     let retry_after = if is_trouble(status) { retry_after(given) } else { None };
-    let is_event_stream = control.is_event_stream;
-    Ok(ResponseHead { status, fields, framing, keeps_alive, is_event_stream, retry_after })
+    Ok(ResponseHead { status, fields, framing, keeps_alive, retry_after })
+}
+
+impl ResponseHead {
+    /// WHATWG HTML section 9.2: events for as long as both sides like.
+    pub(super) fn is_event_stream(&self) -> bool {
+        let content_type = self.fields.find(b"content-type").unwrap_or_default();
+        let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+        media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    }
 }
 
 /// Statuses behind which another try may help.
