@@ -135,9 +135,11 @@ fn the_metrics_errors_and_events_that_traffic_md_names_exist() {
     let unknown: Vec<_> = metrics_in(&text).difference(&known).cloned().collect();
     assert!(unknown.is_empty(), "not in configuration.md: {unknown:?}");
     let (errors, code) = (document("proxy/docs/errors.md"), document("proxy/src/service/mod.rs"));
+    let code = code + &document("proxy/src/service/pick.rs");
     let words = text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(' '));
     for (first, rest) in words {
-        let is_event = [first, rest].concat().bytes().all(|b| b.is_ascii_lowercase() || b == b' ');
+        let is_event =
+            [first, rest].concat().bytes().all(|b| b.is_ascii_lowercase() || b" :".contains(&b));
         if first.parse::<u16>().is_ok() {
             assert!(errors.contains(&format!("| {first} | {rest} |")), "{first} {rest}");
         } else if is_event && first != "proxy" {
@@ -210,6 +212,11 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("retry/mod.rs", "LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5)", "| 1 s; 5 s if"),
         ("forward/attempt.rs", "MOST_ADMISSIONS: usize = 16", "queues again, 16 times"),
         ("config/limits.rs", "Whole<0, 65_536>>(\"queue\"", "wait for a place, 0 to 65536"),
+        (
+            "forward/attempt.rs",
+            "LONGEST_WITH_PERMIT: Duration = Duration::from_secs(1)",
+            "| 1 s; 5 s if",
+        ),
         ("forward/mirror.rs", "MOST_COPIES: usize = 64", "64 per worker at once; each for"),
         ("forward/mirror.rs", "BODY_TIME: Duration = Duration::from_secs(60)", "service and 60 s"),
         ("upstream/probe.rs", "MOST: usize = 64 << 10", "64 KiB of head, 64 KiB of body"),
