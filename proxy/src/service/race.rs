@@ -1,6 +1,7 @@
-//! Threads that meet: what tests of racing threads need to be able to fail.
+//! Two threads that meet at each step: without it a test of a race passes by luck.
 
 use std::{
+    hint::black_box,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
@@ -15,9 +16,14 @@ pub(super) fn race(rounds: u64, act: impl Fn(u64, u64) + Sync, check: impl Fn(u6
     let meet = |time: u64| {
         arrived.fetch_add(1, SeqCst);
         let begun = Instant::now();
-        while arrived.load(SeqCst) < time * THREADS {
-            assert!(begun.elapsed() < Duration::from_secs(30), "the other thread is gone");
-            thread::yield_now();
+        for spins in 1_u32.. {
+            if arrived.load(SeqCst) >= time * THREADS {
+                return;
+            }
+            if spins.is_multiple_of(1000) {
+                assert!(begun.elapsed() < Duration::from_secs(30), "the other thread is gone");
+                thread::yield_now();
+            }
         }
     };
     let (act, check, meet) = (&act, &check, &meet);
@@ -26,6 +32,10 @@ pub(super) fn race(rounds: u64, act: impl Fn(u64, u64) + Sync, check: impl Fn(u6
             scope.spawn(move || {
                 for round in 0..rounds {
                     meet(2 * round + 1);
+                    // A few nanoseconds later in each round, so that any two steps meet.
+                    for wait in 0..thread * (round % 64) {
+                        black_box(wait);
+                    }
                     act(thread, round);
                     meet(2 * round + 2);
                     if thread == 0 {
