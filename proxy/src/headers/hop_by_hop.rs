@@ -20,19 +20,25 @@ const PROTECTED: [&str; 12] = [
 /// Whether a response field of this name, in any case, stays behind: those of the connection and of
 /// framing, and the id of the request, which is ours.
 pub fn is_response_field(name: &str) -> bool {
-    let is = |one: &str| name.eq_ignore_ascii_case(one);
     match name.len() {
-        2 => is("te"),
-        7 => is("trailer") || is("upgrade"),
-        10 => is("connection") || is("keep-alive"),
-        12 => is("x-request-id"),
-        14 => is("content-length"),
-        16 => is("proxy-connection"),
-        17 => is("transfer-encoding"),
-        18 => is("proxy-authenticate"),
-        19 => is("proxy-authorization"),
+        2 => is(name, "TE"),
+        7 => is(name, "Trailer") || is(name, "Upgrade"),
+        10 => is(name, "Connection") || is(name, "Keep-Alive"),
+        12 => is(name, "X-Request-ID"),
+        14 => is(name, "Content-Length"),
+        16 => is(name, "Proxy-Connection"),
+        17 => is(name, "Transfer-Encoding"),
+        18 => is(name, "Proxy-Authenticate"),
+        19 => is(name, "Proxy-Authorization"),
         _ => false,
     }
+}
+
+/// Whether `name` is that of the field usually written `usual`, in any case. Most origins write it
+/// so, and to see that takes a tenth of what a comparison without case does.
+#[inline]
+pub fn is(name: &str, usual: &str) -> bool {
+    name == usual || name.eq_ignore_ascii_case(usual)
 }
 
 /// Whether a request field of this name stays behind.
@@ -56,7 +62,7 @@ pub fn for_each_nominated(connection: &[u8], mut remove: impl FnMut(&str)) {
     for option in connection.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
         let is_option = [&b"close"[..], b"keep-alive", b"upgrade", b""]
             .iter()
-            .any(|known| option.eq_ignore_ascii_case(known));
+            .any(|known| option == *known || option.eq_ignore_ascii_case(known));
         if is_option {
             continue;
         }

@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::hop_by_hop::is;
+
 /// Room for the fields of a usual answer, in bytes.
 const USUAL: usize = 512;
 
@@ -17,7 +19,7 @@ impl FieldLines {
         if self.lines.is_empty() {
             self.lines.reserve(USUAL);
         }
-        self.has_date |= name.len() == 4 && name.eq_ignore_ascii_case("date");
+        self.has_date |= name.len() == 4 && is(name, "Date");
         put(&mut self.lines, name.as_bytes(), value);
     }
 
@@ -31,7 +33,7 @@ impl FieldLines {
                 if self.lines.is_empty() {
                     self.lines.reserve(USUAL);
                 }
-                self.has_date |= name.len() == 4 && name.eq_ignore_ascii_case("date");
+                self.has_date |= name.len() == 4 && is(name, "Date");
                 self.lines.reserve(line.len() + 2);
                 self.lines.put_slice(line);
                 self.lines.put_slice(b"\r\n");

@@ -4,6 +4,7 @@
 use actix_http::{Method, StatusCode};
 
 use super::response_head::HeadError;
+use crate::headers::hop_by_hop::is;
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +34,11 @@ impl Control {
         field: &httparse::Header<'_>,
         is_1_0: bool,
     ) -> Result<(), HeadError> {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        match field.name.len() {
-            10 if is("connection") => self.add_options(field.value),
-            14 if is("content-length") => self.add_length(field.value)?,
-            17 if is("transfer-encoding") => self.add_coding(field.value, is_1_0)?,
+        let name = field.name;
+        match name.len() {
+            10 if is(name, "Connection") => self.add_options(field.value),
+            14 if is(name, "Content-Length") => self.add_length(field.value)?,
+            17 if is(name, "Transfer-Encoding") => self.add_coding(field.value, is_1_0)?,
             _ => {}
         }
         Ok(())

@@ -153,7 +153,7 @@ fn is_trouble(status: StatusCode) -> bool {
 
 /// Seconds, or a date.
 fn retry_after(given: &[httparse::Header<'_>]) -> Option<Duration> {
-    let value = std::str::from_utf8(named(given, "retry-after").next()?).ok()?.trim();
+    let value = std::str::from_utf8(named(given, "Retry-After").next()?).ok()?.trim();
     if let Ok(seconds) = value.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
@@ -162,13 +162,16 @@ fn retry_after(given: &[httparse::Header<'_>]) -> Option<Duration> {
 }
 
 fn named<'a>(given: &'a [httparse::Header<'_>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    given.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    let named = move |field: &&httparse::Header<'_>| {
+        field.name.len() == name.len() && hop_by_hop::is(field.name, name)
+    };
+    given.iter().filter(named).map(|field| field.value)
 }
 
 /// Fields that `Connection` takes away; nearly always none, and then nothing is allocated.
 fn nominated(given: &[httparse::Header<'_>]) -> Vec<String> {
     let mut names = Vec::new();
-    for value in named(given, "connection") {
+    for value in named(given, "Connection") {
         hop_by_hop::for_each_nominated(value, |name| names.push(name.to_owned()));
     }
     names
@@ -184,7 +187,7 @@ fn switched_to<'a>(
     given: &'a [httparse::Header<'_>],
     asked: Asked<'_>,
 ) -> Result<&'a [u8], HeadError> {
-    let mut protocols = named(given, "upgrade");
+    let mut protocols = named(given, "Upgrade");
     let (Some(protocol), None) = (protocols.next(), protocols.next()) else {
         return Err(HeadError::Unasked101);
     };
