@@ -24,7 +24,7 @@ from load import Wrk
 from origins import world
 
 SECONDS, DOWN = 20, 2
-CONNECTIONS = 32
+CONNECTIONS, SHOWN = 32, 5
 # GETs read a list that no POST makes longer.
 GET, POST = "/serverB/books", "/serverA/books"
 BOOK = '{"name": "The Hobbit", "author": "J.R.R. Tolkien"}'
@@ -45,17 +45,23 @@ def kill_in_turn(ports, backends, kills):
         time.sleep(max(0, began + at - time.monotonic()))
         place = count % len(ports)
         backends[place].stop(signal.SIGKILL)
+        print(f"      {time.monotonic() - began:4.1f} s: killed :{ports[place]}")
         time.sleep(max(0, began + at + min(DOWN, each) - time.monotonic()))
         backends[place] = origins.start_mock(ports[place])
 
 
 def lines_by_method(log):
-    """Of each method: how many lines there are of each status, reason and number of attempts."""
-    seen = {"GET": collections.Counter(), "POST": collections.Counter()}
+    """Of each method: how many lines there are of each status, reason and number of attempts; and
+    shows the tries of some GETs that failed."""
+    seen, shown = {"GET": collections.Counter(), "POST": collections.Counter()}, 0
     log.seek(0)
     for line in log:
         one = json.loads(line)
         seen[one["method"]][one["status"], one["reason"], one["attempts"]] += 1
+        if one["method"] == "GET" and one["status"] not in (200, 499) and shown < SHOWN:
+            shown += 1
+            keys = ("ts", "status", "reason", "endpoint", "duration_ms", "tries")
+            print("      " + json.dumps({key: one.get(key) for key in keys}))
     return seen
 
 

@@ -25,7 +25,8 @@ class Wrk:
     """wrk with one thread, running."""
 
     def __init__(self, port, path="/", connections=64, seconds=8, method="GET", body=None):
-        said = {"WORK_METHOD": method} | ({"WORK_BODY": body} if body else {})
+        said = {"WORK_METHOD": method, "WORK_CONNECTIONS": str(connections)}
+        said |= {"WORK_BODY": body} if body else {}
         sizes = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", SCRIPT]
         self.process = subprocess.Popen(
             ["wrk", *sizes, f"http://127.0.0.1:{port}{path}"],
