@@ -199,7 +199,7 @@ impl Attempts<'_> {
     /// One endpoint; a second connection to it if the first turns out to have been closed.
     async fn attempt(&self, place: usize) -> Ending {
         let endpoint = self.service.endpoint(place);
-        let mut is_fresh = false;
+        let (mut is_fresh, mut was_stale) = (false, false);
         loop {
             self.record.attempts.set(self.record.attempts.get() + 1);
             let pooled = if is_fresh { None } else { self.worker.pool(endpoint.index).take() };
@@ -223,9 +223,13 @@ impl Attempts<'_> {
                     let is_repeatable = self.keep(&failure);
                     if !self.is_lost_by_chance(&failure, is_repeatable) {
                         self.failed(failure.blame());
-                        let SendFailure { error, is_sent, .. } = failure;
-                        return Err(Failed { error, is_sent, is_repeatable });
+                        // The connection after one that was closed has not fared better: the
+                        // endpoint is going. What may be sent twice may be sent elsewhere.
+                        let may_go_on = was_stale && self.outgoing.method().is_idempotent();
+                        let is_sent = failure.is_sent && (failure.is_answered || !may_go_on);
+                        return Err(Failed { error: failure.error, is_sent, is_repeatable });
                     }
+                    was_stale = true;
                 }
             }
         }

@@ -57,6 +57,8 @@ pub struct SendFailure {
     pub error: ProxyError,
     /// Whether the endpoint may have seen some of the request.
     pub is_sent: bool,
+    /// Whether some of an answer has come.
+    pub is_answered: bool,
     /// Whether all of the request was sent: what is missing is the endpoint's.
     pub is_sent_whole: bool,
     pub repeatable: Repeatable,
@@ -240,6 +242,7 @@ impl Attempt<'_> {
         SendFailure {
             error,
             is_sent: self.upload.written > 0,
+            is_answered: self.answered_bytes,
             is_sent_whole: self.is_sent,
             repeatable: self.upload.repeatable(),
             is_stale,
