@@ -1,11 +1,34 @@
 //! A breaker opens for an endpoint that fails too often, tries it again, and closes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
-use crate::support::{Origin, Proxy, eventually, pool_of};
+use crate::support::{Client, Exchange, Origin, Proxy, eventually, pool_of};
+
+/// A proxy whose breaker has just opened for four failures of an origin that does what `recovered`
+/// says from then on.
+fn opened(open: &str, recovered: fn(&mut Exchange)) -> (Origin, Proxy) {
+    let asked = AtomicUsize::new(0);
+    let origin = Origin::start(move |exchange| {
+        while exchange.connection == 0 && asked.load(SeqCst) < 4 && exchange.request().is_some() {
+            asked.fetch_add(1, SeqCst);
+            exchange.write("HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n");
+        }
+        recovered(exchange);
+    });
+    let settings = format!(
+        "outlier = {{ consecutive_failures = \"off\" }}\n\
+         breaker = {{ min_requests = 4, open = \"{open}\" }}"
+    );
+    let proxy = Proxy::start(&pool_of(&[origin.address], settings));
+    assert!((0..4).all(|_| proxy.get("/a").send().status == 500));
+    (origin, proxy)
+}
 
 #[test]
 fn it_opens_lets_trials_through_and_closes() {
@@ -39,4 +62,47 @@ fn it_opens_lets_trials_through_and_closes() {
     });
     assert!((0..20).all(|_| proxy.get("/d").send().status == 200));
     assert_eq!(proxy.metric(&format!("proxy_breaker_opens_total{state}")), 1.0);
+}
+
+#[test]
+fn answers_that_stay_open_close_it() {
+    let (origin, proxy) = opened("200ms", |exchange| {
+        while exchange.request().is_some() {
+            exchange.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: x\n\n");
+            exchange.wait_for_close();
+        }
+    });
+    let state =
+        format!("proxy_breaker_state{{service=\"pool\",endpoint=\"http://{}\"}}", origin.address);
+    let mut streams = Vec::new();
+    eventually("it to close", || {
+        let mut client = Client::connect(proxy.address);
+        client.write("GET /events HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        if client.head().0.contains("200") {
+            streams.push(client);
+        }
+        (proxy.metric(&state) == 0.0).then_some(())
+    });
+    assert_eq!(streams.len(), 3, "all of them are open");
+}
+
+#[test]
+fn a_client_that_leaves_during_the_trial_gives_it_back_at_once() {
+    let (origin, proxy) = opened("2s", |exchange| {
+        while let Some(head) = exchange.request() {
+            if head.line.contains("/wait") {
+                return exchange.wait_for_close();
+            }
+            exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    eventually("it to be half-open", || (proxy.get("/b").send().status == 200).then_some(()));
+    let began = Instant::now();
+    let mut client = Client::connect(proxy.address);
+    client.write("GET /wait HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    eventually("the trial", || origin.last_head().line.contains("/wait").then_some(()));
+    assert_eq!(proxy.get("/beside").send().status, 503);
+    drop(client);
+    eventually("the next trial", || (proxy.get("/c").send().status == 200).then_some(()));
+    assert!(began.elapsed() < Duration::from_secs(2), "it was given up, not given back");
 }

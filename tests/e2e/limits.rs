@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Origin, Proxy, eventually, pool_of};
+use crate::support::{ClosedPort, Origin, Proxy, eventually, pool_of};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -40,6 +40,10 @@ impl Gated {
     fn open(&self) {
         *self.gate.0.lock().expect("no panic") = true;
         self.gate.1.notify_all();
+    }
+
+    fn close(&self) {
+        *self.gate.0.lock().expect("no panic") = false;
     }
 }
 
@@ -121,4 +125,33 @@ fn each_endpoint_gets_so_many_requests_and_no_more() {
     two.open();
     assert!(running.into_iter().all(|one| one.join().expect("no panic") == 200));
     assert_eq!((one.most.load(SeqCst), two.most.load(SeqCst)), (1, 1));
+}
+
+#[test]
+fn a_full_endpoint_is_waited_for_rather_than_asking_an_ejected_one() {
+    let (dead, well) = (ClosedPort::reserve(), Gated::start());
+    let settings = "outlier = { consecutive_failures = 1, ejection = \"5m\" }\n\
+                    limits = { max_connections_per_endpoint = 1, queue_timeout = \"20s\" }";
+    let proxy = Proxy::start(&pool_of(&[dead.address, well.origin.address], settings));
+    well.open();
+    eventually("the ejection", || {
+        proxy.get("/a").send();
+        (proxy.ejections("pool", dead.address) == 1.0).then_some(())
+    });
+    well.close();
+    let before = well.origin.heads().len();
+    let ask = |target| {
+        let request = proxy.get(target);
+        thread::spawn(move || request.send().status)
+    };
+    let slow = ask("/slow");
+    eventually("it to be full", || (well.origin.heads().len() > before).then_some(()));
+    let next = ask("/next");
+    eventually("the next to wait", || {
+        assert!(!next.is_finished(), "it was answered beside the slow one");
+        (proxy.metric("proxy_queue_depth{service=\"pool\"}") == 1.0).then_some(())
+    });
+    well.open();
+    assert_eq!([slow, next].map(|one| one.join().expect("no panic")), [200, 200]);
+    assert_eq!(proxy.metric("proxy_failed_open_total{service=\"pool\"}"), 0.0);
 }

@@ -1,8 +1,13 @@
 //! Copies of requests go to another service and change nothing for the client.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    io::Read,
+    sync::{Arc, Mutex},
+};
 
-use crate::support::{ClosedPort, Origin, Proxy, eventually, pool_of};
+use crate::support::{
+    Client, ClosedPort, Exchange, OFFER, Origin, Proxy, eventually, pool_of, switching,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -73,10 +78,33 @@ fn a_shadow_that_never_answers_holds_nobody_up() {
 fn a_share_is_a_share() {
     let (origin, (shadow, _)) = (Origin::answering(OK), recording());
     let proxy = Proxy::start(&config(&origin, shadow.address, ", percent = 25"));
-    let mut client = crate::support::Client::connect(proxy.address);
+    let mut client = Client::connect(proxy.address);
     for _ in 0..400 {
         assert_eq!(proxy.get("/a").send_on(&mut client).status, 200);
     }
     let copies = shadow.heads().len();
     assert!((50..=150).contains(&copies), "{copies} of 400");
+}
+
+#[test]
+fn a_switch_works_and_is_not_copied() {
+    let origin = switching(|exchange| {
+        exchange.write("hello");
+        exchange.wait_for_close();
+    });
+    let (one, two) = (switching(Exchange::wait_for_close), switching(Exchange::wait_for_close));
+    let spare =
+        format!("/base\", \"http://{}\"]\noutlier = {{ consecutive_failures = 1 }}", two.address);
+    let proxy = Proxy::start(&config(&origin, one.address, "").replace("/base\"]", &spare));
+    let mut client = Client::connect(proxy.address);
+    client.write(OFFER);
+    assert_eq!(client.head().0, "HTTP/1.1 101 Switching Protocols");
+    let mut heard = [0; 5];
+    client.stream.read_exact(&mut heard).expect("the tunnel is open");
+    assert_eq!(&heard, b"hello");
+    proxy.wait_for_metric("proxy_mirrored_total{service=\"shadow\",result=\"dropped\"}", 1.0);
+    for shadow in [one, two] {
+        assert_eq!(shadow.connections(), 0);
+        assert_eq!(proxy.ejections("shadow", shadow.address), 0.0);
+    }
 }

@@ -2,12 +2,15 @@
 //! budget allows.
 
 use std::{
-    sync::Mutex,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     time::Instant,
 };
 
-use crate::support::{ClosedPort, Origin, Proxy, pool_of};
+use crate::support::{ClosedPort, Origin, PATIENCE, Proxy, pool_of};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy";
@@ -186,4 +189,62 @@ fn a_route_overrides_its_service() {
     let proxy = Proxy::start(&config);
     assert!((0..20).all(|_| proxy.request("POST", "/a").body("x").send().status == 200));
     assert!(!broken.heads().is_empty());
+}
+
+#[test]
+fn a_retry_after_date_that_is_far_off_ends_the_tries() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: Fri, 31 Dec 2100 23:59:59 GMT\r\n\
+                Content-Length: 4\r\n\r\nbusy";
+    let origin = Origin::answering(busy);
+    let settings = format!("retry = {{ on = [\"503\"], budget = 100 }}\n{NO_OUTLIER}");
+    let proxy = Proxy::start(&pool_of(&[origin.address], settings));
+    let answer = proxy.get("/a").send();
+    assert_eq!((answer.status, answer.text().as_str()), (503, "busy"));
+    assert_eq!(origin.heads().len(), 1);
+}
+
+#[test]
+fn an_answer_that_opens_the_only_breaker_passes_as_it_is() {
+    let busy = Origin::answering(UNAVAILABLE);
+    let settings = format!(
+        "retry = {{ on = [\"503\"], budget = 100 }}\nbreaker = {{ min_requests = 1 }}\n{NO_OUTLIER}"
+    );
+    let proxy = Proxy::start(&pool_of(&[busy.address], settings));
+    let answer = proxy.get("/a").send();
+    assert_eq!((answer.status, answer.text().as_str()), (503, "busy"));
+    assert_eq!(answer.header("proxy-status"), None);
+    assert_eq!(busy.heads().len(), 1);
+    assert_eq!(proxy.get("/b").send().status, 503);
+    assert_eq!(proxy.access_line("/b")["reason"], "circuit_open");
+}
+
+#[test]
+fn a_body_that_comes_byte_by_byte_is_held_in_no_more_than_its_bytes() {
+    const LENGTH: usize = 8000;
+    let (took, taken) = mpsc::channel();
+    let origin = Origin::start(move |exchange| {
+        while exchange.request().is_some() {
+            for _ in 0..LENGTH {
+                exchange.read(&mut [0]);
+                let _ = took.send(());
+            }
+            exchange.write(OK);
+        }
+    });
+    let settings = format!("retry = {{ on = [\"reset\"] }}\n{NO_OUTLIER}");
+    let proxy = Proxy::start(&pool_of(&[origin.address], settings));
+    // What any such request takes is taken.
+    assert_eq!(proxy.request("PUT", "/a").body([b'x'; LENGTH]).send().status, 200);
+    assert_eq!(taken.try_iter().count(), LENGTH);
+    let (_, before) = proxy.program.memory_kib();
+    let mut client = crate::support::Client::connect(proxy.address);
+    client.write(format!("PUT /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: {LENGTH}\r\n\r\n"));
+    for _ in 0..LENGTH {
+        client.write("x");
+        taken.recv_timeout(PATIENCE).expect("each byte passes by itself");
+    }
+    assert_eq!(client.answer("PUT").status, 200);
+    let (_, most) = proxy.program.memory_kib();
+    eprintln!("MEM {before} {most}");
+    assert!(most < before + (8 << 10), "{before} KiB became {most}");
 }

@@ -6,22 +6,7 @@ use std::{
     net::Shutdown,
 };
 
-use crate::support::{Client, Exchange, Origin, Proxy, eventually};
-
-const OFFER: &str = "GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\n\
-                     Upgrade: WebSocket\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                      Upgrade: websocket\r\nSec-WebSocket-Accept: HSmrc0sMlYUkAGmm5OPpG2HaGWk=\r\n\r\n";
-
-/// An origin that switches and then does what `talk` says.
-fn switching(talk: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Origin {
-    Origin::start(move |exchange| {
-        while exchange.request().is_some() {
-            exchange.write(SWITCH);
-            talk(exchange);
-        }
-    })
-}
+use crate::support::{Client, Exchange, OFFER, Origin, Proxy, eventually, switching};
 
 fn echo(exchange: &mut Exchange) {
     let mut buffer = [0; 4096];

@@ -236,3 +236,54 @@ impl Eligible {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::config::Config;
+
+    type PutOut = fn(&Service);
+
+    const NOW: Millis = Millis(5);
+
+    fn service(settings: &str) -> Service {
+        let endpoints = "endpoints = [\"http://a\", \"http://b\", \"http://c\"]";
+        let text = format!("[services.x]\n{endpoints}\n{settings}\n");
+        let config = Config::load(&text, "test", &|_| None).expect("is valid");
+        Service::new(0, 0, &config.services[0])
+    }
+
+    fn fail(service: &Service) {
+        service.report(1, Admission::Yes, true, || NOW);
+    }
+
+    fn take_down(service: &Service) {
+        service.checked(1, Err("dead".to_owned()), NOW);
+    }
+
+    #[test]
+    fn who_is_out_is_out_for_every_thread_while_one_looks_them_over() {
+        let cases: [(&str, PutOut); 3] = [
+            ("health = { unhealthy = 1 }", take_down),
+            ("outlier = { consecutive_failures = 1 }", fail),
+            ("outlier = { consecutive_failures = \"off\" }\nbreaker = { min_requests = 1 }", fail),
+        ];
+        for (settings, put_out) in cases {
+            let service = service(settings);
+            assert!(service.is_plain());
+            put_out(&service);
+            thread::scope(|scope| {
+                let looking = scope.spawn(|| {
+                    for _ in 0..100_000 {
+                        assert_eq!(service.eligible(NOW, &[]).list.len(), 2);
+                    }
+                });
+                while !looking.is_finished() {
+                    assert!(!service.is_plain(), "{settings}: looked well for a moment");
+                }
+            });
+        }
+    }
+}

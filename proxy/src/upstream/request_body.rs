@@ -287,3 +287,56 @@ impl RequestBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    fn upload(held: Option<HeldBody>) -> Upload {
+        let (framing, limit) = (RequestFraming::Length(5), BodyLimit::UNLIMITED);
+        let body = RequestBody { framing, limit, client: None, held: held.map(Rc::new) };
+        Upload::new(BytesMut::from("HEAD "), body)
+    }
+
+    /// An upload that has read its body from the client.
+    fn with_body() -> Upload {
+        let mut upload = upload(None);
+        upload.take(Bytes::from_static(b"hello")).expect("is within its limit");
+        upload
+    }
+
+    fn send(upload: &mut Upload, io: &mut dyn Io) -> Poll<Result<(), UploadError>> {
+        upload.poll_send(io, &mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_read_and_not_sent_goes_out_whole_on_another_connection() {
+        let (mut reset, peer) = duplex(64);
+        drop(peer);
+        let mut first = with_body();
+        assert!(matches!(send(&mut first, &mut reset), Poll::Ready(Err(UploadError::Upstream(_)))));
+        let Repeatable::With(bytes) = first.repeatable() else { panic!("it was lost") };
+
+        let (mut fresh, mut peer) = duplex(64);
+        let mut second = upload(Some(HeldBody::of(&bytes)));
+        assert!(matches!(send(&mut second, &mut fresh), Poll::Ready(Ok(()))));
+        drop(fresh);
+        let mut sent = String::new();
+        peer.read_to_string(&mut sent).await.expect("is text");
+        assert_eq!(sent, "HEAD hello");
+    }
+
+    #[test]
+    fn a_body_of_which_some_may_have_gone_out_cannot_be_sent_again() {
+        let (mut narrow, peer) = duplex(7);
+        let mut upload = with_body();
+        assert!(send(&mut upload, &mut narrow).is_pending());
+        drop(peer);
+        assert!(matches!(send(&mut upload, &mut narrow), Poll::Ready(Err(_))));
+        assert!(matches!(upload.repeatable(), Repeatable::No));
+    }
+}

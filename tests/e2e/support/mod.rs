@@ -10,6 +10,7 @@ mod origin;
 mod pool;
 mod port;
 mod program;
+mod switching;
 mod unix_door;
 mod wait;
 
@@ -22,6 +23,7 @@ pub use self::{
     pool::pool_of,
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
+    switching::{OFFER, switching},
     unix_door::UnixDoor,
     wait::{PATIENCE, eventually},
 };

@@ -160,6 +160,13 @@ impl Proxy {
         line.map_or(0.0, |value| value.parse().expect("is a number"))
     }
 
+    /// How often an endpoint was ejected for failing in a row.
+    pub fn ejections(&self, service: &str, endpoint: SocketAddr) -> f64 {
+        self.metric(&format!(
+            "proxy_endpoint_ejections_total{{service=\"{service}\",endpoint=\"http://{endpoint}\",cause=\"consecutive_failures\"}}"
+        ))
+    }
+
     /// Waits until a metric has this value: a request is counted when its last byte is sent, which
     /// the client may see first.
     pub fn wait_for_metric(&self, series: &str, value: f64) {
