@@ -185,6 +185,21 @@ fn a_request_that_dies_after_the_answer_has_begun_is_not_sent_again() {
 }
 
 #[test]
+fn where_a_fresh_connection_dies_too_another_endpoint_answers_what_may_be_sent_twice() {
+    let dying =
+        origin(|exchange, _, number| exchange.connection == 0 && number == 0 && exchange.write(OK));
+    let well = Origin::answering(OK);
+    let endpoints = [dying.address, well.address];
+    let proxy = Proxy::start(&crate::support::pool_of(&endpoints, "balance = \"round_robin\""));
+    for _ in 0..4 {
+        assert_eq!(proxy.get("/a").send().status, 200);
+    }
+    assert_eq!(dying.connections(), 2);
+    // One to each; the dying one first, twice; then the other one in its place.
+    assert_eq!((dying.heads().len(), well.heads().len()), (3, 3));
+}
+
+#[test]
 fn a_fresh_connection_that_dies_too_is_a_bad_gateway() {
     let origin =
         origin(|exchange, _, number| exchange.connection == 0 && number == 0 && exchange.write(OK));

@@ -225,7 +225,9 @@ impl Attempts<'_> {
                         self.failed(failure.blame());
                         // The connection after one that was closed has not fared better: the
                         // endpoint is going. What may be sent twice may be sent elsewhere.
-                        let may_go_on = was_stale && self.outgoing.method().is_idempotent();
+                        let may_go_on = was_stale
+                            && self.outgoing.method().is_idempotent()
+                            && self.service.endpoints().len() > 1;
                         let is_sent = failure.is_sent && (failure.is_answered || !may_go_on);
                         return Err(Failed { error: failure.error, is_sent, is_repeatable });
                     }

@@ -18,7 +18,7 @@ use crate::{
     error::ProxyError,
     record::Index,
     service::{InFlight, Permit},
-    upstream::{Asked, Bounds, RequestBody, send},
+    upstream::{Asked, Bounds, HeldBody, RequestBody, send},
     worker::Worker,
 };
 
@@ -74,7 +74,11 @@ pub(super) fn is_chosen(worker: &Worker, mirror: &MirrorConfig) -> bool {
 pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     let worker = attempts.worker;
     let service = Index::try_from(mirror.service).unwrap_or(Index::MAX);
-    let is_there = attempts.held.get().is_none_or(|held| held.is_complete());
+    let is_short = |held: &HeldBody| held.is_complete() && held.len() <= mirror.body_limit;
+    let is_there = match attempts.held.get() {
+        Some(held) => is_short(held),
+        None => !attempts.outgoing.has_body(),
+    };
     let copies = worker.copies.0.get();
     // A copy of an offer to switch would open a tunnel that nobody uses.
     if !is_there || attempts.outgoing.upgrade.is_some() || copies >= MOST_COPIES {

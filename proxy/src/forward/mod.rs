@@ -125,7 +125,10 @@ async fn send(
     };
     let attempts = prepare(worker, &request, service, route, record, &outgoing);
     let answered = attempts.run().await;
-    if let Some(mirror) = attempts.mirror {
+    // What was refused before it was sent anywhere is not copied either.
+    if let Some(mirror) = attempts.mirror
+        && record.attempts.get() > 0
+    {
         mirror::copy(&attempts, mirror);
     }
     drop(attempts);

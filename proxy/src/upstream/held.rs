@@ -41,6 +41,15 @@ impl HeldBody {
         }
     }
 
+    /// Bytes that were read.
+    pub fn len(&self) -> usize {
+        self.read.get()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether all that was read is here.
     pub fn is_whole(&self) -> bool {
         self.read.get() <= self.limit
