@@ -69,11 +69,11 @@ fn config_of_every_metric(silent: SocketAddr, dead: SocketAddr) -> String {
         [[routes]]
         path = "/refused"
         service = "refused"
+        mirror = {{ service = "retried" }}
 
         [[routes]]
         path = "/queued"
         service = "limited"
-        mirror = {{ service = "retried" }}
 
         [services.retried]
         endpoints = ["http://{dead}"]
