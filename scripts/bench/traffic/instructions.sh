@@ -10,7 +10,7 @@
 # of scripts/bench/peers/proxy.toml (access log off), before the same origin; instrumentation is
 # switched on after a warm-up, and what it counts is divided by the answers that wrk gets. Rounds
 # alternate between the two. Shown are medians, the spread of the rounds, and the ratio: at most
-# BAR, or this ends with 1.
+# BAR, or this ends with 1. Where they go: callgrind_annotate target/instructions/WORK.ref, WORK.tree
 #
 # Needs valgrind, nginx (as origin), wrk, taskset, pgrep and python3. A run takes about
 # 2 x ROUNDS x (SECONDS_EACH + 4 s) for each work, and the builds.
@@ -62,9 +62,9 @@ request_load() { # work seconds: prints the answers, and the failures
         awk '/^report/ { print $5, $6 }'
 }
 
-count() { # program work: prints instructions per request
+count() { # program work file: prints instructions per request; what was counted goes to the file
     local answers failed total
-    taskset -c 0 valgrind --tool=callgrind --instr-atstart=no --callgrind-out-file="$dir/counted" \
+    taskset -c 0 valgrind --tool=callgrind --instr-atstart=no --callgrind-out-file="$3" \
         "$1" run -c "$dir/proxy.toml" >/dev/null 2>"$dir/valgrind.err" &
     proxy_pid=$!
     wait_for "$port" valgrind
@@ -73,7 +73,7 @@ count() { # program work: prints instructions per request
     read -r answers failed < <(request_load "$2" "$SECONDS_EACH")
     callgrind_control -i off "$proxy_pid" >/dev/null 2>&1
     stop_valgrind
-    total=$(awk '/^totals:/ { print $2 }' "$dir/counted")
+    total=$(awk '/^totals:/ { print $2 }' "$3")
     if [ "$failed" != 0 ] || [ "$answers" = 0 ] || [ "${total:-0}" = 0 ]; then
         echo "$1, $2: $answers answers, $failed failures, ${total:-no} instructions" >&2
         return 1
@@ -99,7 +99,7 @@ for work in "${works[@]}"; do
         for name in ref tree; do
             program=$ours
             [ "$name" = tree ] || program=$kept/$ref
-            counted=$(count "$program" "$work")
+            counted=$(count "$program" "$work" "$kept/$work.$name")
             echo "$work $name $counted" | tee -a "$dir/rows" >&2
         done
     done
