@@ -250,6 +250,5 @@ fn a_body_that_comes_byte_by_byte_is_held_in_no_more_than_its_bytes() {
     client.write([b'x'; LENGTH - SINGLE]);
     assert_eq!(client.answer("PUT").status, 200);
     let (_, most) = proxy.program.memory_kib();
-    eprintln!("MEM {before} {most}");
     assert!(most < before + (4 << 10), "{before} KiB became {most}");
 }

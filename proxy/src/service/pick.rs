@@ -165,7 +165,7 @@ impl Service {
         places.map(|place| self.candidate(place, now)).collect()
     }
 
-    /// Counts a request that goes to an ejected endpoint, and says when that begins and ends.
+    /// Counts a try at an ejected endpoint, and says when that begins and ends.
     fn tell_open(&self, opens: bool) {
         if opens {
             self.failed_open.fetch_add(1, Relaxed);

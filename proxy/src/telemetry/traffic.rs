@@ -183,7 +183,7 @@ fn write_services(
     rows(
         encoder,
         "proxy_failed_open",
-        "Requests sent to ejected endpoints, because there were no others",
+        "Tries at ejected endpoints, because there were no others",
         MetricType::Counter,
         by_service(metrics, |service| Some(service.failed_open.load(Relaxed))),
     )?;
