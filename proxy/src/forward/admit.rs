@@ -21,9 +21,7 @@ pub(super) async fn admit(
     limits: &Limits,
     end: Option<Instant>,
 ) -> Result<Permit, Reason> {
-    if (limits.per_endpoint.is_none() || service.has_room(worker.gateway.now()))
-        && limits.try_enter()
-    {
+    if service.has_room(worker.gateway.now()) && limits.try_enter() {
         return Ok(Permit::new(worker, service.index));
     }
     let began = Instant::now();

@@ -54,8 +54,6 @@ struct Copy {
 }
 
 impl Copied {
-    pub const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::Dropped];
-
     pub const fn word(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -74,7 +72,7 @@ pub(super) fn is_chosen(worker: &Worker, mirror: &MirrorConfig) -> bool {
 pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     let worker = attempts.worker;
     let service = Index::try_from(mirror.service).unwrap_or(Index::MAX);
-    let is_short = |held: &HeldBody| held.is_complete() && held.len() <= mirror.body_limit;
+    let is_short = |held: &HeldBody| held.is_complete() && held.length() <= mirror.body_limit;
     let is_there = match attempts.held.get() {
         Some(held) => is_short(held),
         None => !attempts.outgoing.has_body(),

@@ -11,6 +11,7 @@ use super::{
     slow_start,
 };
 use crate::{
+    balance::WEIGHT_UNIT,
     clock::Millis,
     config::{EndpointAddress, EndpointConfig},
     health::HealthState,
@@ -151,7 +152,7 @@ impl Condition {
         slow_start: Option<std::time::Duration>,
     ) -> u32 {
         match self.since.load(Relaxed) {
-            NEVER => configured * slow_start::UNIT,
+            NEVER => configured * WEIGHT_UNIT,
             since => slow_start::effective(configured, Millis(since), now, slow_start),
         }
     }

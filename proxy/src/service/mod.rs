@@ -112,7 +112,7 @@ impl Service {
         &self.endpoints
     }
 
-    /// The endpoint at `place`, of which `Picked` knows.
+    /// The endpoint at `place`, of which `InFlight` knows.
     pub fn endpoint(&self, place: usize) -> &Endpoint {
         &self.endpoints[place]
     }

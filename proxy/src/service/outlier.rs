@@ -65,7 +65,8 @@ impl Ejections {
         Arc::new(Self { rules, endpoints: AtomicU32::new(0), ejected: AtomicU32::new(0) })
     }
 
-    pub fn ejected(&self) -> u32 {
+    #[cfg(test)]
+    fn ejected(&self) -> u32 {
         self.ejected.load(Relaxed)
     }
 

@@ -6,17 +6,14 @@
 
 use std::time::Duration;
 
-use crate::clock::Millis;
-
-/// What a configured weight of 1 counts, so that a share of it is still a whole number.
-pub const UNIT: u32 = 256;
+use crate::{balance::WEIGHT_UNIT, clock::Millis};
 
 const FIRST_PERMILLE: u64 = 100;
 
 /// The weight of an endpoint eligible since `since`, in units of 1/256 of the configured one;
 /// never 0, never less than a moment before.
 pub fn effective(weight: u32, since: Millis, now: Millis, slow_start: Option<Duration>) -> u32 {
-    let full = u64::from(weight) * u64::from(UNIT);
+    let full = u64::from(weight) * u64::from(WEIGHT_UNIT);
     let share = slow_start.map_or(1000, |whole| permille(now.after(since), Millis::count(whole)));
     u32::try_from(full * share / 1000).unwrap_or(u32::MAX).max(1)
 }
@@ -63,7 +60,7 @@ mod tests {
             let weigh = |now| effective(weight, Millis(since), Millis(now), slow_start);
             let weights: Vec<u32> = times.into_iter().map(weigh).collect();
             prop_assert!(weights.is_sorted() && weights[0] > 0, "{:?}", weights);
-            prop_assert!(weights.iter().all(|now| *now <= weight.saturating_mul(UNIT).max(1)));
+            prop_assert!(weights.iter().all(|now| *now <= weight.saturating_mul(WEIGHT_UNIT).max(1)));
         }
     }
 }

@@ -95,7 +95,7 @@ struct Attempt<'a> {
     /// For all of it.
     end: Option<Deadline>,
     /// Made when the endpoint is waited for: few requests see it.
-    idle: Option<Box<Idle>>,
+    idle: Option<Idle>,
 }
 
 /// Sends `head` and `body` over `connection` and waits for the final response head.
@@ -158,9 +158,8 @@ impl Attempt<'_> {
         match &mut self.deadline {
             Some(deadline) => deadline.poll_passed(cx).map(|()| Reason::ResponseTimeout),
             None if self.upload.is_stuck() => {
-                let idle = self
-                    .idle
-                    .get_or_insert_with(|| Box::new(Idle::new(self.idle_limit, self.deadlines)));
+                let idle =
+                    self.idle.get_or_insert_with(|| Idle::new(self.idle_limit, self.deadlines));
                 idle.poll_waited(cx).map(|()| Reason::IdleTimeout)
             }
             None => Poll::Pending,

@@ -42,12 +42,8 @@ impl HeldBody {
     }
 
     /// Bytes that were read.
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.read.get()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Whether all that was read is here.

@@ -1,3 +1,5 @@
+//! The limit before simulated servers: where it settles, and that it comes back.
+
 use std::{cmp::Reverse, collections::BinaryHeap, thread};
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};

@@ -1,3 +1,5 @@
+//! The breaker against its state diagram, alone and with threads that race.
+
 use std::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
     time::Duration,

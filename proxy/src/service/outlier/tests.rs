@@ -1,3 +1,5 @@
+//! Ejection, its length and its share, alone and with threads that race.
+
 use std::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
     time::Duration,
