@@ -6,6 +6,7 @@ use super::{
     error::{Located, Problem},
     listen_address::{ListenAddress, SocketMode},
     section::Section,
+    tls::ListenerTls,
     value::FromText,
 };
 
@@ -20,6 +21,12 @@ pub struct ListenerConfig {
     pub mode: Option<SocketMode>,
     /// Whether each connection begins with a PROXY header.
     pub proxy_protocol: bool,
+    /// Whether HTTP/2 is spoken: by ALPN with TLS, by prior knowledge without.
+    pub http2: bool,
+    /// The port of the `https` listener that clients of this plain one are redirected to.
+    pub https_redirect: Option<u16>,
+    /// `None`: plain.
+    pub tls: Option<ListenerTls>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +43,14 @@ impl ListenerConfig {
     pub(super) fn read_all(sections: Option<Vec<Section<'_>>>) -> Vec<Located<Self>> {
         let Some(sections) = sections else {
             let bind = ListenAddress::Tcp(DEFAULT_TRAFFIC);
-            let value = Self { bind, mode: None, proxy_protocol: false };
+            let value = Self {
+                bind,
+                mode: None,
+                proxy_protocol: false,
+                http2: true,
+                https_redirect: None,
+                tls: None,
+            };
             return vec![Located { value, span: 0..0 }];
         };
         let read = sections.into_iter().filter_map(|mut section| {
@@ -44,7 +58,10 @@ impl ListenerConfig {
             let mode = read_mode(&mut section, bind.as_ref());
             let proxy_protocol = section.or("proxy_protocol", false);
             section.finish();
-            bind.map(|bind| bind.map(|bind| Self { bind, mode, proxy_protocol }))
+            let (http2, https_redirect, tls) = (true, None, None);
+            bind.map(|bind| {
+                bind.map(|bind| Self { bind, mode, proxy_protocol, http2, https_redirect, tls })
+            })
         });
         read.collect()
     }

@@ -35,6 +35,7 @@ mod services;
 mod size;
 mod split;
 mod timeouts;
+mod tls;
 mod tunnel;
 mod value;
 
@@ -66,6 +67,10 @@ pub use self::{
     services::{ServiceConfig, UpstreamHost},
     size::{BodyLimit, ByteSize},
     timeouts::{TimeoutOverrides, Timeouts},
+    tls::{
+        AcmeChallenge, AcmeConfig, ClientCertificates, KeyPairFiles, ListenerTls, NamedFile,
+        TlsVersion, UpstreamTls, Verify,
+    },
     tunnel::TunnelLimits,
 };
 use self::{
@@ -85,6 +90,8 @@ pub struct Config {
     /// Never empty.
     pub listeners: Vec<ListenerConfig>,
     pub admin: AdminConfig,
+    /// Where the certificates of `tls.acme` come from; there if a listener names some.
+    pub acme: Option<AcmeConfig>,
     pub auth_schemes: Vec<AuthScheme>,
     /// For requests that match no route: an index into the auth schemes.
     pub default_auth: Option<usize>,
@@ -157,6 +164,7 @@ impl Config {
             log,
             listeners: listeners.into_iter().map(|listener| listener.value).collect(),
             admin: admin.value,
+            acme: None,
             auth_schemes: schemes.into_iter().map(|(_, scheme)| scheme).collect::<Option<_>>()?,
             default_auth,
             routes,

@@ -17,6 +17,7 @@ use super::{
     section::Section,
     size::ByteSize,
     timeouts::{TimeoutOverrides, Timeouts},
+    tls::UpstreamTls,
     tunnel::TunnelLimits,
     value::{FromText, OrOff},
 };
@@ -42,6 +43,8 @@ pub struct ServiceConfig {
     pub breaker: Option<BreakerConfig>,
     /// `None`: requests are not limited.
     pub limits: Option<LimitsConfig>,
+    /// For its `https` endpoints.
+    pub tls: UpstreamTls,
 }
 
 /// What the `Host` field says to the upstream.
@@ -77,6 +80,7 @@ impl ServiceConfig {
             health: section.section("health").map(HealthConfig::read),
             breaker: section.section("breaker").map(BreakerConfig::read),
             limits: section.section("limits").map(LimitsConfig::read),
+            tls: UpstreamTls::default(),
         };
         section.finish();
         config
