@@ -218,7 +218,8 @@ mod tests {
             let (deadlines, _keeper) = Deadlines::new();
             let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
             let config = Config::load("", "test", &|_| None).expect("is valid");
-            let counted = Metrics::new(Arc::new(Gateway::build(&config))).shard().open_tunnel();
+            let metrics = Metrics::new(Arc::new(Gateway::build(&config)), Arc::default());
+            let counted = metrics.shard().open_tunnel();
             Tunnel::new(upstream, limits, &deadlines, counted).run(&conn, &record).await;
             let mut heard = String::new();
             client.read_to_string(&mut heard).await.expect("ends in order");

@@ -21,12 +21,15 @@ use crate::{
     gateway::Gateway,
     record::{Index, RequestRecord},
     retry::Trouble,
+    tls::Tls,
 };
 
 /// All shards, and what their indexes stand for.
 pub struct Metrics {
     /// Has the names, and the state of services and endpoints.
     pub(super) gateway: Arc<Gateway>,
+    /// Has the certificates.
+    pub(super) tls: Arc<Tls>,
     /// Not in the shards: the bounds on connections hold for all workers together.
     pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
@@ -128,9 +131,10 @@ pub enum MethodLabel {
 }
 
 impl Metrics {
-    pub fn new(gateway: Arc<Gateway>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, tls: Arc<Tls>) -> Self {
         Self {
             gateway,
+            tls,
             clients: ClientConnections::default(),
             lookups: Arc::default(),
             shards: Mutex::default(),

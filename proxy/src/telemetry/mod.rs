@@ -1,6 +1,7 @@
 //! What operators see: metrics, the access log and events.
 
 pub mod access_log;
+mod certificates;
 pub mod clients;
 pub mod counter;
 pub mod events;

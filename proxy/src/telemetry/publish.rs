@@ -14,6 +14,7 @@ use prometheus_client::{
 };
 
 use super::{
+    certificates,
     clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
     metrics::{Metrics, SharedShard},
@@ -67,6 +68,7 @@ impl Collector for Page {
         traffic::write(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
+        certificates::write(&metrics.tls, &mut encoder)?;
         let sum =
             |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
         family(

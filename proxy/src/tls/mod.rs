@@ -6,26 +6,53 @@
 //! makes the handshake.
 
 mod certificates;
+mod clients;
+mod error;
+mod files;
+mod handshake;
+mod listener;
+mod names;
+mod ordered;
+mod pair;
+mod pem;
 mod served;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod watched;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use actix_http::header::HeaderValue;
 use arc_swap::ArcSwap;
 
-pub use self::served::Served;
-use self::certificates::Certificates;
-use crate::config::{Config, ConfigError};
+use self::{certificates::Certificates, listener::ListenerFiles, watched::Found};
+pub use self::{served::Served, subject::subject, watch::Watching};
+use crate::{
+    config::{Config, ConfigError, ListenerConfig},
+    telemetry::counter::Counter,
+};
 
 /// The TLS of all listeners.
 #[derive(Default)]
 pub struct Tls {
     /// One per listener of the configuration, in its order; `None` for plain ones.
     listeners: Vec<Option<Arc<TlsListener>>>,
+    /// Guards what the last look has seen, for the time of a look: no request waits for it.
+    files: Mutex<Vec<ListenerFiles>>,
+    pub reloads: Reloads,
 }
 
 /// The TLS of one listener.
 pub struct TlsListener {
+    /// As the configuration writes its address.
+    name: String,
     current: ArcSwap<Loaded>,
     /// What a client has for its handshake.
     pub handshake_timeout: Duration,
@@ -42,9 +69,12 @@ pub struct Loaded {
     certificates: Arc<Certificates>,
 }
 
-/// Looks at the files until it is dropped.
-#[must_use]
-pub struct Watching {}
+/// How often changed files were loaded, or could not be used. Counted by looks, one at a time.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    pub ok: Counter,
+    pub failed: Counter,
+}
 
 impl Tls {
     /// Reads all files that the listeners of `config` name.
@@ -52,7 +82,24 @@ impl Tls {
     /// # Errors
     /// Every file that cannot be used, at its place in the configuration.
     pub fn open(config: &Config) -> Result<Self, Vec<ConfigError>> {
-        Ok(Self { listeners: config.listeners.iter().map(|_| None).collect() })
+        let open = |listener: &ListenerConfig| {
+            let tls = listener.tls.as_ref()?;
+            Some(ListenerFiles::open(listener, tls, config.acme.as_ref()))
+        };
+        let (mut listeners, mut files, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for opened in config.listeners.iter().map(open) {
+            match opened.transpose() {
+                Ok(opened) => {
+                    listeners.push(opened.as_ref().map(|files| Arc::clone(files.listener())));
+                    files.extend(opened);
+                }
+                Err(found) => errors.extend(found),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self { listeners, files: Mutex::new(files), reloads: Reloads::default() })
     }
 
     /// The TLS of the listener with this index; `None` if it is plain.
@@ -60,12 +107,35 @@ impl Tls {
         self.listeners.get(index)?.as_ref()
     }
 
-    /// Looks at the files again and again, on a thread of its own.
+    /// Looks at the files every second, on a thread of its own.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn watch(self: Arc<Self>) -> std::io::Result<Watching> {
-        Ok(Watching {})
+    pub fn watch(self: Arc<Self>) -> io::Result<Watching> {
+        watch::start(self)
+    }
+
+    /// Looks at the files now. What has changed is used by the handshakes that begin after it, but
+    /// for files that cannot be used: the second look in a row that finds them so reports them.
+    pub fn look(&self) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        for listener in files.iter_mut() {
+            listener.look(&self.reloads);
+        }
+    }
+
+    /// The last second, since 1970, of each certificate, by the names of listener and certificate;
+    /// the earliest of those with one name. 0 where a placeholder serves.
+    pub fn not_after(&self) -> BTreeMap<(&str, String), i64> {
+        let mut ends = BTreeMap::new();
+        for listener in self.listeners.iter().flatten() {
+            for served in listener.current.load().certificates.all() {
+                let key = (listener.name.as_str(), served.label().to_owned());
+                let end: &mut i64 = ends.entry(key).or_insert(i64::MAX);
+                *end = served.not_after().min(*end);
+            }
+        }
+        ends
     }
 }
 
@@ -74,13 +144,7 @@ impl Tls {
 /// # Errors
 /// All of them.
 pub fn check(config: &Config) -> Result<(), Vec<ConfigError>> {
-    Tls::open(config).map(|_| ())
-}
-
-/// The subject of a client's certificate as RFC 4514 writes it, at most 256 bytes, without control
-/// characters; `None` if it has none.
-pub fn subject(_certificate: &rustls::pki_types::CertificateDer<'_>) -> Option<String> {
-    None
+    Tls::open(config).map(drop)
 }
 
 impl TlsListener {
@@ -91,8 +155,19 @@ impl TlsListener {
 
 impl Loaded {
     /// What a client that asks for this name is shown; the default for a name that no certificate
-    /// has, and for a client that names none.
+    /// has, and for a client that names none. Where several have the name, with keys of different
+    /// kinds, the first of them.
     pub fn certificate(&self, server_name: Option<&str>) -> &Arc<Served> {
         self.certificates.find(server_name)
+    }
+}
+
+impl Reloads {
+    fn count(&self, found: &Found) {
+        match found {
+            Found::Nothing => {}
+            Found::New => self.ok.add(1),
+            Found::Broken(_) => self.failed.add(1),
+        }
     }
 }
