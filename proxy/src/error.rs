@@ -66,6 +66,8 @@ reasons! {
     MethodNotAllowed = 405, "method_not_allowed", "http_request_error", "Method not allowed";
     /// The client took too long over its request.
     RequestTimeout = 408, "request_timeout", "http_request_error", "Request timeout";
+    /// The connection was made to another server than the request is for.
+    Misdirected = 421, "misdirected", "http_request_error", "Misdirected request";
     /// The body is larger than `max_body`.
     BodyTooLarge = 413, "body_too_large", "http_request_error", "Body too large";
     /// The target is longer than `max_uri`.

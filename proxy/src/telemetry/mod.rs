@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod clients;
 pub mod counter;
+pub mod downstream;
 pub mod events;
 pub mod metrics;
 pub mod observe;

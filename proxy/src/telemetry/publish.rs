@@ -16,6 +16,7 @@ use prometheus_client::{
 use super::{
     clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
+    downstream,
     metrics::{Metrics, SharedShard},
     series::read,
     traffic,
@@ -67,6 +68,7 @@ impl Collector for Page {
         traffic::write(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
+        downstream::write(&shards, &mut encoder)?;
         let sum =
             |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
         family(
