@@ -14,10 +14,17 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 
 use super::{answer, stream::Stream};
-use crate::telemetry::observe::Observed;
+use crate::telemetry::{downstream::ResetBy, observe::Observed};
 
-/// The answer did not reach its end.
-struct Cut;
+/// Why an answer did not reach its end.
+enum Cut {
+    /// The client has reset the stream, or is gone.
+    Left,
+    /// The client left no room for too long.
+    Slow,
+    /// The body broke off.
+    Broken,
+}
 
 struct Sending<'a> {
     stream: &'a Stream,
@@ -31,29 +38,45 @@ struct Sending<'a> {
     has_begun: bool,
 }
 
-pub(super) async fn send(stream: &Stream, is_head: bool, response: HttpResponse<Observed>) {
+/// Says who has reset the stream, if it was reset.
+pub(super) async fn send(
+    stream: &Stream,
+    is_head: bool,
+    response: HttpResponse<Observed>,
+) -> Option<ResetBy> {
     let (response, body) = response.into_parts();
     let size = body.size();
     let date = |out: &mut bytes::BytesMut| stream.session.table.write_date(out);
     let head = answer::head(response.head(), size, body.passed_fields(), date);
     drop(response);
     let is_empty = is_head || matches!(size, BodySize::None | BodySize::Sized(0));
-    let Ok(sink) = stream.answer(head, is_empty) else { return body.broke_off() };
+    let Ok(sink) = stream.answer(head, is_empty) else {
+        body.broke_off();
+        return Some(ResetBy::Client);
+    };
     if is_empty {
-        return;
+        return None;
     }
     let left = if let BodySize::Sized(length) = size { Some(length) } else { None };
     let mut sending = Sending { stream, sink, body, piece: Bytes::new(), left, has_begun: false };
     let sent = poll_fn(|cx| match sending.poll(cx) {
-        Poll::Pending => sending.sink.poll_reset(cx).map(|_| Err(Cut)),
+        Poll::Pending => sending.sink.poll_reset(cx).map(|_| Err(Cut::Left)),
         sent => sent,
     });
-    if sent.await.is_err() {
-        let reason =
-            if stream.write_stall.is_overdue() { Reason::CANCEL } else { Reason::INTERNAL_ERROR };
-        sending.sink.send_reset(reason);
-        sending.body.broke_off();
-    }
+    let cut = sent.await.err()?;
+    let by = match cut {
+        Cut::Left => ResetBy::Client,
+        Cut::Slow => {
+            sending.sink.send_reset(Reason::CANCEL);
+            ResetBy::Proxy
+        }
+        Cut::Broken => {
+            sending.sink.send_reset(Reason::INTERNAL_ERROR);
+            ResetBy::Proxy
+        }
+    };
+    sending.body.broke_off();
+    Some(by)
 }
 
 impl Sending<'_> {
@@ -69,7 +92,7 @@ impl Sending<'_> {
             let part = self.piece.split_to(room.min(self.piece.len()));
             let is_last = self.piece.is_empty() && self.left == Some(0);
             self.stream.write_stall.moved(part.len());
-            self.sink.send_data(part, is_last).map_err(|_| Cut)?;
+            self.sink.send_data(part, is_last).map_err(|_| Cut::Left)?;
             self.has_begun = true;
             if is_last {
                 return Poll::Ready(Ok(()));
@@ -89,7 +112,7 @@ impl Sending<'_> {
             let Some(bytes) = ready!(Pin::new(&mut self.body).poll_next(cx)) else {
                 return Poll::Ready(Ok(None));
             };
-            let mut bytes = bytes.map_err(|_| Cut)?;
+            let mut bytes = bytes.map_err(|_| Cut::Broken)?;
             if let Some(left) = &mut self.left {
                 bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= bytes.len() as u64;
@@ -109,11 +132,11 @@ impl Sending<'_> {
                 return Poll::Ready(Ok(room));
             }
             if self.stream.write_stall.is_overdue() {
-                return Poll::Ready(Err(Cut));
+                return Poll::Ready(Err(Cut::Slow));
             }
             match self.sink.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => return Poll::Ready(Err(Cut)),
+                Poll::Ready(_) => return Poll::Ready(Err(Cut::Left)),
                 Poll::Pending => {
                     self.stream.write_stall.wait(cx.waker(), self.stream.session.tick());
                     return Poll::Pending;
@@ -125,8 +148,8 @@ impl Sending<'_> {
     /// A body that ends before its length is as broken as one that fails.
     fn end(&mut self) -> Result<(), Cut> {
         if self.left.is_some_and(|left| left > 0) {
-            return Err(Cut);
+            return Err(Cut::Broken);
         }
-        self.sink.send_data(Bytes::new(), true).map_err(|_| Cut)
+        self.sink.send_data(Bytes::new(), true).map_err(|_| Cut::Left)
     }
 }

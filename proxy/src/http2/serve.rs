@@ -2,9 +2,10 @@
 
 use std::{
     future::poll_fn,
+    ops::ControlFlow,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use actix_http::Method;
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     downstream::{Arrival, Client, Preread},
     pipeline::App,
+    telemetry::downstream::ResetBy,
 };
 
 /// Requests at a time that one connection may have.
@@ -97,7 +99,7 @@ impl Serving {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            if self.obey(cx.waker()).is_break() {
+            if self.obey(cx).is_break() {
                 return Poll::Ready(());
             }
             // Streams that were reset make room at once, and would pile up unseen.
@@ -123,27 +125,32 @@ impl Serving {
     }
 
     /// Does what the session says, once.
-    fn obey(&mut self, waker: &Waker) -> std::ops::ControlFlow<()> {
-        let order = self.session.order(waker);
+    fn obey(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
+        let order = self.session.order(cx.waker());
         if order == self.obeyed {
-            return std::ops::ControlFlow::Continue(());
+            return ControlFlow::Continue(());
         }
         self.obeyed = order;
         match order {
             Order::Serve => {}
             Order::Ping => {
                 if let Some(ping) = &mut self.ping {
-                    // Fails while another is on its way, which is as good.
+                    // One that was answered before makes room for another. Fails while one is on
+                    // its way, which is as good.
+                    let _ = ping.poll_pong(cx);
                     let _ = ping.send_ping(Ping::opaque());
                 }
                 self.session.pinged();
                 self.obeyed = Order::Serve;
             }
             Order::Leave => self.connection.graceful_shutdown(),
-            Order::Calm => self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
-            Order::Drop => return std::ops::ControlFlow::Break(()),
+            Order::Calm => {
+                self.app.worker.shard.downstream().flood();
+                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            }
+            Order::Drop => return ControlFlow::Break(()),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 }
 
@@ -154,6 +161,7 @@ async fn answer(
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
+    app.worker.shard.downstream().stream();
     let (parts, body) = request.into_parts();
     let bounds = session.table.bounds;
     let head = request::read(&parts, !body.is_end_stream(), bounds, &session.arrival);
@@ -167,7 +175,10 @@ async fn answer(
         Poll::Pending => stream.poll_reset(cx).map(|()| None),
     });
     // Dropping the work for a stream that was reset cancels it.
-    let Some(Ok(response)) = answered.await else { return };
+    let counted = app.worker.shard.downstream();
+    let Some(Ok(response)) = answered.await else { return counted.reset(ResetBy::Client) };
     drop(answering);
-    send(&stream, is_head, response.into_parts().1).await;
+    if let Some(by) = send(&stream, is_head, response.into_parts().1).await {
+        counted.reset(by);
+    }
 }
