@@ -95,7 +95,7 @@ impl Serving {
     fn poll<F: Future<Output = ()>>(
         &mut self,
         streams: &mut FuturesUnordered<F>,
-        answer: impl Fn(Rc<Session>, Rc<App>, http::Request<RecvStream>, SendResponse<Bytes>) -> F,
+        answer: impl Fn(&Rc<Session>, &Rc<App>, http::Request<RecvStream>, SendResponse<Bytes>) -> F,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
@@ -106,8 +106,7 @@ impl Serving {
             while streams.len() < 2 * MOST_STREAMS as usize {
                 match self.connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        let (session, app) = (Rc::clone(&self.session), Rc::clone(&self.app));
-                        streams.push(answer(session, app, request, respond));
+                        streams.push(answer(&self.session, &self.app, request, respond));
                     }
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => break,
@@ -154,31 +153,37 @@ impl Serving {
     }
 }
 
-/// One stream from its head to the end of its answer.
-async fn answer(
-    session: Rc<Session>,
-    app: Rc<App>,
+/// Hands a request to the App; the future sends its answer, to the end of the stream. What only
+/// the beginning needs is no part of it.
+fn answer(
+    session: &Rc<Session>,
+    app: &Rc<App>,
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) {
+) -> impl Future<Output = ()> + use<> {
     app.worker.shard.downstream().stream();
     let (parts, body) = request.into_parts();
     let bounds = session.table.bounds;
     let head = request::read(&parts, !body.is_end_stream(), bounds, &session.arrival);
     drop(parts);
     let is_head = head.request.method() == Method::HEAD;
-    let stream = Stream::new(&session, body, respond, head.refusal, head.expects_continue);
-    let _watching = session.watch(&stream);
+    let stream = Stream::new(session, body, respond, head.refusal, head.expects_continue);
+    let watching = session.watch(&stream);
     let mut answering = app.call(head.request, Client::Http2(Rc::clone(&stream)));
-    let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(Some(answered)),
-        Poll::Pending => stream.poll_reset(cx).map(|()| None),
-    });
-    // Dropping the work for a stream that was reset cancels it.
-    let counted = app.worker.shard.downstream();
-    let Some(Ok(response)) = answered.await else { return counted.reset(ResetBy::Client) };
-    drop(answering);
-    if let Some(by) = send(&stream, is_head, response.into_parts().1).await {
-        counted.reset(by);
+    let shard = Rc::clone(&app.worker.shard);
+    async move {
+        let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => stream.poll_reset(cx).map(|()| None),
+        });
+        // Dropping the work for a stream that was reset cancels it.
+        let Some(Ok(response)) = answered.await else {
+            return shard.downstream().reset(ResetBy::Client);
+        };
+        drop(answering);
+        if let Some(by) = send(&stream, is_head, response.into_parts().1).await {
+            shard.downstream().reset(by);
+        }
+        drop(watching);
     }
 }
