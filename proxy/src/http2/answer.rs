@@ -8,7 +8,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
 };
 
-use crate::headers::lines::FieldLines;
+use crate::headers::{lines::FieldLines, request_id::X_REQUEST_ID};
 
 /// Room for the fields of a usual answer.
 const USUAL: usize = 16;
@@ -35,7 +35,10 @@ pub(super) fn head(
     for (name, value) in head.headers.iter() {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
         let value = HeaderValue::from_bytes(value.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
+        if let (Ok(name), Ok(mut value)) = (name, value) {
+            // Never the same again: in the table of the connection it would only be in the way of
+            // what is, and h2 compares all values that a name has there.
+            value.set_sensitive(name.as_str() == X_REQUEST_ID.as_str());
             add(name, value, &mut fields);
         }
     }
