@@ -11,6 +11,7 @@ mod open_files;
 mod per_client;
 mod preface;
 mod proxy_protocol;
+mod tls;
 mod turn_away;
 
 use std::{
@@ -135,8 +136,8 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let connections = Connections::new(config.server.connections, Arc::clone(&metrics));
     let connections = Arc::new(connections);
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
-    let server =
-        listener::serve(config, listeners, &shared, &connections).map_err(StartError::Server)?;
+    let server = listener::serve(config, listeners, &shared, &connections, &tls)
+        .map_err(StartError::Server)?;
     let handle = server.handle();
     let server = actix_rt::spawn(server);
     let admin = admin::State { metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };

@@ -13,6 +13,7 @@ use actix_http::Method;
 use super::{
     clients::ClientConnections,
     counter::{Counter, Histogram},
+    downstream::DownstreamCells,
     series::{Published, Series},
 };
 use crate::{
@@ -53,6 +54,7 @@ pub struct SharedShard {
     pub(super) tunnels: Counter,
     pub(super) open_tunnels: Counter,
     pub(super) connections: Arc<UpstreamConnections>,
+    pub(super) downstream: DownstreamCells,
 }
 
 /// Connections of one worker to all endpoints.
@@ -166,6 +168,11 @@ impl Metrics {
 }
 
 impl Shard {
+    /// What is counted of clients' connections.
+    pub fn downstream(&self) -> &DownstreamCells {
+        &self.shared.downstream
+    }
+
     pub fn request_started(&self) {
         self.shared.in_flight.add(1);
     }

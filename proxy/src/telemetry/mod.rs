@@ -4,6 +4,7 @@ pub mod access_log;
 mod certificates;
 pub mod clients;
 pub mod counter;
+pub mod downstream;
 pub mod events;
 pub mod metrics;
 pub mod observe;

@@ -17,6 +17,7 @@ use super::{
     certificates,
     clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
+    downstream,
     metrics::{Metrics, SharedShard},
     series::read,
     traffic,
@@ -69,6 +70,7 @@ impl Collector for Page {
         write_errors(&shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
         certificates::write(&metrics.tls, &mut encoder)?;
+        downstream::write(&shards, &mut encoder)?;
         let sum =
             |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
         family(
