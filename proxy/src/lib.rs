@@ -25,5 +25,6 @@ pub mod scratch;
 pub mod server;
 pub mod service;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod worker;

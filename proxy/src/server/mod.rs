@@ -36,6 +36,7 @@ use crate::{
         access_log::{self, LogWriter},
         metrics::Metrics,
     },
+    tls::acme::{self, AcmeTask},
     upstream::Resolver,
     worker::Shared,
 };
@@ -51,6 +52,8 @@ pub enum StartError {
     AccessLog(#[source] io::Error),
     #[error("cannot start the resolver: {0}")]
     Resolver(#[source] io::Error),
+    #[error("cannot start to order certificates: {0}")]
+    Acme(#[source] io::Error),
     #[error("cannot start the server: {0}")]
     Server(#[source] io::Error),
 }
@@ -80,6 +83,7 @@ pub struct Running {
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     log_writer: Option<LogWriter>,
+    acme: Option<AcmeTask>,
     /// Removed at the end.
     _socket_files: Vec<SocketFile>,
 }
@@ -137,6 +141,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let admin_handle = admin_server.handle();
     actix_rt::spawn(admin_server);
     socket_files.extend(admin_bound.file);
+    let acme = acme::start(config, Arc::clone(&metrics.acme)).map_err(StartError::Acme)?;
     open_files::warn_if_too_few(open_files, config.server.connections.all);
     Ok(Running {
         traffic,
@@ -150,6 +155,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         connections,
         metrics,
         log_writer,
+        acme,
         _socket_files: socket_files,
     })
 }
@@ -169,6 +175,7 @@ impl Running {
     /// connections close, and what still runs has `drain_timeout` to end.
     pub async fn drain(&self) -> Drained {
         self.draining.store(true, Ordering::Relaxed);
+        self.acme.iter().for_each(AcmeTask::begin_nothing);
         tracing::info!(in_flight = self.metrics.in_flight(), "draining");
         actix_rt::time::sleep(self.drain_delay).await;
         let stopping = actix_rt::spawn(self.handle.stop(true));

@@ -1,0 +1,3 @@
+//! TLS: what the files that the configuration names hold, made ready for handshakes.
+
+pub mod acme;
