@@ -5,14 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::{
     error::{Located, Problem},
     listen_address::{ListenAddress, SocketMode},
+    number::Whole,
     section::Section,
     tls::ListenerTls,
-    value::FromText,
+    value::{FromText, OrOff},
 };
 
 const DEFAULT_TRAFFIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 const ANY_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+type Port = Whole<1, 65_535>;
 
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
@@ -39,12 +42,15 @@ pub struct AdminConfig {
 }
 
 impl ListenerConfig {
-    /// All listeners; one on 0.0.0.0:8080 if the file names none.
-    pub(super) fn read_all(sections: Option<Vec<Section<'_>>>) -> Vec<Located<Self>> {
+    /// All listeners; one on 0.0.0.0:8080 if the file names none. `has_acme`: whether it has
+    /// `[acme]`.
+    pub(super) fn read_all(
+        sections: Option<Vec<Section<'_>>>,
+        has_acme: bool,
+    ) -> Vec<Located<Self>> {
         let Some(sections) = sections else {
-            let bind = ListenAddress::Tcp(DEFAULT_TRAFFIC);
             let value = Self {
-                bind,
+                bind: ListenAddress::Tcp(DEFAULT_TRAFFIC),
                 mode: None,
                 proxy_protocol: false,
                 http2: true,
@@ -53,17 +59,21 @@ impl ListenerConfig {
             };
             return vec![Located { value, span: 0..0 }];
         };
-        let read = sections.into_iter().filter_map(|mut section| {
-            let bind = section.require::<ListenAddress>("bind");
-            let mode = read_mode(&mut section, bind.as_ref());
-            let proxy_protocol = section.or("proxy_protocol", false);
-            section.finish();
-            let (http2, https_redirect, tls) = (true, None, None);
-            bind.map(|bind| {
-                bind.map(|bind| Self { bind, mode, proxy_protocol, http2, https_redirect, tls })
-            })
-        });
-        read.collect()
+        sections.into_iter().filter_map(|section| Self::read(section, has_acme)).collect()
+    }
+
+    /// `None` if its address is missing or wrong, and that was reported.
+    fn read(mut section: Section<'_>, has_acme: bool) -> Option<Located<Self>> {
+        let bind = section.require::<ListenAddress>("bind");
+        let mode = read_mode(&mut section, bind.as_ref());
+        let proxy_protocol = section.or("proxy_protocol", false);
+        let http2 = section.or("http2", true);
+        let https_redirect = read_https_redirect(&mut section);
+        let tls = section.section("tls").map(|section| ListenerTls::read(section, has_acme));
+        section.finish();
+        bind.map(|bind| {
+            bind.map(|bind| Self { bind, mode, proxy_protocol, http2, https_redirect, tls })
+        })
     }
 }
 
@@ -95,6 +105,16 @@ fn read_mode(
         section.report(&mode.span, Problem::new("\"mode\" is for Unix sockets only"));
     }
     Some(mode.value)
+}
+
+fn read_https_redirect(section: &mut Section<'_>) -> Option<u16> {
+    let given = section.get::<OrOff<Port>>("https_redirect")?;
+    let port = given.value.0?.0;
+    if section.has("tls") {
+        let problem = Problem::new("\"https_redirect\" is for listeners without \"tls\"");
+        section.report(&given.span, problem.hint("set it on the one that takes http"));
+    }
+    u16::try_from(port).ok()
 }
 
 struct AdminToken(String);

@@ -77,6 +77,7 @@ use self::{
     error::{Located, Problem},
     routes::{Names, find_scheme},
     section::{Reader, Section},
+    tls::AcmeUse,
 };
 
 /// The demo: what runs when no file is named.
@@ -138,7 +139,10 @@ impl Config {
     fn read(mut top: Section<'_>) -> Option<Self> {
         let server = ServerConfig::read(top.section("server"));
         let log = LogConfig::read(top.section("log"));
-        let listeners = ListenerConfig::read_all(top.sections("listeners"));
+        let sections = top.sections("listeners");
+        let acme_use = AcmeUse::of(sections.as_deref());
+        let listeners = ListenerConfig::read_all(sections, top.has("acme"));
+        let acme = top.section("acme").map(|section| AcmeConfig::read(section, acme_use));
         let admin = AdminConfig::read(top.section("admin"));
         listeners::report_duplicates(&top, &listeners, &admin);
         let schemes = AuthScheme::read_all(top.named_sections("auth_schemes"));
@@ -164,7 +168,10 @@ impl Config {
             log,
             listeners: listeners.into_iter().map(|listener| listener.value).collect(),
             admin: admin.value,
-            acme: None,
+            acme: match acme {
+                Some(acme) => Some(acme?),
+                None => None,
+            },
             auth_schemes: schemes.into_iter().map(|(_, scheme)| scheme).collect::<Option<_>>()?,
             default_auth,
             routes,

@@ -168,6 +168,15 @@ impl<'a> Section<'a> {
         entries.collect()
     }
 
+    /// The table under `key`, for a look ahead: `key` is left to be read, and so are its mistakes.
+    pub(super) fn peek(&self, key: &str) -> Option<Section<'a>> {
+        let value = self.table.get(key)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            return None;
+        };
+        Some(Section::new(self.reader, self.path_of(key), table, value.span()))
+    }
+
     /// Whether the file has `key` here.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()

@@ -65,9 +65,9 @@ impl ServiceConfig {
         if let Err(problem) = check_name(&name.value) {
             section.report(&name.span, problem);
         }
+        let endpoints = EndpointConfig::read_all(&mut section);
         let config = Self {
             name: name.value,
-            endpoints: EndpointConfig::read_all(&mut section),
             balance: Balance::read(&mut section),
             slow_start: section.or("slow_start", OrOff::<AboveZero>(None)).0.map(|span| span.0),
             host: section.or("host", UpstreamHost::Preserve),
@@ -80,7 +80,8 @@ impl ServiceConfig {
             health: section.section("health").map(HealthConfig::read),
             breaker: section.section("breaker").map(BreakerConfig::read),
             limits: section.section("limits").map(LimitsConfig::read),
-            tls: UpstreamTls::default(),
+            tls: UpstreamTls::read(&mut section, &endpoints),
+            endpoints,
         };
         section.finish();
         config

@@ -10,6 +10,7 @@ mod routes;
 mod server;
 mod services;
 mod text;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use self::{
     routes::Route,
     server::{Admin, Listener, Log, Server},
     services::Service,
+    tls::Acme,
 };
 
 /// The schema as indented JSON (draft 2020-12).
@@ -45,6 +47,8 @@ struct File {
     listeners: Option<Vec<Listener>>,
     #[schemars(default)]
     admin: Option<Admin>,
+    #[schemars(default)]
+    acme: Option<Acme>,
     #[schemars(default)]
     auth_schemes: Option<BTreeMap<String, AuthScheme>>,
     #[schemars(default)]
@@ -85,13 +89,21 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_that_are_read() {
         let schema: Value = serde_json::from_str(&text()).expect("is JSON");
+        let listener = "[[listeners]]\nbind = \"127.0.0.1:0\"\n";
         let route = "[[routes]]\nrespond = { status = 200 }\n";
         let service = "[services.x]\nendpoints = [\"http://a\"]\n";
         for (of, file) in [
             ("", "zzzzzzzz = 1".to_owned()),
             ("Server", "[server]\nzzzzzzzz = 1".to_owned()),
             ("Log", "[log]\nzzzzzzzz = 1".to_owned()),
-            ("Listener", "[[listeners]]\nbind = \"127.0.0.1:0\"\nzzzzzzzz = 1".to_owned()),
+            ("Listener", format!("{listener}zzzzzzzz = 1")),
+            ("ListenerTls", format!("{listener}tls = {{ acme = [], zzzzzzzz = 1 }}")),
+            (
+                "CertificateFiles",
+                format!("{listener}tls = {{ certificates = [{{ zzzzzzzz = 1 }}] }}"),
+            ),
+            ("HstsTable", format!("{listener}tls = {{ hsts = {{ zzzzzzzz = 1 }} }}")),
+            ("Acme", "[acme]\nzzzzzzzz = 1".to_owned()),
             ("Admin", "[admin]\nzzzzzzzz = 1".to_owned()),
             (
                 "AuthScheme",
@@ -118,6 +130,7 @@ mod tests {
             ("Outlier", format!("{service}outlier = {{ zzzzzzzz = 1 }}")),
             ("Health", format!("{service}health = {{ zzzzzzzz = 1 }}")),
             ("Breaker", format!("{service}breaker = {{ zzzzzzzz = 1 }}")),
+            ("UpstreamTls", format!("{service}tls = {{ zzzzzzzz = 1 }}")),
             ("Limits", format!("{service}limits = {{ zzzzzzzz = 1 }}")),
         ] {
             assert_eq!(schema_keys(&schema, of), read_keys(&file), "{of}");

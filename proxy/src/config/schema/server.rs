@@ -2,7 +2,10 @@
 
 use schemars::JsonSchema;
 
-use super::text::{CountOrOff, DurationText, ModeText, SizeText};
+use super::{
+    text::{CountOrOff, DurationText, ModeText, PortOrOff, SizeText},
+    tls::ListenerTls,
+};
 
 /// What holds for the whole process.
 #[derive(JsonSchema)]
@@ -120,6 +123,15 @@ pub(super) struct Listener {
     /// Whether each connection must begin with a PROXY header, version 1 or 2.
     #[schemars(default)]
     proxy_protocol: Option<bool>,
+    /// Whether HTTP/2 is spoken: by ALPN with "tls", by prior knowledge without; true by default.
+    #[schemars(default)]
+    http2: Option<bool>,
+    /// Port that clients are redirected to with https, or "off", the default; not with "tls".
+    #[schemars(default)]
+    https_redirect: Option<PortOrOff>,
+    /// Off if absent.
+    #[schemars(default)]
+    tls: Option<ListenerTls>,
 }
 
 /// The admin listener: /livez, /readyz and /metrics.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use super::{
     resilience::{Breaker, Health, Limits, Outlier, Retry},
     text::{DurationOrOff, DurationText, SizeText},
+    tls::UpstreamTls,
 };
 
 /// A named group of endpoints.
@@ -45,6 +46,9 @@ pub(super) struct Service {
     /// How many requests the service gets at once; off if absent.
     #[schemars(default)]
     limits: Option<Limits>,
+    /// For endpoints with https.
+    #[schemars(default)]
+    tls: Option<UpstreamTls>,
 }
 
 /// A URL such as http://10.0.0.1:8000/base or unix:/run/app.sock:/base, or a table that says more.
