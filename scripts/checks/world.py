@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 
+ONE_LISTENER = '[[listeners]]\nbind = "127.0.0.1:0"\n'
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -44,14 +45,13 @@ def end_on_signals():
 
 
 class Proxy:
-    """A running proxy. `config` is everything but the listeners; the access log goes to `log`, an
-    open file, or nowhere."""
+    """A running proxy. `config` is everything but the listeners, `listeners` these; the access log
+    goes to `log`, an open file, or nowhere."""
 
-    def __init__(self, config, log=subprocess.DEVNULL):
+    def __init__(self, config, log=subprocess.DEVNULL, listeners=ONE_LISTENER):
         self.folder = tempfile.TemporaryDirectory()
         path = pathlib.Path(self.folder.name, "proxy.toml")
-        listeners = '[[listeners]]\nbind = "127.0.0.1:0"\n[admin]\nbind = "127.0.0.1:0"\n'
-        path.write_text(config + listeners)
+        path.write_text(config + listeners + '[admin]\nbind = "127.0.0.1:0"\n')
         self.stderr_lines = []
         self.addresses = {}
         self.process = subprocess.Popen(
