@@ -7,6 +7,7 @@ of its programs likewise, by its own name (MOCK_BACKEND).
 
 import contextlib
 import http.client
+import importlib
 import json
 import os
 import pathlib
@@ -31,6 +32,21 @@ def program(name="proxy"):
     asked = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
     said = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True).stdout
     return json.loads(said)["target_directory"] + "/release/" + name
+
+
+def find_package(module, *wanted):
+    """Makes a Python package importable: the system's, or what pip installs for these checks into
+    ${XDG_CACHE_HOME:-~/.cache}/proxy-checks."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
+        return
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(cache, "proxy-checks", module.partition(".")[0])
+    if not folder.exists():
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder]
+        quiet = os.environ | {"PIP_ROOT_USER_ACTION": "ignore"}
+        subprocess.run([*install, *wanted], check=True, env=quiet)
+    sys.path.insert(0, str(folder))
 
 
 def raise_open_files():
