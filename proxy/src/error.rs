@@ -70,6 +70,8 @@ reasons! {
     BodyTooLarge = 413, "body_too_large", "http_request_error", "Body too large";
     /// The target is longer than `max_uri`.
     UriTooLong = 414, "uri_too_long", "http_request_error", "URI too long";
+    /// The connection was made to another server than the request is for.
+    Misdirected = 421, "misdirected", "http_request_error", "Misdirected request";
     /// The head is larger than `max_header_bytes`, or has more fields than `max_headers`.
     HeadersTooLarge = 431, "headers_too_large", "http_request_error", "Headers too large";
     /// The client left before the answer was complete.

@@ -17,9 +17,9 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::{
     auth::stage::authenticate,
+    downstream::Client,
     forward::forward,
     headers::stage::headers,
-    http1::Conn,
     routing::stage::route,
     telemetry::observe::{Observed, observe, open},
     worker::Worker,
@@ -49,9 +49,9 @@ impl App {
         Ok(Self { worker, service })
     }
 
-    /// Answers a request that came over `conn`.
-    pub fn call(&self, request: Request, conn: &Rc<Conn>) -> Answering {
-        let record = Rc::new(open(&self.worker, request.head(), conn));
+    /// Answers a request of `from`.
+    pub fn call(&self, request: Request, from: Client) -> Answering {
+        let record = Rc::new(open(&self.worker, request.head(), from));
         request.extensions_mut().insert(record);
         self.service.call(request)
     }

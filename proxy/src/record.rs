@@ -4,7 +4,6 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
-    rc::Rc,
     time::Duration,
 };
 
@@ -13,10 +12,10 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
+    downstream::Client,
     error::Reason,
     forward::tunnel::Tunnel,
     headers::lines::FieldLines,
-    http1::Conn,
     routing::Found,
     service::{InFlight, Permit},
 };
@@ -26,8 +25,8 @@ pub type Index = u32;
 
 pub struct RequestRecord {
     pub started: Instant,
-    /// The client's connection.
-    pub conn: Rc<Conn>,
+    /// Who sent it.
+    pub from: Client,
     pub request_id: HeaderValue,
     /// From `traceparent`.
     pub trace_id: Option<[u8; 32]>,
@@ -90,14 +89,14 @@ pub struct LoggedHead {
 
 impl RequestRecord {
     pub fn new(
-        conn: Rc<Conn>,
+        from: Client,
         request_id: HeaderValue,
         method: Method,
         peer: Option<IpAddr>,
     ) -> Self {
         Self {
             started: Instant::now(),
-            conn,
+            from,
             request_id,
             trace_id: None,
             client: Cell::new(peer),

@@ -13,9 +13,9 @@ use rand::rngs::SmallRng;
 use crate::{
     clock::Deadlines,
     config::{ClientTimeouts, HeadBounds},
+    downstream::ConnTable,
     forward::mirror::Copies,
     gateway::Gateway,
-    http1::ConnTable,
     record::Index,
     retry::budget::RetryBudget,
     scratch::Scratch,

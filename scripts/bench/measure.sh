@@ -13,23 +13,52 @@ rss_kb() { # pid: of the process and its children
         awk '{ sum += $1 } END { print sum }'
 }
 
+transport() { # work -> plain, tls or h2c
+    case $1 in
+        tls-60B | h2-60B | handshakes) echo tls ;;
+        h2c-60B) echo h2c ;;
+        *) echo plain ;;
+    esac
+}
+
 load() { # work seconds -> requests/s p50_us p99_us requests errors
-    local path="" connections=64
+    case $1 in
+        h2-60B | h2c-60B) load_by_h2load "$@" ;;
+        handshakes) taskset -c 1 "$cache/target/release/bench-handshakes" \
+            "$port" "$dir/ca.pem" "$dir/cert.pem" 32 "$2" ;;
+        *) load_by_wrk "$@" ;;
+    esac | awk '/^report/ { print $2, $3, $4, $5, $6 }'
+}
+
+load_by_wrk() { # work seconds
+    local path="" connections=64 scheme=http
     case $1 in
         16KiB | 1MiB) path=/$1 connections=16 ;;
         1000 | 4000) connections=$1 ;;
+        tls-60B) scheme=https ;;
     esac
-    taskset -c 1 env WORK="$1" wrk -t1 -c"$connections" -d"$2"s --timeout 10s --latency \
+    taskset -c 1 env WORK="$1" OPENSSL_CONF="$dir/client.cnf" \
+        wrk -t1 -c"$connections" -d"$2"s --timeout 10s --latency \
         -s scripts/bench/report.lua -H 'Authorization: Bearer secret-token' \
-        "http://127.0.0.1:$port/items/books$path" |
-        awk '/^report/ { print $2, $3, $4, $5, $6 }'
+        "$scheme://127.0.0.1:$port/items/books$path"
+}
+
+load_by_h2load() { # work seconds
+    local scheme=https
+    [ "$1" = h2-60B ] || scheme=http
+    rm -f "$dir/h2load.log"
+    taskset -c 1 h2load -t1 -c8 -m10 -D "$2" -N 10s --tls13-ciphers=TLS_AES_128_GCM_SHA256 --groups=X25519 \
+        --log-file="$dir/h2load.log" -H 'Authorization: Bearer secret-token' \
+        "$scheme://127.0.0.1:$port/items/books" >"$dir/h2load.out"
+    python3 scripts/bench/h2load.py "$dir/h2load.out" "$dir/h2load.log" "$2" "$(transport "$1")"
 }
 
 measure() { # work name round: prints one row of results.tsv
-    local log=false figures
+    local log=false figures how
+    how=$(transport "$1")
     [ "$1" != 60B-log ] || log=true
-    start "$2" "$log"
-    python3 scripts/bench/same.py "$port" "$2" "$origins" >&2
+    start "$2" "$log" "$how"
+    python3 scripts/bench/same.py "$port" "$2" "$origins" "$how" "$dir" >&2
     if [ "$1" = idle ]; then
         figures=$(taskset -c 1 python3 scripts/bench/idle.py "$proxy_pid" "$port" 4000) || true
     else

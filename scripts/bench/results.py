@@ -10,6 +10,10 @@ WORKS = {
     "60B-log": "60 B, 64 connections, access log on",
     "1000": "60 B, 1,000 connections",
     "4000": "60 B, 4,000 connections",
+    "tls-60B": "60 B over TLS, 64 connections",
+    "h2-60B": "60 B over HTTP/2 with TLS, 8 connections with 10 streams",
+    "h2c-60B": "60 B over HTTP/2 in clear, 8 connections with 10 streams",
+    "handshakes": "full TLS 1.3 handshakes, one request each",
     "idle": "idle connections",
 }
 

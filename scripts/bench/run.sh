@@ -2,9 +2,11 @@
 # CPU per request of this proxy beside others, on the same work in the same run.
 #
 #   scripts/bench/run.sh [--out DIR] [work...] [peer...]
-#       works: 60B 16KiB 1MiB post-4KiB 60B-log 1000 4000 idle, or all (default: 60B)
+#       works: 60B 16KiB 1MiB post-4KiB 60B-log 1000 4000 tls-60B h2-60B h2c-60B handshakes idle,
+#              or all (default: 60B)
 #       peers: nginx haproxy envoy pingora caddy forwarder nginx-tuned haproxy-tuned
-#              (default: those that can be had; the tuned ones do 1MiB only)
+#              (default: those that can be had; the tuned ones do 1MiB only, and with TLS and
+#              HTTP/2 there are nginx, haproxy and envoy)
 #   ROUNDS=5 SECONDS_EACH=4
 #
 # With --out, DIR/results.tsv keeps the figures: works measured again replace their old ones, for
@@ -12,8 +14,8 @@
 #
 # The proxy under test has one worker and core 0 for itself; load and origin share core 1. Rounds
 # are interleaved between the proxies, each with a fresh process, and medians are shown. Needs
-# nginx (as origin), wrk, taskset, pgrep and python3; Envoy, Pingora and the forwarder are installed
-# or built on first use, in ${XDG_CACHE_HOME:-~/.cache}/proxy-bench.
+# nginx (as origin), wrk, h2load, curl, openssl, taskset, pgrep and python3; Envoy, Pingora, the
+# forwarder and the load of handshakes are installed or built on first use, in ${XDG_CACHE_HOME:-~/.cache}/proxy-bench.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/bench/proxies.sh
@@ -23,7 +25,7 @@ source scripts/bench/measure.sh
 
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-4}
-ALL_WORKS=(60B 16KiB 1MiB post-4KiB 60B-log 1000 4000 idle)
+ALL_WORKS=(60B 16KiB 1MiB post-4KiB 60B-log 1000 4000 tls-60B h2-60B h2c-60B handshakes idle)
 ALL_PEERS=(nginx haproxy envoy pingora caddy forwarder nginx-tuned haproxy-tuned)
 WORKS=()
 PEERS=()
@@ -33,6 +35,7 @@ while [ $# -gt 0 ]; do
         --out) OUT=${2:?--out needs a folder}; shift ;;
         all) WORKS=("${ALL_WORKS[@]}") ;;
         60B | 16KiB | 1MiB | post-4KiB | 60B-log | 1000 | 4000 | idle) WORKS+=("$1") ;;
+        tls-60B | h2-60B | h2c-60B | handshakes) WORKS+=("$1") ;;
         nginx | haproxy | envoy | pingora | caddy | forwarder | nginx-tuned | haproxy-tuned) PEERS+=("$1") ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \?//p}' scripts/bench/run.sh; exit 0 ;;
         *) echo "$1 is neither a work nor a peer; see --help" >&2; exit 2 ;;
@@ -41,7 +44,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#WORKS[@]} -gt 0 ] || WORKS=(60B)
 
-for tool in nginx wrk taskset pgrep python3 cargo; do
+for tool in nginx wrk h2load curl openssl taskset pgrep python3 cargo; do
     command -v "$tool" >/dev/null || { echo "needs $tool" >&2; exit 1; }
 done
 [ "$(nproc)" -ge 2 ] || { echo "needs two cores" >&2; exit 1; }
@@ -60,6 +63,8 @@ if [ ${#PEERS[@]} -eq 0 ]; then
 else
     for peer in "${PEERS[@]}"; do obtain "$peer" || { echo "cannot have $peer" >&2; exit 1; }; done
 fi
+
+case " ${WORKS[*]} " in *" handshakes "*) obtain handshakes ;; esac
 
 dir=$(mktemp -d)
 chmod 755 "$dir" # nginx workers run as another user
@@ -80,6 +85,7 @@ fi
 touch "$results"
 describe "$results"
 
+make_certificate
 start_origin
 for work in "${WORKS[@]}"; do
     forget "$work" "$results"
@@ -90,6 +96,8 @@ for work in "${WORKS[@]}"; do
             case $work/$name in
                 1MiB/*) ;;
                 */*-tuned) continue ;;
+                tls-60B/* | h2*-60B/* | handshakes/*)
+                    case $name in pingora | caddy | forwarder) continue ;; esac ;;
             esac
             measure "$work" "$name" "$round" >>"$results"
         done

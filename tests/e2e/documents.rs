@@ -163,6 +163,58 @@ fn every_example_of_traffic_md_is_valid() {
     }
 }
 
+/// What stands between ```` ```LANGUAGE ```` and the end of its block.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let opened = text.split("```").skip(1).step_by(2);
+    opened.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+}
+
+/// The parts of tls.md about files: the commands of each make the files of its example.
+#[test]
+fn the_commands_of_tls_md_make_the_files_of_its_examples() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        println!("SKIPPED: openssl not found");
+        return;
+    }
+    let text = document("proxy/docs/tls.md");
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for title in ["Files", "SNI", "mTLS", "Reload"] {
+        let section = text.split(&format!("## {title}\n")).nth(1).expect("has the section");
+        let section = section.split("\n## ").next().expect("has an end");
+        let [commands] = blocks(section, "sh")[..] else { panic!("{title} has one example") };
+        let script = format!("set -e\n{commands}");
+        let ran = Command::new("sh").arg("-c").arg(script).current_dir(&folder).output();
+        let ran = ran.expect("sh runs");
+        assert!(ran.status.success(), "{title}: {}", String::from_utf8_lossy(&ran.stderr));
+        for example in blocks(section, "toml") {
+            let mut launch = Launch::with(example);
+            let file = launch.file();
+            launch.command.args(["check", "-c", &file]).current_dir(&folder);
+            let ended = launch.end();
+            assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{example}");
+        }
+    }
+}
+
+#[test]
+fn the_metrics_and_events_that_tls_md_names_exist() {
+    let text = document("proxy/docs/tls.md");
+    let known = metrics_in(&document("proxy/docs/configuration.md"));
+    let named: Vec<String> = metrics_in(&text).into_iter().collect();
+    let unknown: Vec<_> = named
+        .iter()
+        .filter(|name| !known.contains(name.split(' ').next().unwrap_or(name)))
+        .collect();
+    assert!(unknown.is_empty(), "not in configuration.md: {unknown:?}");
+    let code = document("proxy/src/tls/listener.rs");
+    for event in [
+        "a changed certificate is loaded",
+        "a file of TLS cannot be used, what was loaded before stays",
+    ] {
+        assert!(text.contains(event) && code.contains(&format!("\"{event}\"")), "{event}");
+    }
+}
+
 #[test]
 fn every_flag_and_variable_is_documented() {
     let text = document("proxy/docs/configuration.md");
@@ -196,7 +248,7 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("http1/conn/read.rs", "LARGEST_READ: usize = 32 << 10", "32 KiB read from the client"),
         ("http1/conn/read.rs", "MOST_DISCARDED: u64 = 64 << 10", "64 KiB, and only what is there"),
         ("http1/parse.rs", "line: 1024, trailers: 8 << 10", "| 1 KiB, 8 KiB |"),
-        ("http1/table.rs", "TICK: Duration = Duration::from_millis(250)", "250 ms late"),
+        ("downstream/table.rs", "TICK: Duration = Duration::from_millis(250)", "250 ms late"),
         ("upstream/body.rs", "line: 4096, trailers: 16 << 10", "| 4 KiB, 16 KiB |"),
         ("upstream/resolver.rs", "MOST_ADDRESSES: usize = 64", "64 addresses each"),
         ("upstream/resolver.rs", "MOST_LOOKUPS: usize = 8", "lookups of names at once | 8 |"),
@@ -224,6 +276,21 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("health/checker.rs", "AGAIN: Duration = Duration::from_millis(500)", "500 ms where an"),
         ("health/checker.rs", "FIRST: Duration = Duration::from_secs(1)", "1 s at most before"),
         ("service/outlier.rs", "MOST_TIMES: u64 = 30", "| 30 times `outlier.ejection`"),
+        ("http2/serve.rs", "MOST_STREAMS: u32 = 128", "128 requests at a time"),
+        ("http2/serve.rs", "STREAM_WINDOW: u32 = 256 << 10", "256 KiB a request, 1 MiB"),
+        ("http2/serve.rs", "CONNECTION_WINDOW: u32 = 1 << 20", "1 MiB a connection"),
+        ("http2/serve.rs", "SEND_BUFFER: usize = 16 << 10", "16 KiB a request, and one read"),
+        ("http2/frames.rs", "BURST: u32 = 1000", "1000 at once"),
+        ("http2/frames.rs", "PER_TICK: u32 = 50", "200 a second"),
+        ("http2/serve.rs", "MOST_UNSEEN_RESETS: usize = 100", "100 at a time"),
+        ("http2/serve.rs", "MOST_FAULTY: usize = 256", "256 in all"),
+        ("http2/session.rs", "QUIET: u32 = ticks(Duration::from_secs(30))", "after 30 s"),
+        ("http2/session.rs", "PONG: u32 = ticks(Duration::from_secs(15))", "within 15 s"),
+        ("server/tls.rs", "MOST_HANDSHAKES: usize = 256", "256 per worker and listener"),
+        ("tls/files.rs", "LARGEST: u64 = 1 << 20", "| file of TLS | 1 MiB |"),
+        ("tls/clients.rs", "MOST_SESSIONS: usize = 1024", "1024 per listener, where"),
+        ("tls/clients.rs", "TICKET_KEY_LIFE: u32 = 30 * 60", "certificates are asked for 1 h"),
+        ("tls/subject.rs", "LONGEST: usize = 256", "certificate | 256 B |"),
         ("balance/cookie.rs", "MOST_CHECKS: usize = 8", "cookies checked | 8 per request"),
     ] {
         assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");

@@ -9,6 +9,7 @@ mod body_limits;
 mod breakers;
 mod broken_framing;
 mod cancellation;
+mod certificates;
 mod cli;
 mod clients;
 mod config_cases;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, Origin, PATIENCE, Proxy, eventually};
 
 /// The keys of a line, in order.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "ts",
     "request_id",
     "trace_id",
@@ -31,6 +31,8 @@ const KEYS: [&str; 17] = [
     "attempts",
     "reason",
     "user_agent",
+    "tls",
+    "subject",
 ];
 
 fn origin() -> Origin {
@@ -74,7 +76,7 @@ fn a_line_tells_what_happened() {
         "client_ip": "127.0.0.1", "method": "POST", "host": "shop.test", "path": "/orders/7",
         "status": 201, "bytes_in": 12, "bytes_out": 5, "route": "all", "service": "origin",
         "endpoint": format!("http://{}", origin.address), "attempts": 1, "reason": null,
-        "user_agent": "curl/8",
+        "user_agent": "curl/8", "tls": null, "subject": null,
     });
     for (key, value) in expected.as_object().expect("is an object") {
         assert_eq!(&line[key], value, "{key}");

@@ -54,10 +54,10 @@ impl Affinity {
 
     /// The cookie that brings a client back to the endpoint with this URL; `None` if `asked`, the
     /// key of its request, does already.
-    pub fn cookie(&self, url: &str, asked: Option<u64>) -> Option<HeaderValue> {
+    pub fn cookie(&self, url: &str, asked: Option<u64>, is_secure: bool) -> Option<HeaderValue> {
         let Self::Sticky(cookie) = self else { return None };
         let id = key(url.as_bytes());
-        (asked != Some(id)).then(|| cookie.set_cookie(id, false))
+        (asked != Some(id)).then(|| cookie.set_cookie(id, is_secure))
     }
 }
 

@@ -1,20 +1,35 @@
-//! `proxy check`: every mistake of a configuration, at once.
+//! `proxy check`: every mistake of a configuration, at once; those of the files that it names once
+//! it has no mistake itself.
 
 use std::process::ExitCode;
 
-use super::{ConfigArg, source};
+use super::{ConfigArg, FAILED, source};
+use crate::{
+    config::{Config, ConfigErrors, LogConfig, LogFormat, LogLevel},
+    telemetry::events,
+    tls,
+};
 
 pub(super) fn check(args: &ConfigArg) -> ExitCode {
-    match source::load(args) {
-        Ok(config) => {
-            println!(
-                "ok: {} listeners, {} routes, {} services",
-                config.listeners.len(),
-                config.routes.len(),
-                config.services.len()
-            );
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
+    let config = match source::load(args) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    // What is no mistake and still worth a look, such as a certificate that has expired.
+    events::install(LogConfig { level: LogLevel::Warn, format: LogFormat::Text, access: false });
+    if let Err(errors) = check_files(&config) {
+        eprintln!("{errors}");
+        return ExitCode::from(FAILED);
     }
+    println!(
+        "ok: {} listeners, {} routes, {} services",
+        config.listeners.len(),
+        config.routes.len(),
+        config.services.len()
+    );
+    ExitCode::SUCCESS
+}
+
+fn check_files(config: &Config) -> Result<(), ConfigErrors> {
+    tls::check(config).map_err(|errors| config.refuse(errors))
 }

@@ -86,6 +86,8 @@ pub const EMBEDDED: &str = include_str!("../../examples/demo.toml");
 /// A whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Its name in messages.
+    pub file: String,
     pub server: ServerConfig,
     pub log: LogConfig,
     /// Never empty.
@@ -119,7 +121,7 @@ impl Config {
         // What stands behind a syntax error may be lost: only a whole tree is worth judging.
         let config = syntax_errors.is_empty().then(|| {
             let top = Section::new(&reader, String::new(), document.get_ref(), 0..0);
-            Self::read(top)
+            Self::read(file, top)
         });
         let errors = ConfigErrors::new(file, reader.into_errors());
         match (config.flatten(), errors) {
@@ -129,6 +131,12 @@ impl Config {
         }
     }
 
+    /// What is wrong with it that only a look at the files it names could tell; at least one
+    /// mistake.
+    pub fn refuse(&self, errors: Vec<ConfigError>) -> ConfigErrors {
+        ConfigErrors::new(&self.file, errors).expect("who refuses a configuration says why")
+    }
+
     /// The configuration that ships inside the program.
     pub fn embedded() -> Self {
         Self::load(EMBEDDED, "embedded default", &|_| None)
@@ -136,7 +144,7 @@ impl Config {
     }
 
     /// `None` if something is missing that was reported.
-    fn read(mut top: Section<'_>) -> Option<Self> {
+    fn read(file: &str, mut top: Section<'_>) -> Option<Self> {
         let server = ServerConfig::read(top.section("server"));
         let log = LogConfig::read(top.section("log"));
         let sections = top.sections("listeners");
@@ -164,6 +172,7 @@ impl Config {
         }
         top.finish();
         Some(Self {
+            file: file.to_owned(),
             server,
             log,
             listeners: listeners.into_iter().map(|listener| listener.value).collect(),

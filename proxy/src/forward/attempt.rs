@@ -326,7 +326,11 @@ impl Attempts<'_> {
         let endpoint = || self.record.endpoint.get().map(|at| self.worker.gateway.endpoint(at));
         if let Affinity::Sticky(_) = self.service.affinity
             && let Some(endpoint) = endpoint()
-            && let Some(cookie) = self.service.affinity.cookie(&endpoint.url, self.key)
+            && let Some(cookie) = self.service.affinity.cookie(
+                &endpoint.url,
+                self.key,
+                self.record.from.arrival().tls.is_some(),
+            )
         {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }

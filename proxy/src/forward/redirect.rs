@@ -1,15 +1,40 @@
 //! Redirects: the template filled from the path, with the query of the request unless the
 //! template has one. Placeholders hold bytes of a request target, so no line can be split.
 
-use actix_http::{StatusCode, Uri, header};
+use std::fmt::Write;
+
+use actix_http::{RequestHead, StatusCode, Uri, header};
 use actix_web::HttpResponse;
 
 use crate::{
     error::Reason,
     record::RequestRecord,
     reply,
-    routing::{Route, RouteMatch},
+    request::without_port,
+    routing::{Route, RouteMatch, stage::host},
 };
+
+/// The port that `https` has if none is named.
+const HTTPS: u16 = 443;
+
+/// The same place over `https` on `port`: 308 keeps method and body (RFC 9110 section 15.4.9).
+/// `None` if the client has not said which host it means.
+pub fn to_https(head: &RequestHead, path: &str, port: u16) -> Option<HttpResponse> {
+    let given = std::str::from_utf8(host(head)).ok().filter(|host| !host.is_empty())?;
+    let mut location = format!("https://{}", without_port(given));
+    if port != HTTPS {
+        write!(location, ":{port}").expect("a String grows");
+    }
+    location.push_str(path);
+    if let Some(query) = head.uri.query() {
+        location.push('?');
+        location.push_str(query);
+    }
+    let location = header::HeaderValue::from_str(&location).ok()?;
+    let mut response = HttpResponse::new(StatusCode::PERMANENT_REDIRECT);
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(response)
+}
 
 pub(super) fn redirect(
     route: &Route,

@@ -147,6 +147,8 @@ impl Running<'_> {
                 ready!(self.conn.poll_shutdown(cx)).map_err(|_| Reason::ClientClosed)?;
                 self.down.is_over = true;
             } else {
+                let flushed = ready!(self.conn.poll_flush(cx));
+                flushed.map_err(|_| self.conn.why_cut())?;
                 let bytes = ready!(self.upstream.poll_bytes(cx));
                 self.down.pending = bytes.map_err(|_| Reason::UpstreamReset)?;
                 self.down.source_ended = self.down.pending.is_empty();
@@ -209,7 +211,12 @@ mod tests {
         actix_rt::System::new().block_on(async {
             let (conn, mut client) = Conn::pair();
             let id = HeaderValue::from_static("id");
-            let record = RequestRecord::new(Rc::clone(&conn), id, Method::GET, None);
+            let record = RequestRecord::new(
+                crate::downstream::Client::Http1(Rc::clone(&conn)),
+                id,
+                Method::GET,
+                None,
+            );
             let (upstream, mut endpoint) = duplex(64);
             let upstream = Connection::new(Box::new(upstream), Scratch::default(), Arc::default());
             endpoint.write_all(b"farewell").await.expect("fits");
@@ -218,7 +225,8 @@ mod tests {
             let (deadlines, _keeper) = Deadlines::new();
             let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
             let config = Config::load("", "test", &|_| None).expect("is valid");
-            let counted = Metrics::new(Arc::new(Gateway::build(&config))).shard().open_tunnel();
+            let metrics = Metrics::new(Arc::new(Gateway::build(&config)), Arc::default());
+            let counted = metrics.shard().open_tunnel();
             Tunnel::new(upstream, limits, &deadlines, counted).run(&conn, &record).await;
             let mut heard = String::new();
             client.read_to_string(&mut heard).await.expect("ends in order");

@@ -1,6 +1,6 @@
 //! Field lines as they go on the wire, for one direction.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::hop_by_hop::is;
 
@@ -45,6 +45,10 @@ impl FieldLines {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.lines
+    }
+
+    pub fn into_bytes(self) -> Bytes {
+        self.lines.freeze()
     }
 
     /// The value of the first field of that name.

@@ -22,6 +22,8 @@ pub struct Source<'a> {
     /// `None` over a Unix socket.
     pub peer: Option<IpAddr>,
     pub peer_is_trusted: bool,
+    /// Of the client's connection.
+    pub scheme: &'static str,
     pub request_id: &'a HeaderValue,
     /// What the client called the host.
     pub host: &'a [u8],
@@ -116,7 +118,8 @@ fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
         write_forwarded_for(source, out);
     }
     if !is_ruled("x-forwarded-proto") {
-        let proto = given(X_FORWARDED_PROTO).map_or(&b"http"[..], HeaderValue::as_bytes);
+        let proto =
+            given(X_FORWARDED_PROTO).map_or(source.scheme.as_bytes(), HeaderValue::as_bytes);
         put(out, b"x-forwarded-proto", proto);
     }
     if !is_ruled("x-forwarded-host") {
@@ -184,6 +187,7 @@ mod tests {
             head: &head,
             peer: Some(IpAddr::from([192, 0, 2, 1])),
             peer_is_trusted: false,
+            scheme: "http",
             request_id: &HeaderValue::from_static("id-12345"),
             host: b"a.test",
             rules: &HeaderRules::default(),

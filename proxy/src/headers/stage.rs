@@ -42,6 +42,7 @@ pub async fn headers(
         head,
         peer,
         peer_is_trusted: worker.gateway.trusted_proxies.believes(peer),
+        scheme: record.from.arrival().scheme(),
         request_id: &record.request_id,
         host: host(head),
         rules: &rules.request_headers,

@@ -15,13 +15,5 @@ mod head;
 mod parse;
 mod send;
 mod serve;
-mod stream;
-mod table;
 
-pub use self::{
-    conn::{BodyError, Conn},
-    parse::MOST_FIELDS,
-    serve::serve,
-    stream::Stream,
-    table::ConnTable,
-};
+pub use self::{conn::Conn, parse::MOST_FIELDS, serve::serve};

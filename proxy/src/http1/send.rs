@@ -70,6 +70,7 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
                 }
                 continue;
             }
+            ready!(self.conn.poll_flush(cx)).map_err(|_| Cut)?;
             return match self.end {
                 None => Poll::Pending,
                 Some(End::Whole) => Poll::Ready(Ok(())),
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{ClientTimeouts, HeadBounds},
-        http1::ConnTable,
+        downstream::ConnTable,
         scratch::Scratch,
     };
 
@@ -184,7 +185,7 @@ mod tests {
             socket2::SockRef::from(&ours).set_send_buffer_size(4608).expect("can be set");
             let bounds = HeadBounds::default();
             let table = ConnTable::new(bounds, ClientTimeouts::default(), Scratch::default());
-            let conn = Rc::new(Conn::new(ours.into(), BytesMut::new(), None, &table));
+            let conn = Rc::new(Conn::new(ours.into(), BytesMut::new(), Rc::default(), &table));
             let reader = actix_rt::spawn(async move {
                 let (mut read, mut buffer) = (Vec::new(), [0; 1013]);
                 loop {

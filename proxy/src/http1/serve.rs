@@ -1,7 +1,7 @@
 //! Serves one connection: request after request, each answered whole before the next is read, so
 //! that what a connection waits for is always one thing.
 
-use std::{future::poll_fn, net::SocketAddr, rc::Rc, task::Poll};
+use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use actix_http::{Method, Request, StatusCode, Version};
 use actix_web::{HttpResponse, body::MessageBody};
@@ -12,9 +12,12 @@ use super::{
     conn::{Conn, Next},
     head::HeadScanner,
     send::{Cut, Sending},
-    stream::Stream,
 };
-use crate::{pipeline::App, telemetry::observe::Observed};
+use crate::{
+    downstream::{Arrival, Client, Preread, Stream},
+    pipeline::App,
+    telemetry::observe::Observed,
+};
 
 /// Room for a usual response head with a small body, in bytes.
 const USUAL_ANSWER: usize = 512;
@@ -28,23 +31,35 @@ enum Then {
 }
 
 /// Serves until the client leaves, a deadline passes, or the last answer is sent. `early` was read
-/// from the socket before.
-pub async fn serve(io: Stream, early: BytesMut, peer: Option<SocketAddr>, app: &App) {
+/// from the socket before. A client that begins with HTTP/2 gets its socket back.
+pub async fn serve(
+    io: Stream,
+    early: BytesMut,
+    arrival: Rc<Arrival>,
+    app: &App,
+) -> Option<Preread> {
     let table = &app.worker.conns;
-    let conn = Rc::new(Conn::new(io, early, peer, table));
-    let _place = table.enter(&conn);
+    let conn = Rc::new(Conn::new(io, early, arrival, table));
+    let place = table.enter(Rc::clone(&conn) as _);
     loop {
         let mut scanner = HeadScanner::default();
         let request = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
-            Next::Closed => return,
+            Next::Closed => return None,
+            Next::Http2 => {
+                drop(place);
+                return Rc::into_inner(conn).map(Conn::into_socket);
+            }
             Next::Refused(reason) => conn.refuse(reason),
             Next::Request(head) => conn.begin(head),
         };
         // Boxed, so that a connection that waits for a request does not carry the room for one.
         match Box::pin(answer(&conn, app, request)).await {
             Then::NextRequest => conn.answered(),
-            Then::Close => return conn.close().await,
-            Then::Drop => return,
+            Then::Close => {
+                conn.close().await;
+                return None;
+            }
+            Then::Drop => return None,
         }
     }
 }
@@ -52,7 +67,7 @@ pub async fn serve(io: Stream, early: BytesMut, peer: Option<SocketAddr>, app: &
 async fn answer(conn: &Rc<Conn>, app: &App, request: Request) -> Then {
     let is_1_0 = request.version() < Version::HTTP_11;
     let asked = Asked { is_1_0, is_head: request.method() == Method::HEAD };
-    let mut answering = app.call(request, conn);
+    let mut answering = app.call(request, Client::Http1(Rc::clone(conn)));
     let answered = poll_fn(|cx| {
         if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
             return Poll::Ready(Some(answered));

@@ -22,6 +22,14 @@ pub(super) fn is_valid(host: &[u8]) -> bool {
     (1..=255).contains(&name.len()) && is_name && port.is_none_or(is_port)
 }
 
+/// A valid host without its port.
+pub fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
 /// Every request is looked at: a table costs one load a byte.
 static NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
@@ -43,6 +51,18 @@ fn is_port(port: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_no_part_of_a_name() {
+        for (host, name) in [
+            ("a.test:80", "a.test"),
+            ("a.test", "a.test"),
+            ("[::1]:8", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
 
     #[test]
     fn hosts_are_names_or_addresses_with_or_without_port() {

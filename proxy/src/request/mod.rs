@@ -13,6 +13,7 @@ use actix_http::{
     header::{self, HeaderMap, HeaderValue},
 };
 
+pub use self::host::without_port;
 use crate::{config::PathPolicy, error::Reason};
 
 /// Longest method name, in bytes.

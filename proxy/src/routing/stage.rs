@@ -16,6 +16,7 @@ use actix_web::{
 use super::{Found, Request};
 use crate::{
     error::Reason,
+    forward::redirect,
     reply,
     request::{Checked, check},
     telemetry::observe::record,
@@ -46,7 +47,7 @@ pub async fn route(
     let gateway = &worker.gateway;
     let head = request.head();
     let record = record(&request);
-    if let Some(reason) = record.conn.refusal() {
+    if let Some(reason) = record.from.refusal() {
         return Ok(request.into_response(reply::reject(&record, reason)));
     }
     match check(head, gateway.paths) {
@@ -56,9 +57,15 @@ pub async fn route(
             return Ok(request.into_response(reply::method_not_allowed(&record, &FORWARDED)));
         }
         Err(reason) => {
-            record.conn.end_after_answer();
+            record.from.end_after_answer();
             return Ok(request.into_response(reply::reject(&record, reason)));
         }
+    }
+    let arrival = record.from.arrival();
+    if let Some(tls) = &arrival.tls
+        && !tls.stands_for(std::str::from_utf8(host(head)).unwrap_or_default())
+    {
+        return Ok(request.into_response(reply::reject(&record, Reason::Misdirected)));
     }
     let path = record.path(&head.uri);
     let challenges = gateway.challenges.as_ref();
@@ -69,6 +76,11 @@ pub async fn route(
     }
     if is_health_check(gateway.health_path.as_deref(), path, &head.method) {
         return Ok(request.into_response(reply::healthy()));
+    }
+    if let Some(port) = arrival.https_redirect {
+        let response = redirect::to_https(head, path, port)
+            .unwrap_or_else(|| reply::reject(&record, Reason::BadRequest));
+        return Ok(request.into_response(response));
     }
     record.client.set(gateway.trusted_proxies.client(record.client.get(), &head.headers));
     let found = gateway.routes.find(Request {

@@ -20,15 +20,18 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{
     connections::{Connections, OpenConnection},
     preface::{self, NoPreface, Preface, within},
+    tls::{Handshakes, Secured},
     turn_away::TurnAway,
 };
 use crate::{
     bind::Listener,
     config::Config,
+    downstream::{Arrival, Preread, Stream},
     error::Reason,
-    http1::{self, Stream},
+    http1, http2,
     pipeline::App,
     telemetry::clients::Rejection,
+    tls::{Tls, TlsListener},
     worker::{Shared, Worker},
 };
 
@@ -50,6 +53,10 @@ struct Entrance {
     connections: Arc<Connections>,
     draining: GracefulShutdownSignal,
     proxy_protocol: bool,
+    http2: bool,
+    https_redirect: Option<u16>,
+    /// `None`: plain.
+    tls: Option<Arc<TlsListener>>,
 }
 
 /// A server over the listeners of `config`, not yet polled.
@@ -58,6 +65,7 @@ pub(super) fn serve(
     listeners: Vec<Listener>,
     shared: &Shared,
     connections: &Arc<Connections>,
+    tls: &Tls,
 ) -> io::Result<Server> {
     let drain = config.server.drain_timeout + Duration::from_secs(1);
     let mut builder = Server::build()
@@ -65,13 +73,16 @@ pub(super) fn serve(
         .disable_signals()
         .max_concurrent_connections(config.server.connections.all + MOST_TURNED_AWAY)
         .shutdown_timeout(drain.as_secs());
-    for (listener, settings) in listeners.into_iter().zip(&config.listeners) {
+    for (index, (listener, settings)) in listeners.into_iter().zip(&config.listeners).enumerate() {
         let name = settings.bind.to_string();
         let entrance = Entrance {
             shared: shared.clone(),
             connections: Arc::clone(connections),
             draining: builder.graceful_shutdown_signal(),
             proxy_protocol: settings.proxy_protocol,
+            http2: settings.http2,
+            https_redirect: settings.https_redirect,
+            tls: tls.listener(index).cloned(),
         };
         builder = match listener {
             Listener::Tcp(listener) => {
@@ -94,7 +105,8 @@ fn door<S: Into<Stream> + 'static>(
         async move {
             let app = worker_app(entrance.shared.clone(), entrance.draining.clone()).await?;
             let turn_away = TurnAway::new(Rc::clone(&app.worker.deadlines));
-            let door = Rc::new(Door { app, entrance, turn_away });
+            let handshakes = entrance.tls.clone().map(Handshakes::new);
+            let door = Rc::new(Door { app, entrance, handshakes, turn_away });
             Ok::<_, ()>(fn_service(move |stream: S| door.admit(stream.into())))
         }
     })
@@ -103,6 +115,8 @@ fn door<S: Into<Stream> + 'static>(
 struct Door {
     app: Rc<App>,
     entrance: Entrance,
+    /// `None`: plain.
+    handshakes: Option<Handshakes>,
     turn_away: TurnAway,
 }
 
@@ -133,7 +147,48 @@ impl Door {
             drop(place);
             return self.turn_away(stream, why).await;
         }
-        http1::serve(stream, early, peer, &self.app).await;
+        let arrival = Arrival {
+            peer,
+            https_redirect: self.entrance.https_redirect,
+            prior_knowledge: self.entrance.http2,
+            tls: None,
+        };
+        match &self.handshakes {
+            None => self.serve_plain(stream, early, arrival).await,
+            // Boxed: plain connections would carry its size.
+            Some(tls) => Box::pin(self.serve_secured(tls, stream, early, arrival)).await,
+        }
+    }
+
+    async fn serve_plain(&self, stream: Stream, early: BytesMut, arrival: Arrival) {
+        let arrival = Rc::new(arrival);
+        let other = http1::serve(stream, early, Rc::clone(&arrival), &self.app).await;
+        if let Some(io) = other {
+            Box::pin(http2::serve(io, arrival, &self.app)).await;
+        }
+    }
+
+    async fn serve_secured(
+        &self,
+        tls: &Handshakes,
+        stream: Stream,
+        early: BytesMut,
+        arrival: Arrival,
+    ) {
+        let worker = &self.app.worker;
+        let (how, secured) = tokio::select! {
+            shaken = tls.shake(stream, early, &worker.deadlines) => shaken,
+            () = self.entrance.draining.notified() => return,
+        };
+        worker.shard.downstream().handshake(how);
+        let Some(Secured { stream, session, is_http2 }) = secured else { return };
+        let arrival = Rc::new(Arrival { prior_knowledge: false, tls: Some(session), ..arrival });
+        if is_http2 {
+            let io = Preread::new(stream, BytesMut::new());
+            Box::pin(http2::serve(io, arrival, &self.app)).await;
+        } else {
+            http1::serve(stream, BytesMut::new(), arrival, &self.app).await;
+        }
     }
 
     /// The PROXY header; `None` if the connection is to be closed.

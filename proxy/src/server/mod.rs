@@ -11,6 +11,7 @@ mod open_files;
 mod per_client;
 mod preface;
 mod proxy_protocol;
+mod tls;
 mod turn_away;
 
 use std::{
@@ -29,14 +30,17 @@ use self::connections::Connections;
 use crate::{
     admin,
     bind::{Bound, Listener, SocketFile, bind},
-    config::{Config, ListenAddress},
+    config::{Config, ConfigErrors, ListenAddress},
     gateway::Gateway,
     health::checker,
     telemetry::{
         access_log::{self, LogWriter},
         metrics::Metrics,
     },
-    tls::acme::{self, AcmeTask},
+    tls::{
+        Tls, Watching,
+        acme::{self, AcmeTask},
+    },
     upstream::Resolver,
     worker::Shared,
 };
@@ -46,12 +50,16 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
     #[error("cannot listen on {address}: {source}{}", hint(address, source))]
     Bind { address: ListenAddress, source: io::Error },
     #[error("cannot start the access log: {0}")]
     AccessLog(#[source] io::Error),
     #[error("cannot start the resolver: {0}")]
     Resolver(#[source] io::Error),
+    #[error("cannot watch the files of TLS: {0}")]
+    Watch(#[source] io::Error),
     #[error("cannot start to order certificates: {0}")]
     Acme(#[source] io::Error),
     #[error("cannot start the server: {0}")]
@@ -83,6 +91,7 @@ pub struct Running {
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     log_writer: Option<LogWriter>,
+    _watching: Watching,
     acme: Option<AcmeTask>,
     /// Removed at the end.
     _socket_files: Vec<SocketFile>,
@@ -100,8 +109,10 @@ pub enum Drained {
 /// Binds, builds and serves.
 ///
 /// # Errors
-/// An address that cannot be bound, or a thread that cannot be started; nothing is served then.
+/// A file of the configuration that cannot be used, an address that cannot be bound, or a thread
+/// that cannot be started; nothing is served then.
 pub fn start(config: &Config) -> Result<Running, StartError> {
+    let tls = Arc::new(Tls::open(config).map_err(|errors| config.refuse(errors))?);
     let open_files = open_files::raise_limit();
     let bind = |address: &ListenAddress, mode| {
         bind(address, mode).map_err(|source| StartError::Bind { address: address.clone(), source })
@@ -116,7 +127,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         (None, None)
     };
     let gateway = Arc::new(Gateway::build(config));
-    let metrics = Arc::new(Metrics::new(Arc::clone(&gateway)));
+    let metrics = Arc::new(Metrics::new(Arc::clone(&gateway), Arc::clone(&tls)));
     let resolver = Resolver::start(Arc::clone(&metrics.lookups)).map_err(StartError::Resolver)?;
     checker::start(&gateway, &resolver);
     let shared = Shared {
@@ -131,8 +142,8 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let connections = Connections::new(config.server.connections, Arc::clone(&metrics));
     let connections = Arc::new(connections);
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
-    let server =
-        listener::serve(config, listeners, &shared, &connections).map_err(StartError::Server)?;
+    let server = listener::serve(config, listeners, &shared, &connections, &tls)
+        .map_err(StartError::Server)?;
     let handle = server.handle();
     let server = actix_rt::spawn(server);
     let admin = admin::State { metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
@@ -141,6 +152,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let admin_handle = admin_server.handle();
     actix_rt::spawn(admin_server);
     socket_files.extend(admin_bound.file);
+    let watching = tls.watch().map_err(StartError::Watch)?;
     let acme = acme::start(config, Arc::clone(&metrics.acme)).map_err(StartError::Acme)?;
     open_files::warn_if_too_few(open_files, config.server.connections.all);
     Ok(Running {
@@ -155,6 +167,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         connections,
         metrics,
         log_writer,
+        _watching: watching,
         acme,
         _socket_files: socket_files,
     })

@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::proxy_protocol::{Parsed, parse};
-use crate::{clock::Deadline, http1::Stream};
+use crate::{clock::Deadline, downstream::Stream};
 
 /// What the header said, and what came behind it.
 pub(super) struct Preface {

@@ -15,7 +15,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::preface::within;
-use crate::{clock::Deadlines, error::Reason, http1::Stream};
+use crate::{clock::Deadlines, downstream::Stream, error::Reason};
 
 /// Connections of a worker and listener that are answered and not yet closed.
 const MOST_LINGERING: usize = 64;

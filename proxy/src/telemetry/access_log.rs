@@ -164,6 +164,10 @@ fn write_fields(
     line.optional("reason", record.reason.get().map(|reason| reason.word().as_bytes()));
     let user_agent = logged.and_then(|logged| logged.user_agent.as_ref());
     line.optional("user_agent", user_agent.map(|agent| agent.as_bytes()));
+    let tls = record.from.arrival().tls.as_ref();
+    line.optional("tls", tls.map(|tls| tls.version.as_bytes()));
+    let subject = tls.and_then(|tls| tls.subject.as_ref());
+    line.optional("subject", subject.map(|subject| subject.as_bytes()));
 }
 
 fn write_tries(out: &mut Vec<u8>, tries: &[Try], gateway: &Gateway) {

@@ -13,6 +13,7 @@ use actix_http::Method;
 use super::{
     clients::ClientConnections,
     counter::{Counter, Histogram},
+    downstream::DownstreamCells,
     series::{Published, Series},
 };
 use crate::{
@@ -21,12 +22,15 @@ use crate::{
     gateway::Gateway,
     record::{Index, RequestRecord},
     retry::Trouble,
+    tls::Tls,
 };
 
 /// All shards, and what their indexes stand for.
 pub struct Metrics {
     /// Has the names, and the state of services and endpoints.
     pub(super) gateway: Arc<Gateway>,
+    /// Has the certificates.
+    pub(super) tls: Arc<Tls>,
     /// Not in the shards: the bounds on connections hold for all workers together.
     pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
@@ -51,6 +55,7 @@ pub struct SharedShard {
     pub(super) tunnels: Counter,
     pub(super) open_tunnels: Counter,
     pub(super) connections: Arc<UpstreamConnections>,
+    pub(super) downstream: DownstreamCells,
 }
 
 /// Connections of one worker to all endpoints.
@@ -136,9 +141,10 @@ pub enum MethodLabel {
 }
 
 impl Metrics {
-    pub fn new(gateway: Arc<Gateway>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, tls: Arc<Tls>) -> Self {
         Self {
             gateway,
+            tls,
             clients: ClientConnections::default(),
             lookups: Arc::default(),
             acme: Arc::default(),
@@ -171,6 +177,11 @@ impl Metrics {
 }
 
 impl Shard {
+    /// What is counted of clients' connections.
+    pub fn downstream(&self) -> &DownstreamCells {
+        &self.shared.downstream
+    }
+
     pub fn request_started(&self) {
         self.shared.in_flight.add(1);
     }

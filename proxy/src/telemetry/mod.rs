@@ -1,8 +1,10 @@
 //! What operators see: metrics, the access log and events.
 
 pub mod access_log;
+mod certificates;
 pub mod clients;
 pub mod counter;
+pub mod downstream;
 pub mod events;
 pub mod metrics;
 pub mod observe;

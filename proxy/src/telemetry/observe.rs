@@ -20,13 +20,13 @@ use actix_web::{
 use bytes::Bytes;
 
 use crate::{
+    downstream::Client,
     error::{ProxyError, Reason},
     headers::{
         lines::FieldLines,
         request_id::{self, X_REQUEST_ID},
         trace,
     },
-    http1::Conn,
     record::{LoggedHead, RequestRecord},
     routing::stage::host,
     worker::Worker,
@@ -47,6 +47,10 @@ pub async fn observe(
     let mut response = next.call(request).await?;
     open.record.status.set(Some(response.status()));
     response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
+    let tls = open.record.from.arrival().tls.as_ref();
+    if let Some(hsts) = tls.and_then(|tls| tls.hsts.as_ref()) {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
     Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 
@@ -57,10 +61,10 @@ pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
 }
 
 /// The record of a request that has just been read.
-pub fn open(worker: &Worker, head: &RequestHead, conn: &Rc<Conn>) -> RequestRecord {
+pub fn open(worker: &Worker, head: &RequestHead, from: Client) -> RequestRecord {
     let peer = head.peer_addr.map(|peer| peer.ip());
     let id = request_id::choose(&head.headers);
-    let mut record = RequestRecord::new(Rc::clone(conn), id, head.method.clone(), peer);
+    let mut record = RequestRecord::new(from, id, head.method.clone(), peer);
     if worker.access_log.is_some() {
         record.trace_id = trace::trace_id(&head.headers);
         record.logged = Some(LoggedHead {
@@ -126,15 +130,16 @@ impl Observed {
     pub fn broke_off(mut self) {
         self.open.is_whole = false;
         let record = &self.open.record;
-        record.reason.set(record.reason.get().or_else(|| Some(record.conn.why_cut())));
+        record.reason.set(record.reason.get().or_else(|| Some(record.from.why_cut())));
     }
 
     /// Behind a 101: lets bytes pass both ways, to their end.
     pub async fn run_tunnel(self) {
         let record = &self.open.record;
         let tunnel = record.tunnel.take();
-        if let Some(tunnel) = tunnel {
-            tunnel.run(&record.conn, record).await;
+        // HTTP/2 has no 101 (RFC 9113 section 8.6).
+        if let (Some(tunnel), Client::Http1(conn)) = (tunnel, &record.from) {
+            tunnel.run(conn, record).await;
         }
     }
 

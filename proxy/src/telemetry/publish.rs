@@ -14,8 +14,10 @@ use prometheus_client::{
 };
 
 use super::{
+    certificates,
     clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
+    downstream,
     metrics::{Metrics, SharedShard},
     series::read,
     traffic,
@@ -67,6 +69,8 @@ impl Collector for Page {
         traffic::write(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
+        certificates::write(&metrics.tls, &mut encoder)?;
+        downstream::write(&shards, &mut encoder)?;
         let sum =
             |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
         family(

@@ -16,8 +16,8 @@ use tokio_util::io::poll_write_buf;
 use super::{connection::Io, held::HeldBody};
 use crate::{
     config::BodyLimit,
+    downstream::BodyError,
     error::{ProxyError, Reason},
-    http1::BodyError,
     record::RequestRecord,
 };
 
@@ -195,7 +195,7 @@ impl Upload {
         let Some(client) = &self.body.client else {
             return Poll::Ready(None);
         };
-        let piece = ready!(client.conn.poll_body(cx));
+        let piece = ready!(client.from.poll_body(cx));
         if let Some(Ok(bytes)) = &piece {
             client.bytes_in.set(client.bytes_in.get() + bytes.len() as u64);
             if let Some(held) = &self.body.held {
@@ -283,7 +283,7 @@ impl Drop for Upload {
 impl RequestBody {
     fn set_uploading(&self, uploading: bool) {
         if let Some(client) = &self.client {
-            client.conn.set_uploading(uploading);
+            client.from.set_uploading(uploading);
         }
     }
 }

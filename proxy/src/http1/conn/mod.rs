@@ -2,11 +2,11 @@
 //! reads its request body, the sweep that ends it when it waits too long.
 
 mod read;
+mod wait;
 mod write;
 
 use std::{
     cell::{Cell, RefCell},
-    net::SocketAddr,
     rc::Rc,
     task::Waker,
 };
@@ -14,15 +14,13 @@ use std::{
 use actix_http::Request;
 use bytes::BytesMut;
 
-use super::{
-    parse::{self, Head},
-    stream::Stream,
-    table::ConnTable,
+use super::parse::{self, Head};
+use crate::{
+    downstream::{Arrival, ConnTable, Preread, Stall, Stream},
+    error::Reason,
+    framing::Rest,
 };
-use crate::{error::Reason, framing::Rest};
 
-/// Less progress than this within one timeout counts as none, in bytes.
-pub(super) const LEAST_PROGRESS: u64 = 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What a connection waits for.
@@ -46,22 +44,15 @@ pub(super) enum Waiting {
 pub(super) enum Next {
     Request(Head),
     Refused(Reason),
+    /// What begins like a request is the preface of HTTP/2.
+    Http2,
     /// No request comes any more.
     Closed,
 }
 
-/// Why no more of a request body comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    #[error("the client left before its request was complete")]
-    Gone,
-    #[error("the request body was refused")]
-    Refused(Reason),
-}
-
 pub struct Conn {
     pub(super) table: Rc<ConnTable>,
-    pub(super) peer: Option<SocketAddr>,
+    arrival: Rc<Arrival>,
     io: RefCell<Stream>,
     /// Bytes that were read and belong to nobody yet.
     buffer: RefCell<BytesMut>,
@@ -74,25 +65,24 @@ pub struct Conn {
     /// Whether what follows the request may be another protocol.
     offers_upgrade: Cell<bool>,
     is_last: Cell<bool>,
+    /// Whether the client may yet say that it speaks HTTP/2.
+    may_be_http2: Cell<bool>,
     /// Whether an empty line may come before the next request.
     allows_empty_line: Cell<bool>,
-    pub(super) waiting: Cell<Waiting>,
+    waiting: Cell<Waiting>,
     /// The tick in which it began to wait.
-    pub(super) since: Cell<u32>,
+    since: Cell<u32>,
     /// Body bytes since then.
-    pub(super) progress: Cell<u64>,
+    progress: Cell<u64>,
     /// Whether the proxy wants bytes and the client sends none.
-    pub(super) wants_bytes: Cell<bool>,
-    /// The tick in which the client stopped to read.
-    pub(super) stalled_since: Cell<Option<u32>>,
-    pub(super) write_progress: Cell<u64>,
+    wants_bytes: Cell<bool>,
+    /// A client that does not read.
+    write_stall: Stall,
     /// Whether it has waited too long.
-    pub(super) is_overdue: Cell<bool>,
-    pub(super) write_is_overdue: Cell<bool>,
-    pub(super) reader: RefCell<Option<Waker>>,
-    pub(super) writer: RefCell<Option<Waker>>,
+    is_overdue: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
     refused_head: Cell<Option<Reason>>,
-    pub(super) refused_body: Cell<Option<Reason>>,
+    refused_body: Cell<Option<Reason>>,
 }
 
 impl Conn {
@@ -100,12 +90,13 @@ impl Conn {
     pub(super) fn new(
         io: Stream,
         early: BytesMut,
-        peer: Option<SocketAddr>,
+        arrival: Rc<Arrival>,
         table: &Rc<ConnTable>,
     ) -> Self {
         Self {
             table: Rc::clone(table),
-            peer,
+            may_be_http2: Cell::new(arrival.prior_knowledge),
+            arrival,
             io: RefCell::new(io),
             buffer: RefCell::new(early),
             body: RefCell::new(Rest::Length(0)),
@@ -118,12 +109,9 @@ impl Conn {
             since: Cell::new(table.tick()),
             progress: Cell::default(),
             wants_bytes: Cell::default(),
-            stalled_since: Cell::default(),
-            write_progress: Cell::default(),
+            write_stall: Stall::default(),
             is_overdue: Cell::default(),
-            write_is_overdue: Cell::default(),
             reader: RefCell::default(),
-            writer: RefCell::default(),
             refused_head: Cell::default(),
             refused_body: Cell::default(),
         }
@@ -138,7 +126,16 @@ impl Conn {
             Default::default(),
             crate::scratch::Scratch::default(),
         );
-        (Rc::new(Self::new(ours.into(), BytesMut::new(), None, &table)), theirs)
+        (Rc::new(Self::new(ours.into(), BytesMut::new(), Rc::default(), &table)), theirs)
+    }
+
+    pub fn arrival(&self) -> &Rc<Arrival> {
+        &self.arrival
+    }
+
+    /// The socket, and what was read from it and taken by nobody.
+    pub(super) fn into_socket(self) -> Preread {
+        Preread::new(self.io.into_inner(), self.buffer.into_inner())
     }
 
     /// Why the request that was just handed to the App must be refused.
@@ -159,6 +156,7 @@ impl Conn {
     /// From here on what the head announced is what comes; the request is the caller's.
     pub(super) fn begin(&self, head: Head) -> Request {
         let has_body = !head.body.is_over();
+        self.may_be_http2.set(false);
         self.body.replace(head.body);
         self.continue_left.set(if head.expects_continue { CONTINUE } else { b"" });
         self.offers_upgrade.set(head.offers_upgrade);
@@ -174,7 +172,7 @@ impl Conn {
         self.body.replace(Rest::Length(0));
         self.end_after_answer();
         self.wait_for(Waiting::Answer);
-        parse::stand_in(self.peer)
+        parse::stand_in(self.arrival.peer)
     }
 
     /// No other request is read from this connection: it is not worth understanding.
@@ -195,31 +193,5 @@ impl Conn {
     /// Ready for the next request.
     pub(super) fn answered(&self) {
         self.wait_for(Waiting::Idle);
-    }
-
-    pub(super) fn wait_for(&self, what: Waiting) {
-        self.waiting.set(what);
-        self.since.set(self.table.tick());
-        self.progress.set(0);
-        self.wants_bytes.set(false);
-    }
-
-    /// Starts the count anew.
-    pub(super) fn restart(&self) {
-        self.wait_for(self.waiting.get());
-    }
-}
-
-pub(super) fn wake(waker: &RefCell<Option<Waker>>) {
-    if let Some(waker) = waker.borrow().as_ref() {
-        waker.wake_by_ref();
-    }
-}
-
-/// Remembers whom to wake.
-fn remember(slot: &RefCell<Option<Waker>>, waker: &Waker) {
-    match &mut *slot.borrow_mut() {
-        Some(known) => known.clone_from(waker),
-        none => *none = Some(waker.clone()),
     }
 }

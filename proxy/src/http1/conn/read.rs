@@ -10,11 +10,13 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::io::poll_read_buf;
 
-use super::{BodyError, Conn, Next, Waiting, remember};
+use super::{Conn, Next, Waiting};
 use crate::{
+    downstream::{BodyError, stall::remember},
     error::Reason,
     framing::{Rest, Taken},
     http1::{head::HeadScanner, parse},
+    http2::PREFACE,
 };
 
 /// Bytes of next requests that are held back, at most.
@@ -74,12 +76,15 @@ impl Conn {
             }
             Err(reason) => return Some(Next::Refused(reason)),
         };
+        if self.may_be_http2.get() && buffer[..length] == PREFACE[..PREFACE.len() - 6] {
+            return Some(Next::Http2);
+        }
         let head = buffer.split_to(length).freeze();
         if buffer.is_empty() {
             // The fields of the request live in the old one.
             *buffer = BytesMut::new();
         }
-        Some(match parse::parse(&head, self.peer) {
+        Some(match parse::parse(&head, self.arrival.peer) {
             Ok(head) => Next::Request(head),
             Err(reason) => Next::Refused(reason),
         })

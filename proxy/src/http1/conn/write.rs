@@ -12,7 +12,7 @@ use bytes::Buf;
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_write_buf;
 
-use super::{Conn, Waiting, remember};
+use super::{Conn, Waiting};
 use crate::{error::Reason, framing::Rest};
 
 impl Conn {
@@ -34,28 +34,31 @@ impl Conn {
             let offered = bytes.remaining();
             match self.poll_write_once(cx, bytes) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) if written == offered => {
-                    self.stalled_since.set(None);
-                    self.write_is_overdue.set(false);
-                    self.write_progress.set(0);
-                }
-                Poll::Ready(Ok(written)) => {
-                    self.write_progress.set(self.write_progress.get() + written as u64);
-                }
+                Poll::Ready(Ok(written)) if written == offered => self.write_stall.end(),
+                Poll::Ready(Ok(written)) => self.write_stall.moved(written),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if self.write_is_overdue.get() => {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                Poll::Pending => {
-                    remember(&self.writer, cx.waker());
-                    if self.stalled_since.get().is_none() {
-                        self.stalled_since.set(Some(self.table.tick()));
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending => return self.stalled(cx).map(Err),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready once all that was written is on its way: TLS holds back what the socket did not take.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.io.borrow_mut()).poll_flush(cx);
+        match flushed {
+            Poll::Pending => self.stalled(cx).map(Err),
+            flushed => flushed,
+        }
+    }
+
+    /// The client does not read; ready once it has taken too long.
+    fn stalled(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.write_stall.is_overdue() {
+            return Poll::Ready(io::ErrorKind::TimedOut.into());
+        }
+        self.write_stall.wait(cx.waker(), self.table.tick());
+        Poll::Pending
     }
 
     /// A vectored write only where there are two pieces: the plain one is cheaper.
@@ -80,7 +83,7 @@ impl Conn {
 
     /// Why an answer did not reach its end.
     pub fn why_cut(&self) -> Reason {
-        if self.write_is_overdue.get() { Reason::WriteTimeout } else { Reason::ClientClosed }
+        if self.write_stall.is_overdue() { Reason::WriteTimeout } else { Reason::ClientClosed }
     }
 
     /// Closes so that the client can read the last answer: were bytes of it unread when the socket

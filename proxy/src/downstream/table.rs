@@ -13,10 +13,8 @@ use bytes::BytesMut;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::conn::{Conn, LEAST_PROGRESS, Waiting, wake};
 use crate::{
     config::{ClientTimeouts, HeadBounds},
-    error::Reason,
     scratch::Scratch,
 };
 
@@ -24,42 +22,51 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long the rest of a refused request is read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// A connection as the sweep sees it.
+pub trait Watched {
+    /// Ends what has waited too long; called once a tick.
+    fn look_at(&self, now: u32, limits: &Limits);
+    /// A drain has begun.
+    fn drain(&self);
+}
+
 /// All connections of one worker. Bound: those that the listener accepts.
 pub struct ConnTable {
-    pub(super) bounds: HeadBounds,
+    pub bounds: HeadBounds,
     limits: Limits,
-    conns: RefCell<Slab<Rc<Conn>>>,
+    conns: RefCell<Slab<Rc<dyn Watched>>>,
     tick: Cell<u32>,
     first: Notify,
     is_draining: Cell<bool>,
     /// What is read from clients goes through here.
-    pub(super) scratch: Scratch,
+    pub scratch: Scratch,
     /// The value of `Date`, at most one tick old.
     date: RefCell<String>,
 }
 
 /// The timeouts in ticks.
-struct Limits {
-    head: u32,
-    idle: u32,
-    body: u32,
-    write: u32,
-    linger: u32,
+pub struct Limits {
+    pub head: u32,
+    pub idle: u32,
+    pub body: u32,
+    pub write: u32,
+    pub linger: u32,
 }
 
 /// A connection's place in the table, given back when dropped.
-pub(super) struct Place {
+pub struct Place {
     table: Rc<ConnTable>,
     key: usize,
 }
 
+/// A timeout in ticks, and one more: the tick in which the waiting begins has passed in part.
+pub const fn ticks(timeout: Duration) -> u32 {
+    let ticks = timeout.as_millis().div_ceil(TICK.as_millis()) + 1;
+    if ticks > u32::MAX as u128 { u32::MAX } else { ticks as u32 }
+}
+
 impl ConnTable {
     pub fn new(bounds: HeadBounds, timeouts: ClientTimeouts, scratch: Scratch) -> Rc<Self> {
-        let ticks = |timeout: Duration| {
-            // One more: the tick in which the waiting begins has passed in part.
-            let ticks = timeout.as_millis().div_ceil(TICK.as_millis()) + 1;
-            u32::try_from(ticks).unwrap_or(u32::MAX)
-        };
         let limits = Limits {
             head: ticks(timeouts.header),
             idle: ticks(timeouts.idle),
@@ -82,33 +89,33 @@ impl ConnTable {
     }
 
     /// A place for `conn`, which the sweep watches from now on.
-    pub(super) fn enter(self: &Rc<Self>, conn: &Rc<Conn>) -> Place {
+    pub fn enter(self: &Rc<Self>, conn: Rc<dyn Watched>) -> Place {
         let mut conns = self.conns.borrow_mut();
         if conns.is_empty() {
             self.look_at_clock();
             self.first.notify_one();
         }
-        let key = conns.insert(Rc::clone(conn));
+        let key = conns.insert(conn);
         Place { table: Rc::clone(self), key }
     }
 
-    pub(super) fn tick(&self) -> u32 {
+    pub fn tick(&self) -> u32 {
         self.tick.get()
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    pub fn is_draining(&self) -> bool {
         self.is_draining.get()
     }
 
     /// Appends the value of `Date` (RFC 9110 section 6.6.1).
-    pub(super) fn write_date(&self, out: &mut BytesMut) {
+    pub fn write_date(&self, out: &mut BytesMut) {
         out.extend_from_slice(self.date.borrow().as_bytes());
     }
 
     /// Closes connections between two requests, and each other one behind its answer.
     pub fn drain(&self) {
         self.is_draining.set(true);
-        self.conns.borrow().iter().for_each(|(_, conn)| wake(&conn.reader));
+        self.conns.borrow().iter().for_each(|(_, conn)| conn.drain());
     }
 
     fn look_at_clock(&self) {
@@ -118,56 +125,8 @@ impl ConnTable {
     fn sweep(&self) {
         self.tick.set(self.tick.get().wrapping_add(1));
         self.look_at_clock();
-        for (_, conn) in self.conns.borrow().iter() {
-            self.look_at(conn);
-        }
-    }
-
-    fn look_at(&self, conn: &Conn) {
         let now = self.tick.get();
-        let waited = now.wrapping_sub(conn.since.get());
-        let limit = match conn.waiting.get() {
-            Waiting::Fresh | Waiting::Head => self.limits.head,
-            Waiting::Idle => self.limits.idle,
-            Waiting::Body => self.limits.body,
-            Waiting::Close => self.limits.linger,
-            Waiting::Answer => u32::MAX,
-        };
-        if conn.waiting.get() == Waiting::Body && !conn.wants_bytes.get() {
-            // It is not the client who is slow.
-            conn.restart();
-        } else if waited >= limit && !conn.is_overdue.get() {
-            self.end_waiting(conn);
-        }
-        if let Some(since) = conn.stalled_since.get()
-            && now.wrapping_sub(since) >= self.limits.write
-        {
-            if conn.write_progress.replace(0) >= LEAST_PROGRESS {
-                conn.stalled_since.set(Some(now));
-            } else {
-                conn.write_is_overdue.set(true);
-                wake(&conn.writer);
-            }
-        }
-    }
-
-    fn end_waiting(&self, conn: &Conn) {
-        if conn.waiting.get() == Waiting::Body {
-            if conn.progress.get() >= LEAST_PROGRESS {
-                return conn.restart_wanting();
-            }
-            conn.refused_body.set(Some(Reason::RequestTimeout));
-        }
-        conn.is_overdue.set(true);
-        wake(&conn.reader);
-    }
-}
-
-impl Conn {
-    /// A new window for a body that comes slowly but comes.
-    fn restart_wanting(&self) {
-        self.restart();
-        self.wants_bytes.set(true);
+        self.conns.borrow().iter().for_each(|(_, conn)| conn.look_at(now, &self.limits));
     }
 }
 

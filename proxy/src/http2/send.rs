@@ -1,0 +1,155 @@
+//! Sends one answer over its stream: never more of it than the client has room for.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::{
+    HttpResponse,
+    body::{BodySize, MessageBody},
+};
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+
+use super::{answer, stream::Stream};
+use crate::telemetry::{downstream::ResetBy, observe::Observed};
+
+/// Why an answer did not reach its end.
+enum Cut {
+    /// The client has reset the stream, or is gone.
+    Left,
+    /// The client left no room for too long.
+    Slow,
+    /// The body broke off.
+    Broken,
+}
+
+struct Sending<'a> {
+    stream: &'a Stream,
+    sink: SendStream<Bytes>,
+    body: Observed,
+    /// Of the body, and not sent.
+    piece: Bytes,
+    /// What is to come of a body with a length.
+    left: Option<u64>,
+    /// Whether some was sent.
+    has_begun: bool,
+}
+
+/// Says who has reset the stream, if it was reset.
+pub(super) async fn send(
+    stream: &Stream,
+    is_head: bool,
+    response: HttpResponse<Observed>,
+) -> Option<ResetBy> {
+    let (response, body) = response.into_parts();
+    let size = body.size();
+    let date = |out: &mut bytes::BytesMut| stream.session.table.write_date(out);
+    let head = answer::head(response.head(), size, body.passed_fields(), date);
+    drop(response);
+    let is_empty = is_head || matches!(size, BodySize::None | BodySize::Sized(0));
+    let Ok(sink) = stream.answer(head, is_empty) else {
+        body.broke_off();
+        return Some(ResetBy::Client);
+    };
+    if is_empty {
+        return None;
+    }
+    let left = if let BodySize::Sized(length) = size { Some(length) } else { None };
+    let mut sending = Sending { stream, sink, body, piece: Bytes::new(), left, has_begun: false };
+    let sent = poll_fn(|cx| match sending.poll(cx) {
+        Poll::Pending => sending.sink.poll_reset(cx).map(|_| Err(Cut::Left)),
+        sent => sent,
+    });
+    let cut = sent.await.err()?;
+    let by = match cut {
+        Cut::Left => ResetBy::Client,
+        Cut::Slow => {
+            sending.sink.send_reset(Reason::CANCEL);
+            ResetBy::Proxy
+        }
+        Cut::Broken => {
+            sending.sink.send_reset(Reason::INTERNAL_ERROR);
+            ResetBy::Proxy
+        }
+    };
+    sending.body.broke_off();
+    Some(by)
+}
+
+impl Sending<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        loop {
+            if self.piece.is_empty() {
+                match ready!(self.poll_piece(cx))? {
+                    Some(piece) => self.piece = piece,
+                    None => return Poll::Ready(self.end()),
+                }
+            }
+            let room = ready!(self.poll_room(self.piece.len(), cx))?;
+            let part = self.piece.split_to(room.min(self.piece.len()));
+            let is_last = self.piece.is_empty() && self.left == Some(0);
+            self.stream.write_stall.moved(part.len());
+            self.sink.send_data(part, is_last).map_err(|_| Cut::Left)?;
+            self.has_begun = true;
+            if is_last {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// The next bytes of the body. Behind the first ones, which came with the head, none are asked
+    /// for while the client has no room for any.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Cut>> {
+        if self.has_begun {
+            ready!(self.poll_room(1, cx))?;
+        }
+        loop {
+            // The client is not waited for.
+            self.stream.write_stall.end();
+            let Some(bytes) = ready!(Pin::new(&mut self.body).poll_next(cx)) else {
+                return Poll::Ready(Ok(None));
+            };
+            let mut bytes = bytes.map_err(|_| Cut::Broken)?;
+            if let Some(left) = &mut self.left {
+                bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= bytes.len() as u64;
+            }
+            if !bytes.is_empty() {
+                return Poll::Ready(Ok(Some(bytes)));
+            }
+        }
+    }
+
+    /// Ready once the client has room for some of `wanted`, more than 0.
+    fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Cut>> {
+        self.sink.reserve_capacity(wanted);
+        loop {
+            let room = self.sink.capacity();
+            if room > 0 {
+                return Poll::Ready(Ok(room));
+            }
+            if self.stream.write_stall.is_overdue() {
+                return Poll::Ready(Err(Cut::Slow));
+            }
+            match self.sink.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => return Poll::Ready(Err(Cut::Left)),
+                Poll::Pending => {
+                    self.stream.write_stall.wait(cx.waker(), self.stream.session.tick());
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// A body that ends before its length is as broken as one that fails.
+    fn end(&mut self) -> Result<(), Cut> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(Cut::Broken);
+        }
+        self.sink.send_data(Bytes::new(), true).map_err(|_| Cut::Left)
+    }
+}

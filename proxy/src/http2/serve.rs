@@ -1,0 +1,189 @@
+//! Serves one connection: takes requests, lets their streams run, and ends as the session says.
+
+use std::{
+    future::poll_fn,
+    ops::ControlFlow,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use actix_http::Method;
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream as _};
+use h2::{
+    Ping, PingPong, Reason, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+
+use super::{
+    guard::Guard,
+    request,
+    send::send,
+    session::{Order, Session},
+    stream::Stream,
+};
+use crate::{
+    downstream::{Arrival, Client, Preread},
+    pipeline::App,
+    telemetry::downstream::ResetBy,
+};
+
+/// Requests at a time that one connection may have.
+const MOST_STREAMS: u32 = 128;
+/// Of a request body, what a client may send before anybody reads it: by stream, and in all.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Of answers, what waits in a stream for the socket.
+const SEND_BUFFER: usize = 16 << 10;
+/// Streams that the client has reset before they were looked at, at a time.
+const MOST_UNSEEN_RESETS: usize = 100;
+/// Streams of a connection that were reset because of what the client did, in all.
+const MOST_FAULTY: usize = 256;
+
+/// Serves until the client leaves, a deadline passes, or the last answer of a drain is sent.
+pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
+    let table = &app.worker.conns;
+    let session = Session::new(table, arrival);
+    let _place = table.enter(Rc::clone(&session) as _);
+    let guard = Guard::new(io, Rc::clone(&session));
+    let mut handshake = Box::pin(builder(&session).handshake(guard));
+    let opened = poll_fn(|cx| match session.order(cx.waker()) {
+        Order::Drop | Order::Calm => Poll::Ready(None),
+        _ => handshake.as_mut().poll(cx).map(Result::ok),
+    });
+    let Some(mut connection) = opened.await else { return };
+    drop(handshake);
+    let mut serving = Serving {
+        ping: connection.ping_pong(),
+        connection,
+        session,
+        app: Rc::clone(app),
+        obeyed: Order::Serve,
+    };
+    let mut streams = FuturesUnordered::new();
+    poll_fn(|cx| serving.poll(&mut streams, answer, cx)).await;
+}
+
+fn builder(session: &Session) -> Builder {
+    let mut builder = Builder::new();
+    let bounds = session.table.bounds;
+    // Twice what is allowed, so that what is a little too much gets our answer: beyond that, h2
+    // answers 431 without being asked.
+    let list = (bounds.bytes + 32 * bounds.fields).saturating_mul(2);
+    builder
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)
+        .max_local_error_reset_streams(Some(MOST_FAULTY));
+    builder
+}
+
+struct Serving {
+    connection: Connection<Guard, Bytes>,
+    ping: Option<PingPong>,
+    session: Rc<Session>,
+    app: Rc<App>,
+    obeyed: Order,
+}
+
+impl Serving {
+    /// Ready once the connection is over. `answer` makes what runs in `streams`.
+    fn poll<F: Future<Output = ()>>(
+        &mut self,
+        streams: &mut FuturesUnordered<F>,
+        answer: impl Fn(&Rc<Session>, &Rc<App>, http::Request<RecvStream>, SendResponse<Bytes>) -> F,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            if self.obey(cx).is_break() {
+                return Poll::Ready(());
+            }
+            // Streams that were reset make room at once, and would pile up unseen.
+            while streams.len() < 2 * MOST_STREAMS as usize {
+                match self.connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        streams.push(answer(&self.session, &self.app, request, respond));
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            // All that is ready goes out together.
+            let mut has_ended = false;
+            while let Poll::Ready(Some(())) = Pin::new(&mut *streams).poll_next(cx) {
+                has_ended = true;
+            }
+            if !has_ended && self.session.order(cx.waker()) == self.obeyed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Does what the session says, once.
+    fn obey(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
+        let order = self.session.order(cx.waker());
+        if order == self.obeyed {
+            return ControlFlow::Continue(());
+        }
+        self.obeyed = order;
+        match order {
+            Order::Serve => {}
+            Order::Ping => {
+                if let Some(ping) = &mut self.ping {
+                    // One that was answered before makes room for another. Fails while one is on
+                    // its way, which is as good.
+                    let _ = ping.poll_pong(cx);
+                    let _ = ping.send_ping(Ping::opaque());
+                }
+                self.session.pinged();
+                self.obeyed = Order::Serve;
+            }
+            Order::Leave => self.connection.graceful_shutdown(),
+            Order::Calm => {
+                self.app.worker.shard.downstream().flood();
+                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            }
+            Order::Drop => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Hands a request to the App; the future sends its answer, to the end of the stream. What only
+/// the beginning needs is no part of it.
+fn answer(
+    session: &Rc<Session>,
+    app: &Rc<App>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) -> impl Future<Output = ()> + use<> {
+    app.worker.shard.downstream().stream();
+    let (parts, body) = request.into_parts();
+    let bounds = session.table.bounds;
+    let head = request::read(&parts, !body.is_end_stream(), bounds, &session.arrival);
+    drop(parts);
+    let is_head = head.request.method() == Method::HEAD;
+    let stream = Stream::new(session, body, respond, head.refusal, head.expects_continue);
+    let watching = session.watch(&stream);
+    let mut answering = app.call(head.request, Client::Http2(Rc::clone(&stream)));
+    let shard = Rc::clone(&app.worker.shard);
+    async move {
+        let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => stream.poll_reset(cx).map(|()| None),
+        });
+        // Dropping the work for a stream that was reset cancels it.
+        let Some(Ok(response)) = answered.await else {
+            return shard.downstream().reset(ResetBy::Client);
+        };
+        drop(answering);
+        if let Some(by) = send(&stream, is_head, response.into_parts().1).await {
+            shard.downstream().reset(by);
+        }
+        drop(watching);
+    }
+}

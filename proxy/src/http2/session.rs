@@ -1,0 +1,194 @@
+//! One connection as the sweep and its streams see it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::Waker,
+    time::Duration,
+};
+
+use slab::Slab;
+
+use super::{frames::Frames, stream::Stream};
+use crate::downstream::{
+    Arrival, ConnTable, Limits, Stall, Watched,
+    stall::{remember, wake},
+    ticks,
+};
+
+/// A client that has said nothing for so long while it waits for answers is asked whether it is
+/// there, and has so long to say so.
+const QUIET: u32 = ticks(Duration::from_secs(30));
+const PONG: u32 = ticks(Duration::from_secs(15));
+
+/// What the task of the connection is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    #[default]
+    Serve,
+    Ping,
+    /// Take no more requests, and go when all are answered.
+    Leave,
+    /// Go now: the client has sent too much for nothing.
+    Calm,
+    /// Go now.
+    Drop,
+}
+
+pub(super) struct Session {
+    pub(super) table: Rc<ConnTable>,
+    pub(super) arrival: Rc<Arrival>,
+    frames: RefCell<Frames>,
+    streams: RefCell<Slab<Rc<Stream>>>,
+    /// A client that does not read at all.
+    pub(super) write_stall: Stall,
+    /// When a preface or header block began that has not ended.
+    head_since: Cell<Option<u32>>,
+    /// When the last stream ended.
+    idle_since: Cell<u32>,
+    /// When the client last sent anything.
+    heard_at: Cell<u32>,
+    pinged_at: Cell<Option<u32>>,
+    left_at: Cell<Option<u32>>,
+    order: Cell<Order>,
+    driver: RefCell<Option<Waker>>,
+}
+
+/// A stream that the sweep looks at, until dropped.
+pub(super) struct Watching {
+    session: Rc<Session>,
+    key: usize,
+}
+
+impl Session {
+    pub(super) fn new(table: &Rc<ConnTable>, arrival: Rc<Arrival>) -> Rc<Self> {
+        let now = table.tick();
+        Rc::new(Self {
+            table: Rc::clone(table),
+            arrival,
+            frames: RefCell::new(Frames::new()),
+            streams: RefCell::default(),
+            write_stall: Stall::default(),
+            head_since: Cell::new(Some(now)),
+            idle_since: Cell::new(now),
+            heard_at: Cell::new(now),
+            pinged_at: Cell::default(),
+            left_at: Cell::new(table.is_draining().then_some(now)),
+            order: Cell::new(if table.is_draining() { Order::Leave } else { Order::Serve }),
+            driver: RefCell::default(),
+        })
+    }
+
+    pub(super) fn tick(&self) -> u32 {
+        self.table.tick()
+    }
+
+    pub(super) fn watch(self: &Rc<Self>, stream: &Rc<Stream>) -> Watching {
+        let key = self.streams.borrow_mut().insert(Rc::clone(stream));
+        Watching { session: Rc::clone(self), key }
+    }
+
+    /// Bytes have come from the client.
+    pub(super) fn heard(&self, bytes: &[u8]) {
+        self.heard_at.set(self.tick());
+        if self.frames.borrow_mut().take(bytes) {
+            self.order.set(Order::Calm);
+        }
+    }
+
+    /// Whether nothing more of the client is wanted.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.order.get() == Order::Calm
+    }
+
+    /// Bytes went to the socket, and all that were offered or not.
+    pub(super) fn wrote(&self, bytes: usize, all: bool) {
+        self.frames.borrow_mut().wrote(bytes);
+        if all { self.write_stall.end() } else { self.write_stall.moved(bytes) }
+    }
+
+    /// What to do now; `waker` is woken when that changes.
+    pub(super) fn order(&self, waker: &Waker) -> Order {
+        remember(&self.driver, waker);
+        self.order.get()
+    }
+
+    /// The ping was sent.
+    pub(super) fn pinged(&self) {
+        self.order.set(Order::Serve);
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.set(order);
+        wake(&self.driver);
+    }
+
+    fn leave(&self, now: u32) {
+        if self.left_at.get().is_none() {
+            self.left_at.set(Some(now));
+            self.tell(Order::Leave);
+        }
+    }
+
+    fn look_at_head(&self, now: u32, limit: u32) {
+        if !self.frames.borrow().is_amid_head() {
+            return self.head_since.set(None);
+        }
+        let since = self.head_since.get().unwrap_or(now);
+        self.head_since.set(Some(since));
+        if now.wrapping_sub(since) >= limit {
+            self.tell(Order::Drop);
+        }
+    }
+
+    fn look_at_idle(&self, now: u32, limits: &Limits) {
+        let idle = now.wrapping_sub(self.idle_since.get());
+        match self.left_at.get() {
+            // It may not say that it has understood.
+            Some(left) if now.wrapping_sub(left).min(idle) >= limits.linger => {
+                self.tell(Order::Drop);
+            }
+            None if idle >= limits.idle => self.leave(now),
+            _ => {}
+        }
+    }
+
+    fn look_at_quiet(&self, now: u32) {
+        let quiet = now.wrapping_sub(self.heard_at.get());
+        match self.pinged_at.get() {
+            Some(_) if quiet < QUIET => self.pinged_at.set(None),
+            Some(pinged) if now.wrapping_sub(pinged) >= PONG => self.tell(Order::Drop),
+            None if quiet >= QUIET && self.order.get() == Order::Serve => {
+                self.pinged_at.set(Some(now));
+                self.tell(Order::Ping);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Watched for Session {
+    fn look_at(&self, now: u32, limits: &Limits) {
+        self.frames.borrow_mut().tick();
+        self.look_at_head(now, limits.head);
+        self.write_stall.look_at(now, limits.write);
+        let streams = self.streams.borrow();
+        streams.iter().for_each(|(_, stream)| stream.look_at(now, limits));
+        if streams.is_empty() {
+            self.look_at_idle(now, limits);
+        } else {
+            self.look_at_quiet(now);
+        }
+    }
+
+    fn drain(&self) {
+        self.leave(self.tick());
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.session.streams.borrow_mut().remove(self.key);
+        self.session.idle_since.set(self.session.tick());
+    }
+}

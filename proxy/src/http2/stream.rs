@@ -1,0 +1,135 @@
+//! One stream: a request and its answer, as who handles the request sees its client.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream, server::SendResponse};
+use http::{Response, StatusCode};
+
+use super::session::Session;
+use crate::{
+    downstream::{Arrival, BodyError, Limits, Stall},
+    error::Reason,
+};
+
+pub struct Stream {
+    pub(super) session: Rc<Session>,
+    /// Why the request must be refused.
+    refusal: Option<Reason>,
+    body: RefCell<RecvStream>,
+    respond: RefCell<SendResponse<Bytes>>,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    expects_continue: Cell<bool>,
+    refused_body: Cell<Option<Reason>>,
+    /// A client that does not send.
+    body_stall: Stall,
+    /// A client that leaves no room in its window.
+    pub(super) write_stall: Stall,
+}
+
+impl Stream {
+    pub(super) fn new(
+        session: &Rc<Session>,
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        refusal: Option<Reason>,
+        expects_continue: bool,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            session: Rc::clone(session),
+            refusal,
+            body: RefCell::new(body),
+            respond: RefCell::new(respond),
+            expects_continue: Cell::new(expects_continue),
+            refused_body: Cell::default(),
+            body_stall: Stall::default(),
+            write_stall: Stall::default(),
+        })
+    }
+
+    pub fn arrival(&self) -> &Rc<Arrival> {
+        &self.session.arrival
+    }
+
+    pub fn refusal(&self) -> Option<Reason> {
+        self.refusal
+    }
+
+    /// The next bytes of the request body, never none; `None` at its end. The client's window opens
+    /// by what is taken, so a body flows only as fast as it is asked for.
+    pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let mut body = self.body.borrow_mut();
+        loop {
+            if let Some(reason) = self.refused_body.get() {
+                return Poll::Ready(Some(Err(BodyError::Refused(reason))));
+            }
+            match body.poll_data(cx) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    // Fails for a stream that is over, whose window is of no matter.
+                    let _ = body.flow_control().release_capacity(bytes.len());
+                    self.body_stall.moved(bytes.len());
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Poll::Ready(None) => {
+                    self.body_stall.end();
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(BodyError::Gone))),
+                Poll::Pending if self.body_stall.is_overdue() => {
+                    self.refused_body.set(Some(Reason::RequestTimeout));
+                }
+                Poll::Pending => {
+                    self.say_continue();
+                    self.body_stall.wait(cx.waker(), self.session.tick());
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// RFC 9110 section 10.1.1: only once somebody wants the body.
+    fn say_continue(&self) {
+        if self.expects_continue.take() {
+            let mut interim = Response::new(());
+            *interim.status_mut() = StatusCode::CONTINUE;
+            // Fails for a stream that was reset, which who waits for the body will notice.
+            let _ = self.respond.borrow_mut().send_informational(interim);
+        }
+    }
+
+    /// Why an answer did not reach its end.
+    pub fn why_cut(&self) -> Reason {
+        let stalls = [&self.write_stall, &self.session.write_stall];
+        if stalls.iter().any(|stall| stall.is_overdue()) {
+            Reason::WriteTimeout
+        } else {
+            Reason::ClientClosed
+        }
+    }
+
+    /// Ready once the client wants no answer any more; not to be asked behind `answer`.
+    pub(super) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.respond.borrow_mut().poll_reset(cx).map(|_| ())
+    }
+
+    /// Sends the head; `ends` says that there is no body.
+    pub(super) fn answer(
+        &self,
+        head: Response<()>,
+        ends: bool,
+    ) -> Result<SendStream<Bytes>, h2::Error> {
+        self.expects_continue.set(false);
+        self.respond.borrow_mut().send_response(head, ends)
+    }
+
+    pub(super) fn look_at(&self, now: u32, limits: &Limits) {
+        self.body_stall.look_at(now, limits.body);
+        self.write_stall.look_at(now, limits.write);
+    }
+}

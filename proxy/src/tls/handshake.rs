@@ -1,0 +1,84 @@
+//! How handshakes are made: versions, protocols above TLS, and resumption.
+//!
+//! The provider is aws-lc-rs with its own order of key exchanges, X25519MLKEM768 first, and its own
+//! suites, all of them with forward secrecy. No early data: a request in it could be replayed.
+
+use std::sync::Arc;
+
+use rustls::{
+    ServerConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{NoServerSessionStorage, ResolvesServerCert, danger::ClientCertVerifier},
+    version::{TLS12, TLS13},
+};
+
+use super::{certificates::Certificates, clients::Sessions, ordered::Challenges};
+use crate::config::TlsVersion;
+
+static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&TLS13];
+/// Of RFC 8737.
+const ACME_TLS: &[u8] = b"acme-tls/1";
+/// For each full handshake: a client that comes back has one, and is given the next.
+const TICKETS: usize = 1;
+
+/// What the configuration says of the handshakes of a listener.
+pub(super) struct Handshakes {
+    pub(super) provider: Arc<CryptoProvider>,
+    versions: &'static [&'static SupportedProtocolVersion],
+    protocols: Vec<Vec<u8>>,
+}
+
+impl Handshakes {
+    pub(super) fn new(min_version: TlsVersion, http2: bool) -> Self {
+        let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        Self {
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            versions: match min_version {
+                TlsVersion::V1_2 => BOTH,
+                TlsVersion::V1_3 => TLS13_ALONE,
+            },
+            protocols: protocols.iter().map(|protocol| protocol.to_vec()).collect(),
+        }
+    }
+
+    /// For clients.
+    pub(super) fn server(
+        &self,
+        certificates: Arc<Certificates>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+        sessions: &Sessions,
+    ) -> ServerConfig {
+        let mut config = self.config(self.versions, clients, certificates);
+        config.alpn_protocols.clone_from(&self.protocols);
+        config.ticketer = Arc::clone(&sessions.tickets);
+        config.session_storage = Arc::clone(&sessions.storage);
+        config.send_tls13_tickets = TICKETS;
+        config
+    }
+
+    /// For a CA that asks who answers for a name: it shows no certificate and resumes nothing.
+    pub(super) fn challenge(&self, challenges: Challenges) -> ServerConfig {
+        let mut config = self.config(BOTH, None, Arc::new(challenges));
+        config.alpn_protocols = vec![ACME_TLS.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config
+    }
+
+    fn config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+        certificates: Arc<dyn ResolvesServerCert>,
+    ) -> ServerConfig {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(versions)
+            .expect("the provider has suites and key exchanges for both");
+        let builder = match clients {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        builder.with_cert_resolver(certificates)
+    }
+}

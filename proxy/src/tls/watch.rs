@@ -1,0 +1,40 @@
+//! The thread that looks at the files.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::Tls;
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Files are looked at until it is dropped.
+#[must_use]
+pub struct Watching {
+    /// Nothing is ever sent: that it is gone ends the thread.
+    _until: Option<mpsc::Sender<Infallible>>,
+}
+
+/// # Errors
+/// The thread cannot be started.
+pub(super) fn start(tls: Arc<Tls>) -> io::Result<Watching> {
+    if tls.listeners.iter().all(Option::is_none) {
+        return Ok(Watching { _until: None });
+    }
+    let (until, ended) = mpsc::channel::<Infallible>();
+    let looks = move || {
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PERIOD) {
+            tls.look();
+        }
+    };
+    thread::Builder::new().name("tls-files".to_owned()).spawn(looks)?;
+    Ok(Watching { _until: Some(until) })
+}
