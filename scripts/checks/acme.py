@@ -254,7 +254,7 @@ def stranger(verdict):
                     answers.append(200)
                 except urllib.error.HTTPError as error:
                     answers.append(error.code)
-            verdict.expect(answers == [401] * len(tokens), f"tokens that are none: {answers}")
+            verdict.expect(set(answers) == {400, 401}, f"tokens that are none: {answers}")
 
 
 class Adviser:

@@ -55,7 +55,7 @@ pub(super) struct Book {
 /// How long an order takes.
 pub(super) const TAKES: Duration = Duration::from_secs(20);
 
-struct FakeCa {
+pub(super) struct FakeCa {
     book: Rc<Book>,
     root: PathBuf,
 }
