@@ -59,14 +59,18 @@ impl Connection {
         Poll::Ready(Ok(self.unread.split().freeze()))
     }
 
-    /// Writes all of `bytes`, and lets no layer below keep any: must be called until it is ready,
-    /// with no bytes left too.
+    /// Writes all of `bytes`. What TLS keeps of them goes out with `poll_flush`.
     pub fn poll_write(&mut self, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !bytes.is_empty() {
             if ready!(poll_write_buf(Pin::new(&mut *self.io), cx, bytes))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready once all that was written is on its way.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.io).poll_flush(cx)
     }
 

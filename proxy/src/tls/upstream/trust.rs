@@ -27,7 +27,7 @@ use crate::{
 /// The CAs of the system, read once, and only if a service needs them.
 #[derive(Default)]
 pub(super) struct SystemRoots {
-    read: Option<RootCertStore>,
+    read: Option<Arc<RootCertStore>>,
 }
 
 impl SystemRoots {
@@ -40,8 +40,8 @@ impl SystemRoots {
         provider: &Arc<CryptoProvider>,
         at: Position,
     ) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
-        let roots = self.read.get_or_insert_with(system_roots).clone();
-        match signed_by(roots, provider) {
+        let roots = self.read.get_or_insert_with(|| Arc::new(system_roots()));
+        match signed_by(Arc::clone(roots), provider) {
             Ok(verifier) => Ok(verifier),
             Err(_) => Err(ConfigError {
                 position: at,
@@ -72,10 +72,10 @@ pub(super) fn file_verifier(
 }
 
 fn signed_by(
-    roots: RootCertStore,
+    roots: Arc<RootCertStore>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()
+    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build()
 }
 
 /// What of the system's store cannot be read or used is left out, as others do.
@@ -112,7 +112,8 @@ impl Listed {
             let added = roots.add(certificate.clone());
             added.map_err(|source| FileProblem::NotCa { number, source })?;
         }
-        let signed = signed_by(roots, provider).expect("there is a root and no revocation list");
+        let signed =
+            signed_by(Arc::new(roots), provider).expect("there is a root and no revocation list");
         Ok(Self { listed, signed })
     }
 }
