@@ -114,7 +114,6 @@ pub enum Drained {
 /// that cannot be started; nothing is served then.
 pub fn start(config: &Config) -> Result<Running, StartError> {
     let (tls, connectors) = open_all(config).map_err(|errors| config.refuse(errors))?;
-    let (tls, connectors) = (Arc::new(tls), Arc::new(connectors));
     let open_files = open_files::raise_limit();
     let bind = |address: &ListenAddress, mode| {
         bind(address, mode).map_err(|source| StartError::Bind { address: address.clone(), source })

@@ -149,9 +149,9 @@ impl Tls {
 ///
 /// # Errors
 /// Every file that cannot be used, at its place in the configuration.
-pub fn open_all(config: &Config) -> Result<(Tls, UpstreamConnectors), Vec<ConfigError>> {
+pub fn open_all(config: &Config) -> Result<(Arc<Tls>, Arc<UpstreamConnectors>), Vec<ConfigError>> {
     match (Tls::open(config), UpstreamConnectors::build(&config.services)) {
-        (Ok(tls), Ok(connectors)) => Ok((tls, connectors)),
+        (Ok(tls), Ok(connectors)) => Ok((Arc::new(tls), Arc::new(connectors))),
         (tls, connectors) => {
             let errors = [tls.err(), connectors.err()];
             Err(errors.into_iter().flatten().flatten().collect())
