@@ -84,6 +84,8 @@ reasons! {
     ConnectionRefused = 502, "connection_refused", "connection_refused", "Bad gateway";
     /// The endpoint closed the connection before the response was complete.
     UpstreamReset = 502, "upstream_reset", "connection_terminated", "Bad gateway";
+    /// TLS with the endpoint did not come about, or was ended by an alert.
+    UpstreamTls = 502, "upstream_tls", "tls_protocol_error", "Bad gateway";
     /// The endpoint answered something that is not HTTP/1.
     UpstreamProtocol = 502, "upstream_protocol", "http_protocol_error", "Bad gateway";
     /// The endpoint's name has no address.
@@ -124,9 +126,11 @@ impl ProxyError {
         self.reason
     }
 
-    /// A failed read or write on a connection that had been open.
+    /// A failed read or write on a connection that had been open. In TLS 1.3 an endpoint refuses a
+    /// client's certificate only then.
     pub fn upstream_io(source: io::Error) -> Self {
-        Self::new(Reason::UpstreamReset, source)
+        let is_tls = source.get_ref().is_some_and(|cause| cause.is::<rustls::Error>());
+        Self::new(if is_tls { Reason::UpstreamTls } else { Reason::UpstreamReset }, source)
     }
 }
 
@@ -177,5 +181,12 @@ mod tests {
     fn a_chain_names_every_cause() {
         let error = ProxyError::upstream_io(io::Error::other("cut"));
         assert_eq!(chain(&error), "upstream_reset: cut");
+    }
+
+    #[test]
+    fn an_alert_on_an_open_connection_is_told_from_a_reset() {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        let error = ProxyError::upstream_io(io::Error::new(io::ErrorKind::InvalidData, alert));
+        assert_eq!(error.reason(), Reason::UpstreamTls);
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         access_log::{AccessLog, LogSender},
         metrics::{Metrics, Shard},
     },
+    tls::upstream::UpstreamConnectors,
     upstream::{Dialer, Pool, Resolver, SWEEP_INTERVAL},
 };
 
@@ -33,6 +34,7 @@ pub struct Shared {
     pub gateway: Arc<Gateway>,
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<Resolver>,
+    pub connectors: Arc<UpstreamConnectors>,
     /// `None` if requests are not logged.
     pub access_log: Option<LogSender>,
     pub heads: HeadBounds,
@@ -66,8 +68,11 @@ impl Worker {
         });
         let scratch = Scratch::default();
         let resolver = &*shared.resolver;
-        let dialer = |(_, endpoint): (&Service, &Endpoint)| {
-            Dialer::new(&endpoint.address, resolver, scratch.clone(), shard.connections())
+        let dialer = |(service, endpoint): (&Service, &Endpoint)| {
+            let (scratch, counted) = (scratch.clone(), shard.connections());
+            let host = endpoint.tls.as_ref();
+            let handshake = host.map(|host| shared.connectors.handshake(service.index, host));
+            Dialer::new(&endpoint.address, handshake, resolver, scratch, counted)
         };
         let pool = |_| Rc::new(Pool::new(shard.connections()));
         let worker = Rc::new(Self {

@@ -235,13 +235,13 @@ def main():
     port = h2_origin.start(started)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            listener, context = "", None
+            listeners, context = world.ONE_LISTENER, None
             if not is_plain:
                 authority = tls_ca.Authority(folder)
-                listener = tls_ca.listener(*authority.issue("a", ["a.test"]))
+                listeners = tls_ca.listener(*authority.issue("a", ["a.test"]))
                 context = ssl.create_default_context(cafile=authority.pem)
                 context.set_alpn_protocols(["h2"])
-            with world.Proxy(CONFIG.format(port=port), listeners=world.ONE_LISTENER + listener) as proxy:
+            with world.Proxy(CONFIG.format(port=port), listeners=listeners) as proxy:
                 os.nice(5)
                 proxy.settle()
                 check(proxy, port, context, requests, verdict)

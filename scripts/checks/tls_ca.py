@@ -3,6 +3,8 @@
 import pathlib
 import subprocess
 
+import world
+
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
 
@@ -39,8 +41,9 @@ class Authority:
 
 
 def listener(cert, key):
-    """What makes a listener of the configuration one with this certificate."""
-    return f'[listeners.tls]\ncertificates = [{{ cert = "{cert}", key = "{key}" }}]\n'
+    """The listener of a configuration, with this certificate."""
+    tls = f'[listeners.tls]\ncertificates = [{{ cert = "{cert}", key = "{key}" }}]\n'
+    return world.ONE_LISTENER + tls
 
 
 def serial(cert):

@@ -262,7 +262,7 @@ def main():
         authority = tls_ca.Authority(folder)
         cert, key = authority.issue("site", [HOST, "127.0.0.1"])
         config = CONFIG.format(port=origin.server_port)
-        with world.Proxy(config, listeners=world.ONE_LISTENER + tls_ca.listener(cert, key)) as proxy:
+        with world.Proxy(config, listeners=tls_ca.listener(cert, key)) as proxy:
             site = Site(proxy, authority, cert, verdict)
             for name in names:
                 print(f"== {name}")

@@ -220,9 +220,9 @@ def main():
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as mounted:
             authority = tls_ca.Authority(folder)
             files = Files(mounted, authority)
-            listener = tls_ca.listener(files.cert, files.key)
+            listeners = tls_ca.listener(files.cert, files.key)
             context = ssl.create_default_context(cafile=authority.pem)
-            with world.Proxy(CONFIG.format(port=port), listeners=world.ONE_LISTENER + listener) as proxy:
+            with world.Proxy(CONFIG.format(port=port), listeners=listeners) as proxy:
                 proxy.settle()
                 load = Load(proxy.port, context)
                 asyncio.run(Check(proxy, files, load, verdict).run())

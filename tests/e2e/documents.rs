@@ -178,7 +178,7 @@ fn the_commands_of_tls_md_make_the_files_of_its_examples() {
     }
     let text = document("proxy/docs/tls.md");
     let folder = tempfile::tempdir().expect("a folder can be made");
-    for title in ["Files", "SNI", "mTLS", "Reload"] {
+    for title in ["Files", "SNI", "mTLS", "Reload", "Upstream TLS"] {
         let section = text.split(&format!("## {title}\n")).nth(1).expect("has the section");
         let section = section.split("\n## ").next().expect("has an end");
         let [commands] = blocks(section, "sh")[..] else { panic!("{title} has one example") };
@@ -291,6 +291,7 @@ fn the_bounds_in_the_documents_stand_in_the_code() {
         ("tls/clients.rs", "MOST_SESSIONS: usize = 1024", "1024 per listener, where"),
         ("tls/clients.rs", "TICKET_KEY_LIFE: u32 = 30 * 60", "certificates are asked for 1 h"),
         ("tls/subject.rs", "LONGEST: usize = 256", "certificate | 256 B |"),
+        ("tls/upstream.rs", "SESSIONS_PER_NAME: usize = 8", "| 8 per name of an endpoint"),
         ("balance/cookie.rs", "MOST_CHECKS: usize = 8", "cookies checked | 8 per request"),
     ] {
         assert!(document(&format!("proxy/src/{file}")).contains(constant), "{constant}");

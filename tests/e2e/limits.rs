@@ -120,7 +120,9 @@ fn each_endpoint_gets_so_many_requests_and_no_more() {
     eventually("four to wait", || {
         (proxy.metric("proxy_queue_depth{service=\"pool\"}") == 4.0).then_some(())
     });
-    assert_eq!((one.origin.heads().len(), two.origin.heads().len()), (1, 1));
+    let asked = || (one.origin.heads().len(), two.origin.heads().len());
+    eventually("one at each endpoint", || (asked() == (1, 1)).then_some(()));
+    assert_eq!(proxy.metric("proxy_queue_depth{service=\"pool\"}"), 4.0);
     one.open();
     two.open();
     assert!(running.into_iter().all(|one| one.join().expect("no panic") == 200));

@@ -52,5 +52,6 @@ mod streaming;
 mod support;
 mod tunnels;
 mod unix_endpoints;
+mod upstream_tls;
 mod variables;
 mod wire_cases;

@@ -1,5 +1,5 @@
-//! How one endpoint of a service is written: `http://host:port/base`, or nginx's spelling of a
-//! Unix socket with an optional base, `unix:/run/app.sock:/base`.
+//! How one endpoint of a service is written: `http://host:port/base`, the same with `https`, or
+//! nginx's spelling of a Unix socket with an optional base, `unix:/run/app.sock:/base`.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,6 +11,7 @@ use actix_http::{
     header::HeaderValue,
     uri::{Authority, Uri},
 };
+use rustls::pki_types::ServerName;
 
 use super::{error::Problem, value::FromText};
 
@@ -20,6 +21,9 @@ pub struct EndpointUrl {
     /// As written, for logs and metrics.
     pub url: String,
     pub address: EndpointAddress,
+    /// Its host, which its certificate must be for unless the service names another; `None` if it
+    /// is spoken to in clear.
+    pub tls: Option<ServerName<'static>>,
     /// What `Host` says for `host = "endpoint"`.
     pub authority: HeaderValue,
     /// Empty, or from "/"; without "/" at its end.
@@ -40,6 +44,7 @@ pub enum EndpointAddress {
 
 const UNIX: &str = "unix:";
 const HTTP: &str = "http://";
+const HTTPS: &str = "https://";
 
 impl FromText for EndpointUrl {
     const EXPECTED: &'static str =
@@ -49,9 +54,11 @@ impl FromText for EndpointUrl {
         let endpoint = if let Some(rest) = text.strip_prefix(UNIX) {
             unix(text, rest)
         } else if let Some(rest) = text.strip_prefix(HTTP) {
-            http(text, rest)
+            http(text, rest, 80)
+        } else if let Some(rest) = text.strip_prefix(HTTPS) {
+            http(text, rest, 443).and_then(with_tls)
         } else {
-            Err("must start with \"http://\" or \"unix:\"".to_owned())
+            Err("must start with \"http://\", \"https://\" or \"unix:\"".to_owned())
         };
         endpoint.map_err(|why| {
             Problem::new(format!("endpoint \"{text}\" {why}"))
@@ -60,7 +67,7 @@ impl FromText for EndpointUrl {
     }
 }
 
-fn http(text: &str, rest: &str) -> Result<EndpointUrl, String> {
+fn http(text: &str, rest: &str, default_port: u16) -> Result<EndpointUrl, String> {
     let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
     let authority = uri.authority().ok_or("has no host")?;
     if authority.as_str().contains('@') {
@@ -69,7 +76,7 @@ fn http(text: &str, rest: &str) -> Result<EndpointUrl, String> {
     if rest.contains(['?', '#']) {
         return Err("must not have a query or fragment".to_owned());
     }
-    let port = port(authority)?;
+    let port = port(authority, default_port)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let address = match host.parse::<IpAddr>() {
         Ok(ip) => EndpointAddress::Socket(SocketAddr::new(ip, port)),
@@ -78,16 +85,27 @@ fn http(text: &str, rest: &str) -> Result<EndpointUrl, String> {
     Ok(EndpointUrl {
         url: text.to_owned(),
         address,
+        tls: None,
         authority: HeaderValue::from_str(authority.as_str()).map_err(|_| "is not a URL")?,
         base: uri.path().trim_end_matches('/').to_owned(),
     })
 }
 
-fn port(authority: &Authority) -> Result<u16, String> {
+fn with_tls(endpoint: EndpointUrl) -> Result<EndpointUrl, String> {
+    let name = match &endpoint.address {
+        EndpointAddress::Socket(address) => ServerName::from(address.ip()),
+        EndpointAddress::Name { host, .. } => ServerName::try_from(host.clone())
+            .map_err(|_| format!("has the host \"{host}\", which no certificate can be for"))?,
+        EndpointAddress::Unix(_) => return Ok(endpoint),
+    };
+    Ok(EndpointUrl { tls: Some(name), ..endpoint })
+}
+
+fn port(authority: &Authority, default: u16) -> Result<u16, String> {
     match authority.port_u16() {
         Some(0) => Err("must not have port 0".to_owned()),
         Some(port) => Ok(port),
-        None if authority.as_str().ends_with(authority.host()) => Ok(80),
+        None if authority.as_str().ends_with(authority.host()) => Ok(default),
         None => {
             let named = authority.as_str().rsplit(':').next().unwrap_or_default();
             Err(format!("has a bad port \"{named}\""))
@@ -108,6 +126,7 @@ fn unix(text: &str, rest: &str) -> Result<EndpointUrl, String> {
     Ok(EndpointUrl {
         url: text.to_owned(),
         address: EndpointAddress::Unix(PathBuf::from(path)),
+        tls: None,
         authority: HeaderValue::from_static("localhost"),
         base: base.trim_end_matches('/').to_owned(),
     })
@@ -145,6 +164,8 @@ mod tests {
             ("http://127.0.0.1", address("127.0.0.1:80"), "127.0.0.1", ""),
             ("http://api.test:81/a/b", name("api.test", 81), "api.test:81", "/a/b"),
             ("http://api.test", name("api.test", 80), "api.test", ""),
+            ("https://api.test/a", name("api.test", 443), "api.test", "/a"),
+            ("https://10.0.0.1:8443", address("10.0.0.1:8443"), "10.0.0.1:8443", ""),
             ("unix:/run/app.sock", socket("/run/app.sock"), "localhost", ""),
             ("unix:/run/app.sock:/", socket("/run/app.sock"), "localhost", ""),
             ("unix:/run/app.sock:/a%20b/", socket("/run/app.sock"), "localhost", "/a%20b"),
@@ -160,12 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn the_certificate_of_an_https_endpoint_is_for_its_host() {
+        for (text, expected) in [
+            ("https://Api.test:8443/a", Some("Api.test")),
+            ("https://10.0.0.1", Some("10.0.0.1")),
+            ("https://[::1]:8443", Some("::1")),
+            ("http://api.test", None),
+            ("unix:/run/app.sock", None),
+        ] {
+            let named = endpoint(text).tls.map(|name| name.to_str().into_owned());
+            assert_eq!(named.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_endpoint_is_refused() {
         let too_long = format!("unix:/{}", "a".repeat(200));
         for wrong in [
             "127.0.0.1:8000",
-            "https://a",
+            "wss://a",
             "http://",
+            "https://",
+            "https://a:0",
+            "https://a..b",
             "http://a:0",
             "http://a:99999",
             "http://u@a",

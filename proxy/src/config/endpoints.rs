@@ -2,7 +2,7 @@
 
 use super::{
     endpoint::EndpointUrl,
-    error::{Located, Problem},
+    error::{Located, Position, Problem, Source},
     number::Whole,
     section::{Section, ValueOrTable},
 };
@@ -14,6 +14,8 @@ pub struct EndpointConfig {
     pub weight: u32,
     /// Whether it gets requests only while no other endpoint can.
     pub backup: bool,
+    /// Where its URL stands.
+    pub at: Position,
 }
 
 const KEY: &str = "endpoints";
@@ -24,9 +26,9 @@ impl EndpointConfig {
     pub(super) fn read_all(section: &mut Section<'_>) -> Vec<Self> {
         section.must_have(KEY);
         let items = section.values_or_tables(KEY).unwrap_or_default();
-        let count = items.len();
+        let (count, source) = (items.len(), section.reader.source);
         let read: Vec<Located<Self>> =
-            items.into_iter().filter_map(|item| Self::read(item?)).collect();
+            items.into_iter().filter_map(|item| Self::read(item?, source)).collect();
         report_repeated(section, &read);
         let span = section.key_span(KEY);
         if section.is_empty_array(KEY) {
@@ -40,18 +42,19 @@ impl EndpointConfig {
     }
 
     /// The endpoint, and where its URL stands.
-    fn read(item: ValueOrTable<'_, EndpointUrl>) -> Option<Located<Self>> {
-        let mut section = match item {
-            ValueOrTable::Value(url) => {
-                return Some(url.map(|url| Self { url, weight: DEFAULT_WEIGHT, backup: false }));
+    fn read(item: ValueOrTable<'_, EndpointUrl>, source: Source<'_>) -> Option<Located<Self>> {
+        let (url, weight, backup) = match item {
+            ValueOrTable::Value(url) => (url, DEFAULT_WEIGHT, false),
+            ValueOrTable::Table(mut section) => {
+                let url = section.require("url");
+                let weight = section.or::<Whole<1, 1000>>("weight", Whole(DEFAULT_WEIGHT)).0;
+                let backup = section.or("backup", false);
+                section.finish();
+                (url?, weight, backup)
             }
-            ValueOrTable::Table(section) => section,
         };
-        let url = section.require::<EndpointUrl>("url");
-        let weight = section.or::<Whole<1, 1000>>("weight", Whole(DEFAULT_WEIGHT)).0;
-        let backup = section.or("backup", false);
-        section.finish();
-        Some(url?.map(|url| Self { url, weight, backup }))
+        let at = source.position(url.span.start);
+        Some(url.map(|url| Self { url, weight, backup, at }))
     }
 }
 

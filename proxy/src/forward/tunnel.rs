@@ -104,16 +104,13 @@ impl Running<'_> {
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         while !self.up.is_over {
-            if !self.up.pending.is_empty() || self.up.source_ended {
-                match ready!(self.poll_pass_up(cx)) {
-                    Ok(()) => self.moved_at = Instant::now(),
-                    // It may still have something to say.
-                    Err(_) => {
-                        self.refused = Some(Reason::UpstreamReset);
-                        self.up.is_over = true;
-                    }
-                }
-                continue;
+            if ready!(self.poll_pass_up(cx)).is_err() {
+                // It may still have something to say.
+                self.refused = Some(Reason::UpstreamReset);
+                self.up.is_over = true;
+            }
+            if self.up.is_over {
+                break;
             }
             match ready!(self.conn.poll_body(cx)) {
                 Some(Ok(bytes)) => {
@@ -127,12 +124,17 @@ impl Running<'_> {
         Poll::Ready(Ok(()))
     }
 
-    /// What waits to go up: bytes, or their end.
+    /// Ready once nothing waits to go up: bytes, what TLS keeps of them, or their end.
     fn poll_pass_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.up.pending.is_empty() {
-            return self.upstream.poll_write(&mut self.up.pending, cx);
+            ready!(self.upstream.poll_write(&mut self.up.pending, cx))?;
+            self.moved_at = Instant::now();
+        }
+        if !self.up.source_ended {
+            return self.upstream.poll_flush(cx);
         }
         ready!(self.upstream.poll_shutdown(cx))?;
+        self.moved_at = Instant::now();
         self.up.is_over = true;
         Poll::Ready(Ok(()))
     }
@@ -201,37 +203,64 @@ mod tests {
     use std::sync::Arc;
 
     use actix_http::{Method, header::HeaderValue};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::{config::Config, gateway::Gateway, scratch::Scratch, telemetry::metrics::Metrics};
+    use crate::{
+        config::Config, downstream::Client, gateway::Gateway, scratch::Scratch,
+        telemetry::metrics::Metrics, upstream::lazy::Lazy,
+    };
+
+    fn record(conn: &Rc<Conn>) -> RequestRecord {
+        let id = HeaderValue::from_static("id");
+        RequestRecord::new(Client::Http1(Rc::clone(conn)), id, Method::GET, None)
+    }
+
+    fn tunnel(upstream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> Tunnel {
+        let upstream = Connection::new(Box::new(upstream), Scratch::default(), Arc::default());
+        let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
+        let config = Config::load("", "test", &|_| None).expect("is valid");
+        let metrics = Metrics::new(Arc::new(Gateway::build(&config)), Arc::default());
+        let counted = metrics.shard().open_tunnel();
+        Tunnel::new(upstream, limits, &Deadlines::new().0, counted)
+    }
 
     #[test]
     fn what_the_endpoint_said_arrives_though_it_takes_no_more() {
         actix_rt::System::new().block_on(async {
             let (conn, mut client) = Conn::pair();
-            let id = HeaderValue::from_static("id");
-            let record = RequestRecord::new(
-                crate::downstream::Client::Http1(Rc::clone(&conn)),
-                id,
-                Method::GET,
-                None,
-            );
+            let record = record(&conn);
             let (upstream, mut endpoint) = duplex(64);
-            let upstream = Connection::new(Box::new(upstream), Scratch::default(), Arc::default());
             endpoint.write_all(b"farewell").await.expect("fits");
             drop(endpoint);
             client.write_all(b"unheard").await.expect("fits");
-            let (deadlines, _keeper) = Deadlines::new();
-            let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
-            let config = Config::load("", "test", &|_| None).expect("is valid");
-            let metrics = Metrics::new(Arc::new(Gateway::build(&config)), Arc::default());
-            let counted = metrics.shard().open_tunnel();
-            Tunnel::new(upstream, limits, &deadlines, counted).run(&conn, &record).await;
+            tunnel(upstream).run(&conn, &record).await;
             let mut heard = String::new();
             client.read_to_string(&mut heard).await.expect("ends in order");
             assert_eq!(heard, "farewell");
             assert_eq!(record.reason.get(), Some(Reason::UpstreamReset));
+        });
+    }
+
+    #[test]
+    fn nothing_waits_for_the_next_byte_of_the_client_to_be_flushed() {
+        actix_rt::System::new().block_on(async {
+            let (conn, mut client) = Conn::pair();
+            let record = record(&conn);
+            let (below, mut endpoint) = duplex(64);
+            client.write_all(b"hello").await.expect("fits");
+            let running = tunnel(Lazy::over(below));
+            let talk = async {
+                let mut heard = [0; 5];
+                endpoint.read_exact(&mut heard).await.expect("it comes");
+                heard
+            };
+            tokio::select! {
+                () = running.run(&conn, &record) => panic!("it has ended"),
+                heard = tokio::time::timeout(Duration::from_secs(5), talk) => {
+                    assert_eq!(heard.as_ref(), Ok(b"hello"));
+                }
+            }
         });
     }
 

@@ -13,6 +13,7 @@ use crate::{
     gateway::Gateway,
     scratch::Scratch,
     service::{Endpoint, Service},
+    tls::upstream::UpstreamConnectors,
     upstream::{Dialer, Resolver, probe},
 };
 
@@ -37,11 +38,13 @@ enum CheckFailure {
 }
 
 /// Starts the checks of all endpoints, which run as long as the thread's runtime.
-pub fn start(gateway: &Arc<Gateway>, resolver: &Resolver) {
+pub fn start(gateway: &Arc<Gateway>, connectors: &UpstreamConnectors, resolver: &Resolver) {
     for service in gateway.services().iter().filter(|service| service.health.is_some()) {
         for (place, endpoint) in service.endpoints().iter().enumerate() {
-            let dialer =
-                Dialer::new(&endpoint.address, resolver, Scratch::default(), Arc::default());
+            let (scratch, counted) = (Scratch::default(), Arc::default());
+            let host = endpoint.tls.as_ref();
+            let handshake = host.map(|host| connectors.handshake(service.index, host));
+            let dialer = Dialer::new(&endpoint.address, handshake, resolver, scratch, counted);
             let gateway = Arc::clone(gateway);
             let index = service.index;
             actix_rt::spawn(async move {

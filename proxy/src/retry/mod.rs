@@ -58,8 +58,8 @@ impl Trouble {
             | Reason::ConnectionRefused
             | Reason::ConnectTimeout
             | Reason::NameUnresolved => Self::Connect,
-            Reason::UpstreamReset if !is_sent => Self::Connect,
-            Reason::UpstreamReset => Self::Reset,
+            Reason::UpstreamReset | Reason::UpstreamTls if !is_sent => Self::Connect,
+            Reason::UpstreamReset | Reason::UpstreamTls => Self::Reset,
             Reason::ResponseTimeout | Reason::IdleTimeout => Self::Timeout,
             _ => Self::Final,
         }

@@ -38,8 +38,9 @@ use crate::{
         metrics::Metrics,
     },
     tls::{
-        Tls, Watching,
+        Watching,
         acme::{self, AcmeTask},
+        open_all,
     },
     upstream::Resolver,
     worker::Shared,
@@ -112,7 +113,7 @@ pub enum Drained {
 /// A file of the configuration that cannot be used, an address that cannot be bound, or a thread
 /// that cannot be started; nothing is served then.
 pub fn start(config: &Config) -> Result<Running, StartError> {
-    let tls = Arc::new(Tls::open(config).map_err(|errors| config.refuse(errors))?);
+    let (tls, connectors) = open_all(config).map_err(|errors| config.refuse(errors))?;
     let open_files = open_files::raise_limit();
     let bind = |address: &ListenAddress, mode| {
         bind(address, mode).map_err(|source| StartError::Bind { address: address.clone(), source })
@@ -129,10 +130,11 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let gateway = Arc::new(Gateway::build(config));
     let metrics = Arc::new(Metrics::new(Arc::clone(&gateway), Arc::clone(&tls)));
     let resolver = Resolver::start(Arc::clone(&metrics.lookups)).map_err(StartError::Resolver)?;
-    checker::start(&gateway, &resolver);
+    checker::start(&gateway, &connectors, &resolver);
     let shared = Shared {
         gateway,
         resolver,
+        connectors,
         metrics: Arc::clone(&metrics),
         access_log: sender,
         heads: config.server.heads,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use actix_http::header::HeaderValue;
+use rustls::pki_types::ServerName;
 
 use super::{
     breaker::{Admission, Breaker, Phase, Transition},
@@ -25,6 +26,8 @@ pub struct Endpoint {
     pub url: String,
     /// What is dialled.
     pub address: EndpointAddress,
+    /// Its host, if it is spoken to over TLS.
+    pub tls: Option<ServerName<'static>>,
     /// What `Host` says for `host = "endpoint"`.
     pub authority: HeaderValue,
     /// Put before every path.
@@ -79,6 +82,7 @@ impl Endpoint {
             index,
             url: config.url.url.clone(),
             address: config.url.address.clone(),
+            tls: config.url.tls.clone(),
             authority: config.url.authority.clone(),
             base: config.url.base.clone(),
             weight: config.weight,

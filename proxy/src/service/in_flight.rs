@@ -137,6 +137,7 @@ fn is_endpoints_fault(reason: Reason) -> bool {
             | Reason::ConnectTimeout
             | Reason::NameUnresolved
             | Reason::UpstreamReset
+            | Reason::UpstreamTls
             | Reason::UpstreamProtocol
             | Reason::ResponseTimeout
             | Reason::IdleTimeout

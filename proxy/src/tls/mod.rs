@@ -1,5 +1,6 @@
 //! What listeners show their clients in a TLS handshake: certificates chosen by SNI, the CAs that
-//! sign clients, and what becomes of both when their files change.
+//! sign clients, and what becomes of both when their files change. What the proxy asks of endpoints,
+//! as a client itself, is in `upstream.rs`.
 //!
 //! Relies on `Config` for the names of files and on rustls for every byte of the protocol. It does
 //! not know how connections are accepted: whoever accepts one takes `TlsListener::current` and
@@ -20,6 +21,7 @@ mod served;
 mod subject;
 #[cfg(test)]
 mod tests;
+pub mod upstream;
 mod watch;
 mod watched;
 
@@ -33,7 +35,10 @@ use std::{
 use actix_http::header::HeaderValue;
 use arc_swap::ArcSwap;
 
-use self::{certificates::Certificates, listener::ListenerFiles, watched::Found};
+use self::{
+    certificates::Certificates, listener::ListenerFiles, upstream::UpstreamConnectors,
+    watched::Found,
+};
 pub use self::{served::Served, subject::subject, watch::Watching};
 use crate::{
     config::{Config, ConfigError, ListenerConfig},
@@ -140,12 +145,26 @@ impl Tls {
     }
 }
 
+/// Reads all files that `config` names, for its listeners and for its services.
+///
+/// # Errors
+/// Every file that cannot be used, at its place in the configuration.
+pub fn open_all(config: &Config) -> Result<(Arc<Tls>, Arc<UpstreamConnectors>), Vec<ConfigError>> {
+    match (Tls::open(config), UpstreamConnectors::build(&config.services)) {
+        (Ok(tls), Ok(connectors)) => Ok((Arc::new(tls), Arc::new(connectors))),
+        (tls, connectors) => {
+            let errors = [tls.err(), connectors.err()];
+            Err(errors.into_iter().flatten().flatten().collect())
+        }
+    }
+}
+
 /// What is wrong with files that `config` names, each at its place in the configuration.
 ///
 /// # Errors
 /// All of them.
 pub fn check(config: &Config) -> Result<(), Vec<ConfigError>> {
-    Tls::open(config).map(drop)
+    open_all(config).map(drop)
 }
 
 impl TlsListener {

@@ -115,6 +115,8 @@ fn release(mut connection: Connection, reusable: bool, pool: &Pool) {
         // An idle connection keeps no buffer.
         connection.unread = BytesMut::new();
         pool.put(connection);
+    } else {
+        connection.close();
     }
 }
 
@@ -190,8 +192,9 @@ impl Streamed {
             };
             self.idle.moved();
             match filled {
+                // Over TLS there is no such end without the peer's word for it: it is an error.
                 Ok(0) if matches!(self.rest, Rest::UntilClose) => {
-                    self.connection = None;
+                    self.finish();
                     return Poll::Ready(None);
                 }
                 Ok(0) => {

@@ -23,6 +23,8 @@ pub struct Connection {
     pub(super) unread: BytesMut,
     /// Whether a request has been answered over it before.
     pub(super) reused: bool,
+    /// Whether there is TLS on it.
+    pub(super) is_encrypted: bool,
     scratch: Scratch,
     counted: Arc<UpstreamConnections>,
 }
@@ -30,7 +32,8 @@ pub struct Connection {
 impl Connection {
     pub fn new(io: Box<dyn Io>, scratch: Scratch, counted: Arc<UpstreamConnections>) -> Self {
         counted.open.add(1);
-        Self { io, unread: BytesMut::new(), reused: false, scratch, counted }
+        let (unread, reused, is_encrypted) = (BytesMut::new(), false, false);
+        Self { io, unread, reused, is_encrypted, scratch, counted }
     }
 
     /// Reads more into `unread`, making room for at least `room` bytes; 0 is the end.
@@ -56,19 +59,32 @@ impl Connection {
         Poll::Ready(Ok(self.unread.split().freeze()))
     }
 
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes`. What TLS keeps of them goes out with `poll_flush`.
     pub fn poll_write(&mut self, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !bytes.is_empty() {
             if ready!(poll_write_buf(Pin::new(&mut *self.io), cx, bytes))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready once all that was written is on its way.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.io).poll_flush(cx)
     }
 
     /// Closes the sending side.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.io).poll_shutdown(cx)
+    }
+
+    /// Ends it between exchanges. Over TLS the endpoint is told that nothing was cut off (RFC 8446
+    /// section 6.1), as far as that can be said without waiting.
+    pub(super) fn close(mut self) {
+        if self.is_encrypted {
+            let _ = self.poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
     }
 
     /// Whether an idle connection can take a request: the peer has neither closed it nor sent

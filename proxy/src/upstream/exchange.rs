@@ -237,7 +237,7 @@ impl Attempt<'_> {
     fn into_failure(self: Box<Self>, error: ProxyError) -> SendFailure {
         let is_stale = self.connection.reused
             && !self.answered_bytes
-            && error.reason() == Reason::UpstreamReset;
+            && matches!(error.reason(), Reason::UpstreamReset | Reason::UpstreamTls);
         SendFailure {
             error,
             is_sent: self.upload.written > 0,

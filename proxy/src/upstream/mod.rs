@@ -13,6 +13,8 @@ mod exchange;
 pub mod fuzz;
 mod held;
 mod idle;
+#[cfg(test)]
+pub mod lazy;
 mod pool;
 pub mod probe;
 mod request_body;

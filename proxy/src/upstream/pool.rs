@@ -39,6 +39,7 @@ impl Pool {
             if candidate.connection.is_quiet() {
                 return Some(candidate.connection);
             }
+            candidate.connection.close();
         }
         None
     }
@@ -50,18 +51,22 @@ impl Pool {
             connection.reused = true;
             self.counted.idle.add(1);
             idle.push(Idle { connection, sweeps: 0 });
+        } else {
+            connection.close();
         }
     }
 
     /// Drops what is old or closed.
     pub fn sweep(&self) {
         let mut idle = self.idle.borrow_mut();
-        let before = idle.len();
-        idle.retain_mut(|idle| {
+        let is_over = |idle: &mut Idle| {
             idle.sweeps += 1;
-            idle.sweeps <= MOST_SWEEPS && idle.connection.is_quiet()
-        });
-        self.counted.idle.subtract((before - idle.len()) as u64);
+            idle.sweeps > MOST_SWEEPS || !idle.connection.is_quiet()
+        };
+        for over in idle.extract_if(.., is_over) {
+            self.counted.idle.subtract(1);
+            over.connection.close();
+        }
     }
 
     /// Idle connections now.

@@ -1,7 +1,7 @@
 //! One question to an endpoint over a connection of its own, and the beginning of its answer. It
 //! takes the way that requests take, so an answer says that requests would get there.
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{future::poll_fn, io, task::ready, time::Duration};
 
 use actix_http::{Method, StatusCode, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
@@ -49,11 +49,15 @@ pub async fn ask(
     request.put_slice(host.as_bytes());
     request.put_slice(b"\r\nuser-agent: proxy-health-check\r\nconnection: close\r\n\r\n");
     let mut request = request.freeze();
-    let written = poll_fn(|cx| connection.poll_write(&mut request, cx)).await;
-    written.map_err(ProxyError::upstream_io)?;
+    let sent = poll_fn(|cx| {
+        ready!(connection.poll_write(&mut request, cx))?;
+        connection.poll_flush(cx)
+    });
+    sent.await.map_err(ProxyError::upstream_io)?;
     let head = head(&mut connection).await?;
     let body =
         if wants_body { body(&mut connection, head.framing).await? } else { BytesMut::new() };
+    connection.close();
     Ok(Answered { status: head.status, body })
 }
 

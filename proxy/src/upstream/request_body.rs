@@ -102,6 +102,8 @@ pub(super) struct Upload {
     taken: u64,
     /// Whether all of the body has been read.
     is_read: bool,
+    /// Whether nothing that was written waits in a layer below, as TLS lets it.
+    is_flushed: bool,
     /// Bytes that the connection has taken.
     pub(super) written: u64,
 }
@@ -123,6 +125,7 @@ impl Upload {
             first: 0,
             taken: 0,
             is_read,
+            is_flushed: true,
             written: 0,
         }
     }
@@ -171,7 +174,9 @@ impl Upload {
                 }
             }
             if self.is_written() {
-                ready!(Pin::new(io).poll_flush(cx)).map_err(UploadError::Upstream)?;
+                let flushed = Pin::new(io).poll_flush(cx);
+                self.is_flushed = flushed.is_ready();
+                ready!(flushed).map_err(UploadError::Upstream)?;
                 return if self.is_read { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             match ready!(self.poll_write(&mut *io, cx)) {
@@ -220,7 +225,7 @@ impl Upload {
 
     /// Whether the endpoint lets it wait, not the client.
     pub(super) fn is_stuck(&self) -> bool {
-        !self.is_written()
+        !self.is_written() || !self.is_flushed
     }
 
     /// Whether nothing waits to be written.
@@ -295,6 +300,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
+    use crate::upstream::lazy::Lazy;
 
     fn upload(held: Option<HeldBody>) -> Upload {
         let (framing, limit) = (RequestFraming::Length(5), BodyLimit::UNLIMITED);
@@ -325,6 +331,20 @@ mod tests {
         let mut second = upload(Some(HeldBody::of(&bytes)));
         assert!(matches!(send(&mut second, &mut fresh), Poll::Ready(Ok(()))));
         drop(fresh);
+        let mut sent = String::new();
+        peer.read_to_string(&mut sent).await.expect("is text");
+        assert_eq!(sent, "HEAD hello");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_below_is_not_sent_and_holds_the_endpoint_to_blame() {
+        let (below, mut peer) = duplex(64);
+        let (mut io, mut upload) = (Lazy::over(below), with_body());
+        assert!(send(&mut upload, &mut io).is_pending());
+        assert!(upload.is_stuck());
+        assert!(matches!(send(&mut upload, &mut io), Poll::Ready(Ok(()))));
+        assert!(!upload.is_stuck());
+        drop(io);
         let mut sent = String::new();
         peer.read_to_string(&mut sent).await.expect("is text");
         assert_eq!(sent, "HEAD hello");

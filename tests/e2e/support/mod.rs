@@ -2,6 +2,7 @@
 //!
 //! Each test has a world of its own: ports are chosen by the system, programs die with the test.
 
+mod authority;
 mod client;
 mod ended;
 mod launch;
@@ -13,8 +14,10 @@ mod program;
 mod switching;
 mod unix_door;
 mod wait;
+mod wire;
 
 pub use self::{
+    authority::{Authority, Certified},
     client::{Answer, Client, Request},
     ended::Ended,
     launch::Launch,
@@ -23,7 +26,8 @@ pub use self::{
     pool::pool_of,
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
-    switching::{OFFER, switching},
+    switching::{OFFER, switching, switching_tls},
     unix_door::UnixDoor,
     wait::{PATIENCE, eventually},
+    wire::ServerTls,
 };

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +10,9 @@ use std::{
     thread,
 };
 
-use super::Client;
+use rustls::{ServerConfig, ServerConnection};
+
+use super::{Client, ServerTls, wire::Wire};
 
 /// A server whose every connection is handled by one closure, each on a thread of its own.
 pub struct Origin {
@@ -28,7 +30,7 @@ pub struct Head {
 
 /// One connection, as the origin sees it.
 pub struct Exchange {
-    client: Client,
+    client: Client<Wire>,
     heads: Arc<Mutex<Vec<Head>>>,
     /// Counts connections from 0.
     pub connection: usize,
@@ -36,6 +38,21 @@ pub struct Exchange {
 
 impl Origin {
     pub fn start(handle: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Self {
+        Self::serve(None, handle)
+    }
+
+    /// One that speaks TLS.
+    pub fn start_tls(
+        tls: &ServerTls<'_>,
+        handle: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(Some(tls.config()), handle)
+    }
+
+    fn serve(
+        tls: Option<Arc<ServerConfig>>,
+        handle: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("is bound");
         let heads = Arc::new(Mutex::new(Vec::new()));
@@ -46,8 +63,9 @@ impl Origin {
             for stream in listener.incoming().map_while(Result::ok) {
                 let connection = counted.fetch_add(1, Ordering::SeqCst);
                 let (handle, heads) = (Arc::clone(&handle), Arc::clone(&kept));
+                let tls = tls.clone();
                 thread::spawn(move || {
-                    let mut exchange = Exchange::new(stream, heads, connection);
+                    let mut exchange = Exchange::new(stream, tls.as_ref(), heads, connection);
                     handle(&mut exchange);
                 });
             }
@@ -57,13 +75,12 @@ impl Origin {
 
     /// An origin that answers every request with the same bytes and keeps the connection.
     pub fn answering(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
-        Self::start(move |exchange| {
-            while let Some(head) = exchange.request() {
-                exchange.body(&head);
-                exchange.write(&answer);
-            }
-        })
+        Self::start(always(answer.into()))
+    }
+
+    /// The same over TLS.
+    pub fn answering_tls(tls: &ServerTls<'_>, answer: impl Into<Vec<u8>>) -> Self {
+        Self::start_tls(tls, always(answer.into()))
     }
 
     /// All request heads so far.
@@ -91,6 +108,15 @@ impl Origin {
     }
 }
 
+fn always(answer: Vec<u8>) -> impl Fn(&mut Exchange) {
+    move |exchange| {
+        while let Some(head) = exchange.request() {
+            exchange.body(&head);
+            exchange.write(&answer);
+        }
+    }
+}
+
 impl Head {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).first().copied()
@@ -103,10 +129,16 @@ impl Head {
 }
 
 impl Exchange {
-    fn new(stream: TcpStream, heads: Arc<Mutex<Vec<Head>>>, connection: usize) -> Self {
+    fn new(
+        stream: TcpStream,
+        tls: Option<&Arc<ServerConfig>>,
+        heads: Arc<Mutex<Vec<Head>>>,
+        connection: usize,
+    ) -> Self {
         stream.set_nodelay(true).expect("can be set");
         stream.set_read_timeout(Some(super::PATIENCE)).expect("can be set");
-        Self { client: Client { stream: std::io::BufReader::new(stream) }, heads, connection }
+        let stream = std::io::BufReader::new(Wire::new(stream, tls));
+        Self { client: Client { stream }, heads, connection }
     }
 
     /// The next request head; `None` when the proxy has closed the connection.
@@ -148,19 +180,36 @@ impl Exchange {
         self.client.stream.read(buffer).unwrap_or(0)
     }
 
+    /// Whether what comes next is the end, and TLS says that nothing was cut off.
+    pub fn ends_in_order(&mut self) -> bool {
+        use std::io::Read;
+        matches!(self.client.stream.read(&mut [0]), Ok(0))
+    }
+
+    /// What TLS has agreed on.
+    pub fn tls(&self) -> &ServerConnection {
+        self.client.stream.get_ref().tls()
+    }
+
     /// Writes; false if the proxy has gone.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.client.stream.get_mut().write_all(bytes.as_ref()).is_ok()
+        let wire = self.client.stream.get_mut();
+        wire.write_all(bytes.as_ref()).and_then(|()| wire.flush()).is_ok()
     }
 
     /// Closes the connection in order.
     pub fn close(&mut self) {
-        let _ = self.client.stream.get_mut().shutdown(Shutdown::Both);
+        self.client.stream.get_mut().close();
+    }
+
+    /// Closes the connection without a word of TLS.
+    pub fn cut(&mut self) {
+        self.client.stream.get_mut().cut();
     }
 
     /// Lets the connection be reset at its end, which must come next.
     pub fn reset(&mut self) {
-        let stream = socket2::SockRef::from(self.client.stream.get_ref());
+        let stream = socket2::SockRef::from(self.client.stream.get_ref().socket());
         stream.set_linger(Some(std::time::Duration::ZERO)).expect("can be set");
     }
 

@@ -51,7 +51,8 @@ pub(super) struct Service {
     tls: Option<UpstreamTls>,
 }
 
-/// A URL such as http://10.0.0.1:8000/base or unix:/run/app.sock:/base, or a table that says more.
+/// A URL such as http://10.0.0.1:8000/base, https://api.example.com or unix:/run/app.sock:/base, or
+/// a table that says more.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 pub(super) enum Endpoint {
@@ -112,7 +113,7 @@ pub(super) struct StickyBalance {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Timeouts {
-    /// Handshake of one connection, and the first lookup of a name; 1s by default.
+    /// Handshakes of one connection, TCP and TLS, and the first lookup of a name; 1s by default.
     #[schemars(default)]
     connect: Option<DurationText>,
     /// From the request sent to the end of the response head; 60s by default.

@@ -10,7 +10,7 @@ pub(super) struct AcmeHost(pub(super) String);
 
 /// A host name or an address, as endpoints show them; in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EndpointName(pub(super) String);
+pub(super) struct EndpointName(pub(super) ServerName<'static>);
 
 impl FromText for AcmeHost {
     const EXPECTED: &'static str = "a host name such as \"example.com\"";
@@ -38,8 +38,9 @@ impl FromText for EndpointName {
     const EXPECTED: &'static str = "a host name such as \"api.internal\" or an address";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
-        if ServerName::try_from(text).is_ok() && !text.ends_with('.') {
-            return Ok(Self(text.to_ascii_lowercase()));
+        let name = ServerName::try_from(text.to_ascii_lowercase());
+        if let Some(name) = name.ok().filter(|_| !text.ends_with('.')) {
+            return Ok(Self(name));
         }
         let problem = Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED));
         Err(match text.strip_prefix('[') {
@@ -95,7 +96,8 @@ mod tests {
             ("192.0.2.1", "192.0.2.1"),
             ("2001:DB8::1", "2001:db8::1"),
         ] {
-            assert_eq!(EndpointName::from_text(text), Ok(EndpointName(name.to_owned())));
+            let named = EndpointName::from_text(text).map(|name| name.0.to_str().into_owned());
+            assert_eq!(named.as_deref(), Ok(name));
         }
         for wrong in ["", "a.", "[::1]", "a:443", "https://a", "*.a", "a b", "192.0.2.256"] {
             assert!(EndpointName::from_text(wrong).is_err(), "{wrong}");

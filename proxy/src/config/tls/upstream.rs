@@ -1,5 +1,7 @@
 //! `[services.X.tls]`: what endpoints with `https` must show, and what they are shown.
 
+use rustls::pki_types::ServerName;
+
 use super::{
     files::{KeyPairFiles, NamedFile},
     names::EndpointName,
@@ -15,7 +17,7 @@ pub struct UpstreamTls {
     pub client: Option<KeyPairFiles>,
     /// The name that the certificate must have, and that goes out as SNI; `None`: the endpoint's
     /// host.
-    pub server_name: Option<String>,
+    pub server_name: Option<ServerName<'static>>,
     /// Whether certificates are checked at all.
     pub verify: Verify,
 }
@@ -28,8 +30,6 @@ pub enum Verify {
     No,
 }
 
-const HTTPS: &str = "https://";
-
 impl UpstreamTls {
     /// That of the service in `service`, which has these endpoints.
     pub(in crate::config) fn read(service: &mut Section<'_>, endpoints: &[EndpointConfig]) -> Self {
@@ -38,7 +38,7 @@ impl UpstreamTls {
         };
         // An endpoint that is wrong, and reported, may have been meant.
         let all_are_right = service.array_length("endpoints") == Some(endpoints.len());
-        let is_used = endpoints.iter().any(|endpoint| endpoint.url.url.starts_with(HTTPS));
+        let is_used = endpoints.iter().any(|endpoint| endpoint.url.tls.is_some());
         if all_are_right && !endpoints.is_empty() && !is_used {
             let message = format!("{} is for https, and no endpoint has it", section.title());
             let problem = Problem::new(message).hint("write \"https://…\" in \"endpoints\"");
@@ -104,7 +104,7 @@ mod tests {
         let expected = UpstreamTls {
             ca: Some(file("ca.pem", 1, 6)),
             client: Some(KeyPairFiles { cert: file("c.pem", 2, 15), key: file("k.pem", 3, 14) }),
-            server_name: Some("api.test".to_owned()),
+            server_name: ServerName::try_from("api.test").ok(),
             verify: Verify::No,
         };
         assert_eq!(tls, expected);

@@ -5,6 +5,7 @@ use std::io;
 use actix_tls::connect::ConnectError;
 use awc::error::ConnectError as AwcError;
 
+use super::tls::is_handshake;
 use crate::error::Reason;
 
 /// A failed connection. `address` is where it should have gone.
@@ -27,6 +28,7 @@ pub(super) fn reason(error: &AwcError) -> Reason {
         AwcError::Resolver(_) | AwcError::NoRecords | AwcError::Unresolved => {
             Reason::NameUnresolved
         }
+        AwcError::Io(cause) if is_handshake(cause) => Reason::UpstreamTls,
         AwcError::Io(cause) if is_refusal(cause) => Reason::ConnectionRefused,
         AwcError::Timeout => Reason::ConnectTimeout,
         _ => Reason::ConnectFailed,

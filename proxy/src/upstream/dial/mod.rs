@@ -6,7 +6,9 @@
 //! its dial service knows where to go.
 
 mod failure;
+mod read_ahead;
 mod tcp;
+mod tls;
 mod unix;
 
 use std::{fmt::Debug, future::Future, rc::Rc, sync::Arc, time::Duration};
@@ -17,7 +19,10 @@ use actix_service::{Service, fn_service};
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection as Dialled};
 use awc::{Connect, Connector, error::ConnectError as AwcError};
 use futures_util::future::LocalBoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     connection::{Connection, Io},
@@ -28,6 +33,7 @@ use crate::{
     error::{ProxyError, Reason},
     scratch::Scratch,
     telemetry::metrics::UpstreamConnections,
+    tls::upstream::Handshake,
 };
 
 /// The real bound is the caller's; awc wants one of its own.
@@ -41,41 +47,44 @@ pub struct Dialer {
     open: Open,
     /// What must have been looked up before.
     name: Option<Arc<Name>>,
+    is_encrypted: bool,
     scratch: Scratch,
     counted: Arc<UpstreamConnections>,
 }
 
 impl Dialer {
+    /// Speaks TLS if there is a `handshake`, but not over Unix sockets.
     pub fn new(
         address: &EndpointAddress,
+        handshake: Option<Handshake>,
         resolver: &Resolver,
         scratch: Scratch,
         counted: Arc<UpstreamConnections>,
     ) -> Self {
-        let mut name = None;
+        let (mut name, is_encrypted) = (None, handshake.is_some());
         let open = match address {
             EndpointAddress::Socket(address) => {
                 let address = *address;
-                through_awc(move || tcp::open(address))
+                over_tcp(move || tcp::open(address), handshake)
             }
             EndpointAddress::Name { host, port } => {
                 let (known, port) = (resolver.name(host), *port);
                 name = Some(Arc::clone(&known));
-                through_awc(move || tcp::open_name(Arc::clone(&known), port))
+                over_tcp(move || tcp::open_name(Arc::clone(&known), port), handshake)
             }
             EndpointAddress::Unix(path) => {
                 let path = Rc::<std::path::Path>::from(path.as_path());
                 through_awc(move || unix::open(Rc::clone(&path)))
             }
         };
-        Self { open, name, scratch, counted }
+        Self { open, name, is_encrypted, scratch, counted }
     }
 
     /// A fresh connection to the endpoint.
     ///
     /// # Errors
     /// `name_unresolved` if the name has no address, or none within `bound`; `connect_timeout`
-    /// after `bound`; else why the endpoint could not be reached.
+    /// after `bound`, which is also that of the TLS handshake; else why the endpoint could not be reached.
     pub async fn connect(&self, bound: Duration) -> Result<Connection, ProxyError> {
         let deadline = Instant::now() + bound;
         if let Some(name) = &self.name {
@@ -84,10 +93,27 @@ impl Dialer {
             name.addresses().map_err(|error| ProxyError::new(Reason::NameUnresolved, error))?;
         }
         match timeout_at(deadline, (self.open)()).await {
-            Ok(Ok(io)) => Ok(Connection::new(io, self.scratch.clone(), Arc::clone(&self.counted))),
+            Ok(Ok(io)) => {
+                let (scratch, counted) = (self.scratch.clone(), Arc::clone(&self.counted));
+                let mut connection = Connection::new(io, scratch, counted);
+                connection.is_encrypted = self.is_encrypted;
+                Ok(connection)
+            }
             Ok(Err(error)) => Err(ProxyError::new(failure::reason(&error), error)),
             Err(elapsed) => Err(ProxyError::new(Reason::ConnectTimeout, elapsed)),
         }
+    }
+}
+
+/// With TLS on top, where there is a handshake.
+fn over_tcp<D, F>(dial: D, handshake: Option<Handshake>) -> Open
+where
+    D: Fn() -> F + 'static,
+    F: Future<Output = Result<TcpStream, ConnectError>> + 'static,
+{
+    match handshake.map(Rc::new) {
+        None => through_awc(dial),
+        Some(handshake) => through_awc(move || tls::open(dial(), Rc::clone(&handshake))),
     }
 }
 
@@ -134,7 +160,7 @@ mod tests {
 
     fn to_name(resolver: &Resolver, port: u16) -> Dialer {
         let address = EndpointAddress::Name { host: "a.test".to_owned(), port };
-        Dialer::new(&address, resolver, Scratch::default(), Arc::default())
+        Dialer::new(&address, None, resolver, Scratch::default(), Arc::default())
     }
 
     #[track_caller]
@@ -187,7 +213,8 @@ mod tests {
     fn to_socket(folder: &tempfile::TempDir) -> (std::path::PathBuf, Dialer) {
         let path = folder.path().join("app.sock");
         let address = EndpointAddress::Unix(path.clone());
-        (path, Dialer::new(&address, &Resolver::unanswered(), Scratch::default(), Arc::default()))
+        let resolver = Resolver::unanswered();
+        (path, Dialer::new(&address, None, &resolver, Scratch::default(), Arc::default()))
     }
 
     #[test]
