@@ -1,12 +1,12 @@
 //! How handshakes are made: versions, protocols above TLS, and resumption.
 //!
 //! The provider is aws-lc-rs with its own order of key exchanges, X25519MLKEM768 first, and its own
-//! suites, all of them with forward secrecy. No early data: a request in it could be replayed.
+//! suites, all of them with forward secrecy, in our order. No early data: a request in it could be replayed.
 
 use std::sync::Arc;
 
 use rustls::{
-    ServerConfig, SupportedProtocolVersion,
+    CipherSuite, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{NoServerSessionStorage, ResolvesServerCert, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
@@ -22,6 +22,22 @@ const ACME_TLS: &[u8] = b"acme-tls/1";
 /// For each full handshake: a client that comes back has one, and is given the next.
 const TICKETS: usize = 1;
 
+/// AES-128 before AES-256 before ChaCha20, and the first that the client has is taken: the
+/// proxy's processor has AES in hardware, and 128 bits are as good as any (RFC 8446 section 9.1).
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        CipherSuite::TLS13_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => 1,
+        _ => 2,
+    });
+    provider
+}
+
 /// What the configuration says of the handshakes of a listener.
 pub(super) struct Handshakes {
     pub(super) provider: Arc<CryptoProvider>,
@@ -33,7 +49,7 @@ impl Handshakes {
     pub(super) fn new(min_version: TlsVersion, http2: bool) -> Self {
         let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         Self {
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            provider: Arc::new(provider()),
             versions: match min_version {
                 TlsVersion::V1_2 => BOTH,
                 TlsVersion::V1_3 => TLS13_ALONE,
@@ -79,6 +95,8 @@ impl Handshakes {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        builder.with_cert_resolver(certificates)
+        let mut config = builder.with_cert_resolver(certificates);
+        config.ignore_client_order = true;
+        config
     }
 }
