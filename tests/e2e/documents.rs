@@ -229,7 +229,7 @@ fn every_flag_and_variable_is_documented() {
     }
 }
 
-/// Where a bound stands in the code, as it stands there, and what `configuration.md` says of it.
+/// A file, a constant in it, and how configuration.md says the same.
 const BOUNDS: &[(&str, &str, &str)] = &[
     ("upstream/pool.rs", "MOST_IDLE: usize = 1024", "1024 per worker and endpoint"),
     ("upstream/exchange.rs", "MOST_INTERIM: u8 = 16", "16 per request"),
