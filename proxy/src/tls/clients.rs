@@ -46,16 +46,21 @@ impl ClientCa {
     }
 
     fn verifier(&self, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
-        let mut roots = RootCertStore::empty();
-        for (index, certificate) in pem::certificates(pem)?.into_iter().enumerate() {
-            let added = roots.add(certificate);
-            added.map_err(|source| FileProblem::NotCa { number: index + 1, source })?;
-        }
-        let (roots, provider) = (Arc::new(roots), Arc::clone(&self.provider));
+        let (roots, provider) = (Arc::new(roots(pem)?), Arc::clone(&self.provider));
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
         let builder = if self.is_required { builder } else { builder.allow_unauthenticated() };
         Ok(builder.build().expect("there is a root and no revocation list"))
     }
+}
+
+/// All certificates of a file, as CAs; never empty.
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, FileProblem> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in pem::certificates(pem)?.into_iter().enumerate() {
+        let added = roots.add(certificate);
+        added.map_err(|source| FileProblem::NotCa { number: index + 1, source })?;
+    }
+    Ok(roots)
 }
 
 impl Material for ClientCa {

@@ -102,6 +102,7 @@ impl Tls {
                 Err(found) => errors.extend(found),
             }
         }
+        errors.extend(config.acme.as_ref().and_then(|acme| acme::check(acme).err()));
         if !errors.is_empty() {
             return Err(errors);
         }

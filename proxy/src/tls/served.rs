@@ -57,6 +57,11 @@ impl Served {
         if self.is_placeholder { 0 } else { self.validity.to }
     }
 
+    /// The first and the last second, since 1970, that it is good for.
+    pub(super) fn validity(&self) -> (i64, i64) {
+        (self.validity.from, self.validity.to)
+    }
+
     /// When it ends, to be read.
     pub(super) fn end(&self) -> String {
         date(self.validity.to)

@@ -2,22 +2,15 @@
 //! and the chain. Nothing is kept that would not be served: key and certificate belong together,
 //! and the certificate is for the name.
 
-use rustls::{
-    crypto::aws_lc_rs,
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
-    sign::CertifiedKey,
-};
-use std::time::{Duration, SystemTime};
-use x509_parser::{
-    extensions::GeneralName,
-    prelude::{FromDer, X509Certificate},
-    time::ASN1Time,
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer};
+
 use super::decide::Validity;
+use crate::tls::{error::FileProblem, served::Served};
 
 /// Text before the first PEM block is for its readers (RFC 7468 section 2).
 const DIRECTORY: &str = "Ordered from: ";
@@ -34,19 +27,11 @@ pub(super) struct Kept {
 
 /// Why a certificate is not served.
 #[derive(Debug, thiserror::Error)]
-pub enum BadCertificate {
-    #[error("it is not PEM")]
-    NotPem(#[source] pem::Error),
-    #[error("it holds no certificate")]
-    Empty,
-    #[error("it holds no private key")]
-    NoKey(#[source] pem::Error),
-    #[error("its key and its certificate do not belong together")]
-    KeyPair(#[source] rustls::Error),
-    #[error("its certificate cannot be read")]
-    NotX509,
-    #[error("its certificate is for {0:?}")]
-    OtherNames(Vec<String>),
+pub(super) enum BadCertificate {
+    #[error("it {0}")]
+    Unusable(#[source] FileProblem),
+    #[error("its certificate is for another name, {0}")]
+    OtherName(String),
     #[error("its certificate has ended already")]
     Ended,
 }
@@ -70,44 +55,28 @@ pub(super) fn compose(
     Ok((text, kept))
 }
 
-/// What a file says, if it can be served for `name`.
+/// What a file says, if it can be served for `name`: as those judge who serve it.
 ///
 /// # Errors
 /// It cannot.
 pub(super) fn inspect(text: &[u8], name: &str) -> Result<Kept, BadCertificate> {
-    let chain = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(BadCertificate::NotPem)?;
-    let leaf = chain.first().ok_or(BadCertificate::Empty)?.clone();
-    let key = PrivateKeyDer::from_pem_slice(text).map_err(BadCertificate::NoKey)?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(BadCertificate::KeyPair)?;
-    let validity = read_leaf(&leaf, name)?;
+    let (path, provider) = (Path::new(name), aws_lc_rs::default_provider());
+    let served = Served::load(path, path, vec![Ok(text.to_vec())], &provider);
+    let served = served.map_err(|errors| {
+        let first = errors.into_iter().next().expect("what is refused has a reason");
+        BadCertificate::Unusable(first.problem)
+    })?;
+    if !served.covers(name) {
+        return Err(BadCertificate::OtherName(served.label().to_owned()));
+    }
+    let (from, to) = served.validity();
+    let leaf = served.key.cert.first().expect("a chain has a certificate").clone();
+    let validity = Validity { not_before: moment(from), not_after: moment(to) };
     Ok(Kept { validity, directory: directory(text), leaf })
 }
 
-fn read_leaf(leaf: &CertificateDer<'_>, name: &str) -> Result<Validity, BadCertificate> {
-    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| BadCertificate::NotX509)?;
-    let names = leaf.subject_alternative_name().map_err(|_| BadCertificate::NotX509)?;
-    let names = names.map_or(&[][..], |names| &names.value.general_names);
-    let names = names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
-    let names: Vec<String> = names.collect();
-    if !names.iter().any(|one| one.eq_ignore_ascii_case(name)) {
-        return Err(BadCertificate::OtherNames(names));
-    }
-    let validity = leaf.validity();
-    Ok(Validity { not_before: moment(validity.not_before), not_after: moment(validity.not_after) })
-}
-
-fn moment(time: ASN1Time) -> SystemTime {
-    let seconds = Duration::from_secs(time.timestamp().unsigned_abs());
-    let moment = match time.timestamp() {
-        ..0 => SystemTime::UNIX_EPOCH.checked_sub(seconds),
-        0.. => SystemTime::UNIX_EPOCH.checked_add(seconds),
-    };
-    moment.unwrap_or(SystemTime::UNIX_EPOCH)
+fn moment(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 fn directory(text: &[u8]) -> Option<String> {
@@ -169,15 +138,19 @@ pub(super) mod tests {
         let (key, chain) = signed("a.test", at(1_000_000), at(1_001_000));
         let (other_key, other_name) = signed("b.test", at(1_000_000), at(1_001_000));
         let cut = &chain[..chain.len() - 40];
-        let refused = |key: &str, chain: &str| composed(key, chain).expect_err("is refused");
-        assert!(matches!(refused(&key, cut), BadCertificate::NotPem(_)));
-        assert!(matches!(refused(&key, &format!("{chain}{cut}")), BadCertificate::NotPem(_)));
-        assert!(matches!(refused(&key, ""), BadCertificate::Empty));
-        assert!(matches!(refused("", &chain), BadCertificate::NoKey(_)));
-        assert!(matches!(refused(&other_key, &chain), BadCertificate::KeyPair(_)));
-        let names = refused(&other_key, &other_name);
-        assert!(matches!(&names, BadCertificate::OtherNames(names) if names == &["b.test"]));
+        let refused = |key: &str, chain: &str| match composed(key, chain) {
+            Err(BadCertificate::Unusable(problem)) => problem,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(refused(&key, cut), FileProblem::BrokenPem));
+        assert!(matches!(refused(&key, &format!("{chain}{cut}")), FileProblem::BrokenPem));
+        assert!(matches!(refused(&key, ""), FileProblem::NoCertificate { .. }));
+        assert!(matches!(refused("", &chain), FileProblem::NoKey { .. }));
+        assert!(matches!(refused(&other_key, &chain), FileProblem::OtherKey { .. }));
+        let error = composed(&other_key, &other_name).expect_err("is refused");
+        assert!(matches!(&error, BadCertificate::OtherName(name) if name == "b.test"), "{error}");
         let (key, ended) = signed("a.test", at(1_000_000), at(1_000_500));
-        assert!(matches!(refused(&key, &ended), BadCertificate::Ended));
+        let error = composed(&key, &ended).expect_err("is refused");
+        assert!(matches!(error, BadCertificate::Ended), "{error}");
     }
 }

@@ -1,17 +1,17 @@
 //! Why there is no certificate, and what the user can do about it.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use instant_acme::Problem;
 
-use super::{certificate::BadCertificate, state::StateError};
+use super::{certificate::BadCertificate, state::StateError, trust::TrustError};
 use crate::{config::AcmeChallenge, error::chain};
 
 /// Of a CA's text that is kept.
 const LONGEST_TEXT: usize = 2000;
 
 #[derive(Debug, thiserror::Error)]
-pub enum AcmeError {
+pub(super) enum AcmeError {
     #[error(transparent)]
     State(#[from] StateError),
     #[error("cannot use the certificates that the CA is verified by")]
@@ -40,22 +40,9 @@ pub enum AcmeError {
     Protocol { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
-/// The CAs that sign the CA's own certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    #[error("cannot read the file")]
-    File(#[source] io::Error),
-    #[error("it is not PEM")]
-    NotPem(#[source] rustls::pki_types::pem::Error),
-    #[error("there is none")]
-    Empty,
-    #[error("one of them is no CA")]
-    NotACa(#[source] rustls::Error),
-}
-
 /// There was no whole answer from the CA.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreachable {
+pub(super) enum Unreachable {
     #[error("{url} is not https")]
     Plain { url: String },
     #[error("{url}: {text}")]
@@ -69,15 +56,15 @@ pub enum Unreachable {
 /// The CA said no, and why (RFC 8555 section 6.7).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text} ({kind}, status {status})")]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// 0 if it stood inside another answer.
-    pub status: u16,
+    pub(super) status: u16,
     /// The part of the type behind `urn:ietf:params:acme:error:`, or "no ACME problem".
-    pub kind: String,
+    pub(super) kind: String,
     /// The CA's own words.
-    pub text: String,
+    pub(super) text: String,
     /// What it wants us to wait at least.
-    pub retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Refusal {

@@ -69,17 +69,11 @@ pub fn start(config: &Config, orders: Arc<AcmeOrders>) -> io::Result<Option<Acme
 ///
 /// # Errors
 /// It is no file of CAs.
-pub fn check(config: &AcmeConfig) -> Result<(), ConfigError> {
-    let Some(ca) = &config.ca else { return Ok(()) };
-    trust::client_config(Some(ca)).map(drop).map_err(|error| ConfigError {
-        position: ca.at,
-        message: format!(
-            "\"{}\" cannot be used: {}",
-            ca.path.display(),
-            crate::error::chain(&error)
-        ),
-        hint: None,
-    })
+pub(super) fn check(config: &AcmeConfig) -> Result<(), ConfigError> {
+    match &config.ca {
+        Some(ca) => trust::file_roots(ca).map(drop).map_err(|error| error.at(ca)),
+        None => Ok(()),
+    }
 }
 
 fn run(

@@ -33,7 +33,7 @@ const UNFINISHED: &str = ".tmp";
 /// A file of the state that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} \"{}\"", path.display())]
-pub struct StateError {
+pub(super) struct StateError {
     what: &'static str,
     path: PathBuf,
     source: io::Error,

@@ -1,15 +1,26 @@
 //! By whom the CA's own certificate must be signed: the CAs of a file, or those of the system.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject},
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+
+use crate::{
+    config::NamedFile,
+    tls::{
+        clients::roots,
+        error::{FileError, Part},
+        files,
+    },
 };
 
-use super::error::TrustError;
-use crate::config::NamedFile;
+/// There is no CA that could have signed it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TrustError {
+    #[error(transparent)]
+    File(FileError),
+    #[error("the system has no CAs")]
+    NoneOfSystem,
+}
 
 /// Read anew for each round of orders, so that a renewed file needs no restart.
 ///
@@ -17,7 +28,7 @@ use crate::config::NamedFile;
 /// There is no CA.
 pub(super) fn client_config(ca: Option<&NamedFile>) -> Result<ClientConfig, TrustError> {
     let roots = match ca {
-        Some(file) => file_roots(file)?,
+        Some(file) => file_roots(file).map_err(TrustError::File)?,
         None => system_roots()?,
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -27,14 +38,14 @@ pub(super) fn client_config(ca: Option<&NamedFile>) -> Result<ClientConfig, Trus
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn file_roots(file: &NamedFile) -> Result<RootCertStore, TrustError> {
-    let text = fs::read(&file.path).map_err(TrustError::File)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(TrustError::NotPem)?;
-        roots.add(certificate).map_err(TrustError::NotACa)?;
-    }
-    if roots.is_empty() { Err(TrustError::Empty) } else { Ok(roots) }
+/// # Errors
+/// The file is none of CAs.
+pub(super) fn file_roots(file: &NamedFile) -> Result<RootCertStore, FileError> {
+    files::read(&file.path).and_then(|pem| roots(&pem)).map_err(|problem| FileError {
+        part: Part::Certificate,
+        path: file.path.clone(),
+        problem,
+    })
 }
 
 /// What of the system's store is of no use is passed over, as everywhere.
@@ -42,5 +53,5 @@ fn system_roots() -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     let (added, _) =
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 { Err(TrustError::Empty) } else { Ok(roots) }
+    if added == 0 { Err(TrustError::NoneOfSystem) } else { Ok(roots) }
 }
