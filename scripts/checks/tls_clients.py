@@ -57,13 +57,16 @@ INSTALL = {
 }
 # What would cost a grade, by testssl's severities; LOW does not.
 BAD = {"MEDIUM", "HIGH", "CRITICAL", "FATAL"}
-# What it says of this certificate and this origin, and not of the proxy.
+# What it says of this certificate and this origin, and not of the proxy; or what it does not say any
+# more.
 ALLOWED = {
+    "cipher_order": "3.0 asks for the server's order; 3.2 does not where all suites are strong",
     "cert_revocation": "a throw-away CA has no list of revoked certificates",
     "cert_crlDistributionPoints": "as above",
     "cert_ocspURL": "as above",
     "security_headers": "the origin's; the proxy adds none unasked",
 }
+SHOWN = {"TLS1_2", "TLS1_3", "ALPN_HTTP2", "FS_ciphers", "FS_KEMs", "FS_ECDHE_curves"}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -236,10 +239,12 @@ def check_testssl(site):
     worse = sorted({row["id"] for row in rows if row["severity"] in BAD} - set(ALLOWED))
     good = sum(row["severity"] == "OK" for row in rows)
     site.verdict.expect(good > 20 and not worse, f"testssl: {good} findings are good, bad: {worse}")
-    shown = ("SSLv3", "TLS1", "TLS1_2", "TLS1_3", "ALPN_HTTP2", "FS_KEMs", "FS_ECDHE_curves")
-    for row in rows:
-        if row["id"] in shown:
-            print(f"      {row['id']}: {row['finding']}")
+    said = {row["id"]: row["finding"] for row in rows}
+    # Not in 3.0.
+    if grade := said.get("overall_grade"):
+        site.verdict.expect(grade.startswith("A"), f"testssl: grade {grade}")
+    for name in sorted(SHOWN & said.keys()):
+        print(f"      {name}: {said[name]}")
 
 
 CHECKS = {
