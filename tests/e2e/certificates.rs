@@ -44,7 +44,7 @@ fn check_and_run_name_every_file_that_cannot_be_used() {
         let ended = launch.end();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
         let expected = format!(
-            "{file}:5:27: \"{}/cert.pem\" is empty \
+            "{file}:5:26: \"{}/cert.pem\" is empty \
              (write it again: each block has a BEGIN and an END line)\n\
              {file}:6:13: \"absent.pem\" cannot be read: No such file or directory (os error 2) \
              (a relative path starts from the working directory)\n",
