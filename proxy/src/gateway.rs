@@ -14,12 +14,15 @@ use crate::{
     routing::RouteTable,
     service::{Endpoint, Service},
     telemetry::series::KeyHasher,
+    tls::acme::HttpChallenges,
 };
 
 pub struct Gateway {
     pub routes: RouteTable,
     pub trusted_proxies: TrustedProxies,
     pub health_path: Option<String>,
+    /// `None`: no certificates are ordered.
+    pub challenges: Option<HttpChallenges>,
     pub max_body: BodyLimit,
     pub paths: PathPolicy,
     authenticators: Vec<Authenticator>,
@@ -50,6 +53,7 @@ impl Gateway {
                 config.server.trusts_unix_peers,
             ),
             health_path: config.server.health_path.clone(),
+            challenges: config.acme.as_ref().map(|acme| HttpChallenges::new(&acme.state)),
             max_body: config.server.max_body,
             paths: config.server.paths,
             authenticators: config.auth_schemes.iter().map(Authenticator::new).collect(),

@@ -11,6 +11,7 @@ use crate::{error::Reason, record::RequestRecord};
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// In seconds; what makes a service unavailable may be over by then (RFC 9110 section 10.2.3).
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer for `reason`, which goes into the record too.
@@ -46,6 +47,11 @@ pub fn method_not_allowed(record: &RequestRecord, allowed: &[Method]) -> HttpRes
 /// What `health_path` answers.
 pub fn healthy() -> HttpResponse {
     with_body(StatusCode::OK, JSON, "{\"status\": \"ok\"}".to_owned())
+}
+
+/// The answer to an ACME challenge (RFC 8555 section 8.3).
+pub fn key_authorization(text: String) -> HttpResponse {
+    with_body(StatusCode::OK, BYTES, text)
 }
 
 pub fn with_body(

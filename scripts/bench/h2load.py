@@ -34,7 +34,9 @@ def main(output, log, seconds, transport):
     bad = sum(not 200 <= int(status) < 400 for _, status, _ in rows)
     broken = count.get("failed", 0) + count.get("errored", 0) + count.get("timeout", 0)
     rate = len(took) / float(seconds)
-    print("report", round(rate), percentile(took, 50), percentile(took, 99), len(took), bad + broken)
+    print(
+        "report", round(rate), percentile(took, 50), percentile(took, 99), len(took), bad + broken
+    )
 
 
 if __name__ == "__main__":

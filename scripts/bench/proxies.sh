@@ -89,10 +89,10 @@ start_origin() {
 # One certificate for all, by a CA of this run: ECDSA on P-256, as most sites have. And what wrk and
 # curl offer: one suite and one group, so that no proxy chooses a cheaper one than another.
 make_certificate() {
-    local extensions="subjectAltName=DNS:bench.test\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth"
+    local extensions="subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=bench CA" \
         -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
-    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=bench.test" \
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" \
         -keyout "$dir/key.pem" -out "$dir/request.pem" 2>/dev/null
     openssl x509 -req -in "$dir/request.pem" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -days 2 \
         -extfile <(printf '%b\n' "$extensions") -out "$dir/cert.pem" 2>/dev/null

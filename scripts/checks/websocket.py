@@ -11,11 +11,8 @@ ${XDG_CACHE_HOME:-~/.cache}/proxy-checks.
 """
 
 import asyncio
-import os
-import pathlib
 import random
 import socket
-import subprocess
 import sys
 import time
 
@@ -26,23 +23,7 @@ LARGEST = 64 << 10
 # Messages of a connection that are sent and not yet back.
 UNDERWAY = 8
 
-
-def find_websockets():
-    try:
-        import websockets.asyncio.client  # noqa: F401
-
-        return
-    except ImportError:
-        pass
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    folder = pathlib.Path(cache, "proxy-checks", "websockets")
-    if not folder.exists():
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder]
-        subprocess.run([*install, "websockets>=14"], check=True)
-    sys.path.insert(0, str(folder))
-
-
-find_websockets()
+world.find_package("websockets.asyncio.client", "websockets>=14")
 from websockets.asyncio.client import connect  # noqa: E402
 from websockets.asyncio.server import serve  # noqa: E402
 
@@ -144,7 +125,9 @@ timeouts = {{ connect = "10s" }}
         if not is_terminated:
             count = proxy.metrics()
             opened, left = count["proxy_tunnels_total"], count["proxy_tunnels_open"]
-            verdict.expect((opened, left) == (CONNECTIONS, 0), f"tunnels {opened:.0f}, open {left:.0f}")
+            verdict.expect(
+                (opened, left) == (CONNECTIONS, 0), f"tunnels {opened:.0f}, open {left:.0f}"
+            )
             proxy.terminate()
         code = await asyncio.to_thread(proxy.exit_code, 20)
         verdict.expect(code == 0, f"exit code {code} after TERM")

@@ -7,6 +7,7 @@ of its programs likewise, by its own name (MOCK_BACKEND).
 
 import contextlib
 import http.client
+import importlib
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 
+ONE_LISTENER = '[[listeners]]\nbind = "127.0.0.1:0"\n'
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -32,6 +34,21 @@ def program(name="proxy"):
     return json.loads(said)["target_directory"] + "/release/" + name
 
 
+def find_package(module, *wanted):
+    """Makes a Python package importable: the system's, or what pip installs for these checks into
+    ${XDG_CACHE_HOME:-~/.cache}/proxy-checks."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
+        return
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(cache, "proxy-checks", module.partition(".")[0])
+    if not folder.exists():
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder]
+        quiet = os.environ | {"PIP_ROOT_USER_ACTION": "ignore"}
+        subprocess.run([*install, *wanted], check=True, env=quiet)
+    sys.path.insert(0, str(folder))
+
+
 def raise_open_files():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -44,14 +61,13 @@ def end_on_signals():
 
 
 class Proxy:
-    """A running proxy. `config` is everything but the listeners; the access log goes to `log`, an
-    open file, or nowhere."""
+    """A running proxy. `config` is everything but the listeners, `listeners` these; the access log
+    goes to `log`, an open file, or nowhere."""
 
-    def __init__(self, config, log=subprocess.DEVNULL):
+    def __init__(self, config, log=subprocess.DEVNULL, listeners=ONE_LISTENER):
         self.folder = tempfile.TemporaryDirectory()
         path = pathlib.Path(self.folder.name, "proxy.toml")
-        listeners = '[[listeners]]\nbind = "127.0.0.1:0"\n[admin]\nbind = "127.0.0.1:0"\n'
-        path.write_text(config + listeners)
+        path.write_text(config + listeners + '[admin]\nbind = "127.0.0.1:0"\n')
         self.stderr_lines = []
         self.addresses = {}
         self.process = subprocess.Popen(

@@ -1,9 +1,11 @@
-//! Stage: checks the request, finds the route, and the client behind trusted proxies. That there
-//! is no route is said later: authentication decides who may know.
+//! Stage: checks the request, answers what the proxy itself is asked, finds the route, and the
+//! client behind trusted proxies. That there is no route is said later: authentication decides who
+//! may know.
 
 use std::rc::Rc;
 
 use actix_http::{Method, RequestHead, header};
+use actix_rt::task::spawn_blocking;
 use actix_web::{
     Error,
     body::BoxBody,
@@ -18,6 +20,7 @@ use crate::{
     reply,
     request::{Checked, check},
     telemetry::observe::record,
+    tls::acme,
     worker::Worker,
 };
 
@@ -65,6 +68,12 @@ pub async fn route(
         return Ok(request.into_response(reply::reject(&record, Reason::Misdirected)));
     }
     let path = record.path(&head.uri);
+    let challenges = gateway.challenges.as_ref();
+    if let Some(file) = challenges.and_then(|challenges| challenges.file(path, &head.method))
+        && let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await
+    {
+        return Ok(request.into_response(reply::key_authorization(answer)));
+    }
     if is_health_check(gateway.health_path.as_deref(), path, &head.method) {
         return Ok(request.into_response(reply::healthy()));
     }

@@ -37,7 +37,10 @@ use crate::{
         access_log::{self, LogWriter},
         metrics::Metrics,
     },
-    tls::{Tls, Watching},
+    tls::{
+        Tls, Watching,
+        acme::{self, AcmeTask},
+    },
     upstream::Resolver,
     worker::Shared,
 };
@@ -57,6 +60,8 @@ pub enum StartError {
     Resolver(#[source] io::Error),
     #[error("cannot watch the files of TLS: {0}")]
     Watch(#[source] io::Error),
+    #[error("cannot start to order certificates: {0}")]
+    Acme(#[source] io::Error),
     #[error("cannot start the server: {0}")]
     Server(#[source] io::Error),
 }
@@ -87,6 +92,7 @@ pub struct Running {
     metrics: Arc<Metrics>,
     log_writer: Option<LogWriter>,
     _watching: Watching,
+    acme: Option<AcmeTask>,
     /// Removed at the end.
     _socket_files: Vec<SocketFile>,
 }
@@ -147,6 +153,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     actix_rt::spawn(admin_server);
     socket_files.extend(admin_bound.file);
     let watching = tls.watch().map_err(StartError::Watch)?;
+    let acme = acme::start(config, Arc::clone(&metrics.acme)).map_err(StartError::Acme)?;
     open_files::warn_if_too_few(open_files, config.server.connections.all);
     Ok(Running {
         traffic,
@@ -161,6 +168,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         metrics,
         log_writer,
         _watching: watching,
+        acme,
         _socket_files: socket_files,
     })
 }
@@ -180,6 +188,7 @@ impl Running {
     /// connections close, and what still runs has `drain_timeout` to end.
     pub async fn drain(&self) -> Drained {
         self.draining.store(true, Ordering::Relaxed);
+        self.acme.iter().for_each(AcmeTask::begin_nothing);
         tracing::info!(in_flight = self.metrics.in_flight(), "draining");
         actix_rt::time::sleep(self.drain_delay).await;
         let stopping = actix_rt::spawn(self.handle.stop(true));

@@ -34,6 +34,7 @@ pub struct Metrics {
     /// Not in the shards: the bounds on connections hold for all workers together.
     pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
+    pub acme: Arc<AcmeOrders>,
     /// Guards the list of shards: taken once by each worker, and when metrics are read.
     pub(super) shards: Mutex<Vec<Arc<SharedShard>>>,
 }
@@ -67,6 +68,13 @@ pub struct UpstreamConnections {
 /// Lookups of names. Only the resolver's thread counts them.
 #[derive(Debug, Default)]
 pub struct Lookups {
+    pub ok: Counter,
+    pub failed: Counter,
+}
+
+/// Orders of certificates. Only the task that orders counts them.
+#[derive(Debug, Default)]
+pub struct AcmeOrders {
     pub ok: Counter,
     pub failed: Counter,
 }
@@ -139,6 +147,7 @@ impl Metrics {
             tls,
             clients: ClientConnections::default(),
             lookups: Arc::default(),
+            acme: Arc::default(),
             shards: Mutex::default(),
         }
     }

@@ -112,6 +112,7 @@ impl Collector for Page {
         connections.encode_family(&[("state", "active")])?.encode_gauge(&active)?;
         connections.encode_family(&[("state", "idle")])?.encode_gauge(&idle)?;
         write_lookups(metrics, &mut encoder)?;
+        write_orders(metrics, &mut encoder)?;
         family(&mut encoder, "proxy_build_info", "The version that runs", MetricType::Gauge)?
             .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
             .encode_gauge(&1_u64)
@@ -270,6 +271,17 @@ fn write_lookups(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Writ
     let mut lookups = family(encoder, "proxy_dns_lookups", help, MetricType::Counter)?;
     for (result, count) in [("ok", &metrics.lookups.ok), ("failed", &metrics.lookups.failed)] {
         lookups
+            .encode_family(&[("result", result)])?
+            .encode_counter::<NoLabelSet, _, u64>(&count.get(), None)?;
+    }
+    Ok(())
+}
+
+fn write_orders(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let help = "Certificates ordered from the CA";
+    let mut orders = family(encoder, "proxy_acme_orders", help, MetricType::Counter)?;
+    for (result, count) in [("ok", &metrics.acme.ok), ("failed", &metrics.acme.failed)] {
+        orders
             .encode_family(&[("result", result)])?
             .encode_counter::<NoLabelSet, _, u64>(&count.get(), None)?;
     }

@@ -5,6 +5,7 @@
 //! not know how connections are accepted: whoever accepts one takes `TlsListener::current` and
 //! makes the handshake.
 
+pub mod acme;
 mod certificates;
 mod clients;
 mod error;

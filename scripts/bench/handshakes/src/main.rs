@@ -25,7 +25,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// As wrk's in this benchmark: an answer later than this is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
-const REQUEST: &[u8] = b"GET /items/books HTTP/1.1\r\nHost: bench.test\r\n\
+const REQUEST: &[u8] = b"GET /items/books HTTP/1.1\r\nHost: localhost\r\n\
     Authorization: Bearer secret-token\r\nConnection: close\r\n\r\n";
 /// Of the origin's answer.
 const BODY: &[u8] = b"[{\"name\": \"The Hobbit\", \"author\": \"J.R.R. Tolkien\"}, {\"n\": 1}]\n";

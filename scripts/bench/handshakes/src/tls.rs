@@ -18,7 +18,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The name in the certificate.
 pub fn server_name() -> ServerName<'static> {
-    ServerName::try_from("bench.test").expect("a valid name")
+    ServerName::try_from("localhost").expect("a valid name")
 }
 
 /// Verifies as any client does.
