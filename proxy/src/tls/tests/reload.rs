@@ -99,7 +99,7 @@ fn until(is_so: impl Fn() -> bool) {
 #[test]
 fn the_end_of_a_certificate_is_told_by_listener_and_name() {
     let mut world = World::with(&["b.test"]);
-    for (file, days) in [("late", 20), ("early", 10)] {
+    for (file, days) in [("late", 20), ("early", 10), ("later", 30)] {
         world.folder.write_pair(file, &pki::until_day(&["a.test"], days));
         world.add(&format!("{file}.cert"), &format!("{file}.key"));
     }
