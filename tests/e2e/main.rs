@@ -50,6 +50,8 @@ mod splits;
 mod starting;
 mod streaming;
 mod support;
+mod tls_bodies;
+mod tls_listeners;
 mod tunnels;
 mod unix_endpoints;
 mod upstream_tls;

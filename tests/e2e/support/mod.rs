@@ -11,6 +11,7 @@ mod origin;
 mod pool;
 mod port;
 mod program;
+mod secured;
 mod switching;
 mod unix_door;
 mod wait;
@@ -26,6 +27,7 @@ pub use self::{
     pool::pool_of,
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
+    secured::{Secured, Shaking, TlsFiles},
     switching::{OFFER, switching, switching_tls},
     unix_door::UnixDoor,
     wait::{PATIENCE, eventually},
