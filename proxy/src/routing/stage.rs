@@ -2,12 +2,12 @@
 //! client behind trusted proxies. That there is no route is said later: authentication decides who
 //! may know.
 
-use std::rc::Rc;
+use std::{path::PathBuf, rc::Rc};
 
 use actix_http::{Method, RequestHead, header};
 use actix_rt::task::spawn_blocking;
 use actix_web::{
-    Error,
+    Error, HttpResponse,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
@@ -15,8 +15,11 @@ use actix_web::{
 
 use super::{Found, Request};
 use crate::{
+    downstream::TlsSession,
     error::Reason,
     forward::redirect,
+    gateway::Gateway,
+    record::RequestRecord,
     reply,
     request::{Checked, check},
     telemetry::observe::record,
@@ -44,48 +47,70 @@ pub async fn route(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse, Error> {
-    let gateway = &worker.gateway;
-    let head = request.head();
-    let record = record(&request);
+    let (gateway, record) = (&*worker.gateway, record(&request));
+    if let Some(refusal) = refuse(gateway, &record, request.head()) {
+        return Ok(request.into_response(refusal));
+    }
+    if let Some(file) = challenge(gateway, &record, request.head())
+        && let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await
+    {
+        return Ok(request.into_response(reply::key_authorization(answer)));
+    }
+    if let Some(answer) = own_answer(gateway, &record, request.head()) {
+        return Ok(request.into_response(answer));
+    }
+    find(gateway, &record, request.head());
+    drop(record);
+    next.call(request).await
+}
+
+/// The answer to a request that is not as it must be; of others the record gets the normal path.
+fn refuse(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<HttpResponse> {
     if let Some(reason) = record.from.refusal() {
-        return Ok(request.into_response(reply::reject(&record, reason)));
+        return Some(reply::reject(record, reason));
     }
     match check(head, gateway.paths) {
         Ok(Checked { path: Some(path) }) => drop(record.normal_path.set(path)),
         Ok(Checked { path: None }) => {}
         Err(Reason::MethodNotAllowed) => {
-            return Ok(request.into_response(reply::method_not_allowed(&record, &FORWARDED)));
+            return Some(reply::method_not_allowed(record, &FORWARDED));
         }
         Err(reason) => {
             record.from.end_after_answer();
-            return Ok(request.into_response(reply::reject(&record, reason)));
+            return Some(reply::reject(record, reason));
         }
     }
-    let arrival = record.from.arrival();
-    if let Some(tls) = &arrival.tls
-        && !tls.stands_for(std::str::from_utf8(host(head)).unwrap_or_default())
-    {
-        return Ok(request.into_response(reply::reject(&record, Reason::Misdirected)));
-    }
+    let tls = record.from.arrival().tls.as_ref();
+    let is_misdirected =
+        |tls: &TlsSession| !tls.stands_for(std::str::from_utf8(host(head)).unwrap_or_default());
+    tls.is_some_and(is_misdirected).then(|| reply::reject(record, Reason::Misdirected))
+}
+
+/// The file that may hold the answer to an ACME challenge.
+fn challenge(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<PathBuf> {
+    gateway.challenges.as_ref()?.file(record.path(&head.uri), &head.method)
+}
+
+/// What the proxy itself answers, whatever the routes are.
+fn own_answer(
+    gateway: &Gateway,
+    record: &RequestRecord,
+    head: &RequestHead,
+) -> Option<HttpResponse> {
     let path = record.path(&head.uri);
-    let challenges = gateway.challenges.as_ref();
-    if let Some(file) = challenges.and_then(|challenges| challenges.file(path, &head.method))
-        && let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await
-    {
-        return Ok(request.into_response(reply::key_authorization(answer)));
-    }
     if is_health_check(gateway.health_path.as_deref(), path, &head.method) {
-        return Ok(request.into_response(reply::healthy()));
+        return Some(reply::healthy());
     }
-    if let Some(port) = arrival.https_redirect {
-        let response = redirect::to_https(head, path, port)
-            .unwrap_or_else(|| reply::reject(&record, Reason::BadRequest));
-        return Ok(request.into_response(response));
-    }
+    let port = record.from.arrival().https_redirect?;
+    let redirect = redirect::to_https(head, path, port);
+    Some(redirect.unwrap_or_else(|| reply::reject(record, Reason::BadRequest)))
+}
+
+fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
     record.client.set(gateway.trusted_proxies.client(record.client.get(), &head.headers));
     let found = gateway.routes.find(Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
-        path,
+        path: record.path(&head.uri),
         method: &head.method,
         headers: &head.headers,
     });
@@ -93,7 +118,6 @@ pub async fn route(
         record.route.set(Some(found.route));
     }
     record.found.replace(Some(found));
-    next.call(request).await
 }
 
 fn is_health_check(health_path: Option<&str>, path: &str, method: &Method) -> bool {

@@ -93,7 +93,12 @@ impl<A: Authority> Rounds<A> {
                 let pause = pause(self.troubles, None, (self.chance)());
                 let error = AcmeError::State(error);
                 let hint = error.hint(self.config.challenge);
-                tracing::error!(error = error.text(), hint, retry_in = ?pause, "acme state unusable");
+                tracing::error!(
+                    error = error.text(),
+                    hint,
+                    retry_in_s = pause.as_secs(),
+                    "acme state unusable"
+                );
                 pause
             }
         }
@@ -139,7 +144,12 @@ impl<A: Authority> Rounds<A> {
         for named in &self.names {
             if let Some((failure, pause)) = named.waits(now) {
                 let (error, name) = (&*failure.error, &*named.name);
-                tracing::warn!(name, error, retry_in = ?pause, "acme order waits after a failure");
+                tracing::warn!(
+                    name,
+                    error,
+                    retry_in_s = pause.as_secs(),
+                    "acme order waits after a failure"
+                );
             }
         }
     }
@@ -216,7 +226,7 @@ impl<A: Authority> Rounds<A> {
             directory = self.config.directory,
             error = text,
             hint = error.hint(self.config.challenge),
-            retry_in = ?soonest,
+            retry_in_s = soonest.as_secs(),
             "acme order failed"
         );
     }
