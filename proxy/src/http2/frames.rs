@@ -20,6 +20,11 @@ pub const PER_TICK: u32 = 50;
 /// So many bytes of answers make room for another idle frame: a client that reads fast opens its
 /// window often.
 const BYTES_PER_FRAME: usize = 1 << 10;
+/// A piece of an answer of so many bytes may be acknowledged by itself, for its stream and for the
+/// connection: with many streams in one window, pieces are small. An answer that is asked for byte
+/// by byte (CVE-2019-9511) makes no room.
+const LEAST_PIECE: usize = 64;
+const FRAMES_PER_PIECE: u32 = 2;
 
 /// A walk over the frames of one connection.
 #[derive(Debug)]
@@ -95,6 +100,13 @@ impl Frames {
         self.earn(u32::try_from(earned).unwrap_or(BURST));
     }
 
+    /// A piece of an answer is on its way, in a frame of its own.
+    pub fn sent_piece(&mut self, bytes: usize) {
+        if bytes >= LEAST_PIECE {
+            self.earn(FRAMES_PER_PIECE);
+        }
+    }
+
     /// A tick has passed.
     pub fn tick(&mut self) {
         self.earn(PER_TICK);
@@ -162,6 +174,22 @@ mod tests {
             assert!(!frames.take(&frame(8, 0, 4)));
             frames.wrote(BYTES_PER_FRAME);
         }
+    }
+
+    #[test]
+    fn who_acknowledges_each_piece_of_many_streams_is_no_flood() {
+        let acknowledged = frame(8, 0, 4).repeat(2);
+        let mut frames = begun();
+        for _ in 0..10 * BURST {
+            assert!(!frames.take(&acknowledged));
+            frames.sent_piece(LEAST_PIECE);
+        }
+        let mut frames = begun();
+        let mut crumbs = (0..BURST).map(|_| {
+            frames.sent_piece(1);
+            frames.take(&acknowledged)
+        });
+        assert!(crumbs.any(|is_flood| is_flood));
     }
 
     #[test]

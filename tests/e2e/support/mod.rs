@@ -5,6 +5,8 @@
 mod authority;
 mod client;
 mod ended;
+pub mod hostile;
+pub mod http2;
 mod launch;
 mod named_routes;
 mod origin;
