@@ -181,6 +181,26 @@ fn a_client_that_does_not_read_is_cut() {
     wait_until_let_go(&proxy);
 }
 
+/// Heads of answers need no window: they wait for the socket.
+#[test]
+fn a_client_that_reads_no_heads_is_cut() {
+    let long = "v".repeat(30 << 10);
+    let origin = Origin::answering(format!("HTTP/1.1 204 No Content\r\nX-Long: {long}\r\n\r\n"));
+    let proxy = Proxy::start(&format!("[server]\nwrite_timeout = \"1s\"\n{}", origin.config()));
+    let client = Http2::connect(proxy.address);
+    let mut writer = client.writer();
+    writer.set_write_timeout(Some(Duration::from_millis(100))).expect("can be set");
+    let block = Fields::get("/").block();
+    let mut stream = 1;
+    eventually("the connection to be closed", || {
+        let request = frame::headers(stream, &block, true);
+        stream += 2;
+        let error = std::io::Write::write_all(&mut writer, &request).err()?;
+        // The proxy does not read on while it cannot write.
+        (error.kind() != std::io::ErrorKind::WouldBlock).then_some(())
+    });
+}
+
 /// Small windows, opened steadily, are no stall.
 #[test]
 fn a_client_that_reads_slowly_but_steadily_is_served() {

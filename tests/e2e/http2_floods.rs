@@ -1,7 +1,10 @@
 //! Floods over HTTP/2: frames that cost their sender little are held to a rate, and whatever comes,
 //! memory stays bounded, the work of others goes on, and no work is left behind.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::support::{
     Origin, Proxy, eventually,
@@ -132,6 +135,22 @@ fn a_burst_of_resets_that_is_no_flood_is_served() {
     assert_eq!(rounds, 75);
     assert_eq!(client.ask(&Fields::get("/")).text(), "ok");
     world.assert_unharmed();
+}
+
+/// The bound is a rate, not a sum over the life of the connection.
+#[test]
+fn a_client_that_keeps_to_the_rate_is_served_for_ever() {
+    let world = World::start();
+    let mut client = world.client();
+    client.write(frame::ping(1).repeat(900));
+    for _ in 0..12 {
+        assert!(client.ping());
+        client.write(frame::ping(1).repeat(20));
+        let started = Instant::now();
+        let pause = || (started.elapsed() > Duration::from_millis(150)).then_some(());
+        eventually("time to pass", pause);
+    }
+    assert_eq!(client.ask(&Fields::get("/")).text(), "ok");
 }
 
 /// CVE-2025-8671: the client breaks a rule of the stream, so that it is the proxy that resets it.
