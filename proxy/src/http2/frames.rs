@@ -37,6 +37,8 @@ pub struct Frames {
     payload_left: usize,
     /// Whether a header block has begun and not ended.
     in_block: bool,
+    /// Header blocks that have begun.
+    heads: u32,
     /// Idle frames that may still come.
     left: u32,
     /// Window updates that may still come and are not idle: pieces of answers have paid for them,
@@ -53,6 +55,7 @@ impl Frames {
             header_length: 0,
             payload_left: 0,
             in_block: false,
+            heads: 0,
             left: BURST,
             updates: 0,
             written: 0,
@@ -86,6 +89,7 @@ impl Frames {
         match kind {
             DATA => false,
             HEADERS | CONTINUATION => {
+                self.heads = self.heads.wrapping_add(u32::from(kind == HEADERS));
                 self.in_block = flags & END_HEADERS == 0;
                 false
             }
@@ -123,6 +127,11 @@ impl Frames {
 
     fn earn(&mut self, frames: u32) {
         self.left = self.left.saturating_add(frames).min(BURST);
+    }
+
+    /// Header blocks that have begun, so that one can be told from the next.
+    pub fn heads(&self) -> u32 {
+        self.heads
     }
 
     /// Whether the client is amid its preface, or a block of header fields.
