@@ -26,6 +26,25 @@ fn an_idle_connection_is_used_again_though_session_tickets_came_on_it() {
 }
 
 #[test]
+fn what_tls_says_on_an_idle_connection_is_no_answer() {
+    let world = World::localhost();
+    let (told, updates) = mpsc::channel();
+    let origin = Origin::start_tls(&world.tls(), move |exchange| {
+        while exchange.request().is_some() {
+            exchange.write(OK);
+            exchange.update_keys();
+            let _ = told.send(());
+        }
+    });
+    let proxy = Proxy::start(&world.config(&origin, BY_CA));
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").send().text(), "ok");
+        assert_eq!(updates.recv_timeout(PATIENCE), Ok(()));
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
 fn sessions_are_resumed_by_all_workers() {
     let world = World::localhost();
     for tls in [world.tls(), world.tls().only_1_2()] {
