@@ -5,9 +5,10 @@
 
 What each does is in `FLOODS`. Memory is looked at all the while: it may grow by 32 MiB. Meanwhile an
 honest client on other connections, HTTP/1.1 and HTTP/2 in turn, asks every 20 ms and must get 200
-within 50 ms. Where the flood is no use of HTTP/2 but an attack, its connection must end. Afterwards
-nothing may be in flight. Frames are built with the PyPI packages hyperframe and hpack, installed
-into a cache if need be.
+within 50 ms. The 1,000 answers that nobody reads are held to what the documents allow each, and may
+delay the honest client by 200 ms, as they all begin at once. Where the flood is no use of HTTP/2
+but an attack, its connection must end. Afterwards nothing may be in flight. Frames are built with
+the PyPI packages hyperframe and hpack, installed into a cache if need be.
 """
 
 import http.client
@@ -354,7 +355,8 @@ def judge(proxy, watch, raws, waiting, verdict):
     )
     grown = watch.rss - watch.before
     said = f"MiB resident: {watch.before:.1f} before, {watch.rss:.1f} at most"
-    verdict.expect(grown <= max(MOST_GROWTH_MIB, waiting * WAITING_KIB / 1024), f"{said}, {proxy.rss_mib():.1f} after")
+    most = max(MOST_GROWTH_MIB, waiting * WAITING_KIB / 1024)
+    verdict.expect(grown <= most, f"{said}, {proxy.rss_mib():.1f} after")
     verdict.expect(proxy.is_alive() and not proxy.panics(), "alive, no panic")
 
 

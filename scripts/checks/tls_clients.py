@@ -57,10 +57,8 @@ INSTALL = {
 }
 # What would cost a grade, by testssl's severities; LOW does not.
 BAD = {"MEDIUM", "HIGH", "CRITICAL", "FATAL"}
-# What it says of this certificate and this origin, and not of the proxy; or what it does not say any
-# more.
+# What it says of this certificate and this origin, and not of the proxy.
 ALLOWED = {
-    "cipher_order": "3.0 asks for the server's order; 3.2 does not where all suites are strong",
     "cert_revocation": "a throw-away CA has no list of revoked certificates",
     "cert_crlDistributionPoints": "as above",
     "cert_ocspURL": "as above",

@@ -1,11 +1,15 @@
 //! The demo of the specification, byte for byte: every row of its table in front of the mock
-//! backend and, once more, in front of the Python original that it was made from.
+//! backend, over HTTP/1.1 and over HTTP/2, and once more in front of the Python original that it was
+//! made from.
 
 use std::{net::SocketAddr, process::Command};
 
 use serde_json::json;
 
-use crate::support::{Answer, ClosedPort, Mock, Program, Proxy, Request, demo_config, eventually};
+use crate::support::{
+    Answer, ClosedPort, Mock, Program, Proxy, Request, demo_config, eventually,
+    http2::{Fields, Http2},
+};
 
 /// One line of the table.
 struct Row {
@@ -228,5 +232,27 @@ fn the_whole_table_holds_in_front_of_the_python_original() {
     };
     for row in &TABLE {
         world.expect(row);
+    }
+}
+
+#[test]
+fn the_whole_table_holds_over_http_2_on_one_connection() {
+    let world = World::with_mock();
+    let mut client = Http2::connect(world.proxy.address);
+    for row in &TABLE {
+        let mut fields = Fields::new(row.method, row.target);
+        if let Some(token) = row.token {
+            fields = fields.bearer(token);
+        }
+        let reply = match row.body {
+            Some(body) => client.ask_with(&fields, body.as_bytes()),
+            None => client.ask(&fields),
+        };
+        let line = format!("{} {} {:?} {:?}", row.method, row.target, row.token, row.body);
+        assert_eq!((reply.status, reply.text().as_str()), (row.status, row.answer), "{line}");
+        assert!(reply.is_whole, "{line}");
+        assert_eq!(reply.headers("content-type"), ["application/json"], "{line}");
+        let challenge: &[&str] = if row.status == 401 { &["Bearer"] } else { &[] };
+        assert_eq!(reply.headers("www-authenticate"), challenge, "{line}");
     }
 }

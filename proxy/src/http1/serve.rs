@@ -44,7 +44,10 @@ pub async fn serve(
     loop {
         let mut scanner = HeadScanner::default();
         let request = match poll_fn(|cx| conn.poll_head(&mut scanner, cx)).await {
-            Next::Closed => return None,
+            Next::Closed => {
+                conn.end_session();
+                return None;
+            }
             Next::Http2 => {
                 drop(place);
                 return Rc::into_inner(conn).map(Conn::into_socket);

@@ -10,6 +10,7 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -20,6 +21,11 @@ pub const PER_TICK: u32 = 50;
 /// So many bytes of answers make room for another idle frame: a client that reads fast opens its
 /// window often.
 const BYTES_PER_FRAME: usize = 1 << 10;
+/// A piece of an answer of so many bytes may be acknowledged by itself, for its stream and for the
+/// connection: with many streams in one window, pieces are small. An answer that is asked for byte
+/// by byte (CVE-2019-9511) makes no room.
+const LEAST_PIECE: usize = 64;
+const UPDATES_PER_PIECE: u32 = 2;
 
 /// A walk over the frames of one connection.
 #[derive(Debug)]
@@ -33,6 +39,9 @@ pub struct Frames {
     in_block: bool,
     /// Idle frames that may still come.
     left: u32,
+    /// Window updates that may still come and are not idle: pieces of answers have paid for them,
+    /// and they may come late and all at once.
+    updates: u32,
     written: usize,
 }
 
@@ -45,6 +54,7 @@ impl Frames {
             payload_left: 0,
             in_block: false,
             left: BURST,
+            updates: 0,
             written: 0,
         }
     }
@@ -79,6 +89,10 @@ impl Frames {
                 self.in_block = flags & END_HEADERS == 0;
                 false
             }
+            WINDOW_UPDATE if self.updates > 0 => {
+                self.updates -= 1;
+                false
+            }
             _ => {
                 let is_too_many = self.left == 0;
                 self.left = self.left.saturating_sub(1);
@@ -93,6 +107,13 @@ impl Frames {
         let earned = self.written / BYTES_PER_FRAME;
         self.written %= BYTES_PER_FRAME;
         self.earn(u32::try_from(earned).unwrap_or(BURST));
+    }
+
+    /// A piece of an answer is on its way, in a frame of its own.
+    pub fn sent_piece(&mut self, bytes: usize) {
+        if bytes >= LEAST_PIECE {
+            self.updates = self.updates.saturating_add(UPDATES_PER_PIECE);
+        }
     }
 
     /// A tick has passed.
@@ -162,6 +183,23 @@ mod tests {
             assert!(!frames.take(&frame(8, 0, 4)));
             frames.wrote(BYTES_PER_FRAME);
         }
+    }
+
+    #[test]
+    fn who_acknowledges_each_piece_of_many_streams_is_no_flood() {
+        let acknowledged = frame(WINDOW_UPDATE, 0, 4).repeat(2);
+        let mut frames = begun();
+        (0..10 * BURST).for_each(|_| frames.sent_piece(LEAST_PIECE));
+        for _ in 0..10 * BURST {
+            assert!(!frames.take(&acknowledged));
+        }
+        assert_eq!(frames.left, BURST);
+        let mut frames = begun();
+        let mut crumbs = (0..BURST).map(|_| {
+            frames.sent_piece(1);
+            frames.take(&acknowledged)
+        });
+        assert!(crumbs.any(|is_flood| is_flood));
     }
 
     #[test]

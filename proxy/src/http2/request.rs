@@ -44,7 +44,12 @@ fn read_target(parts: &Parts, bounds: HeadBounds) -> Result<Uri, Reason> {
     if parts.method == http::Method::CONNECT {
         return Ok(Uri::default());
     }
-    if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+    // h2 keeps no scheme where there is no authority.
+    let is_known = match parts.uri.scheme_str() {
+        Some(scheme) => matches!(scheme, "http" | "https"),
+        None => parts.uri.authority().is_none(),
+    };
+    if !is_known {
         return Err(Reason::BadRequest);
     }
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
@@ -69,6 +74,11 @@ fn read_fields(parts: &Parts, bounds: HeadBounds, into: &mut HeaderMap) -> Resul
     let fields = parts.headers.len() - cookies.saturating_sub(1);
     if bytes > bounds.bytes || fields > bounds.fields {
         return Err(Reason::HeadersTooLarge);
+    }
+    // RFC 9113 section 8.2.1: white space around a value, which HTTP/1 would take off, makes a
+    // request malformed.
+    if parts.headers.values().any(|value| value.as_bytes().trim_ascii().len() < value.len()) {
+        return Err(Reason::BadRequest);
     }
     // One buffer for all values.
     let mut values = BytesMut::with_capacity(bytes);
@@ -175,6 +185,23 @@ mod tests {
             refusal(&[("host", "a.test"), ("host", "a.test")], false),
             Some(Reason::BadRequest)
         );
+    }
+
+    #[test]
+    fn a_host_stands_for_a_missing_authority() {
+        let head = read_all("/x", &[("host", "a.test")], false);
+        assert_eq!(head.refusal, None);
+        let hosts: Vec<_> = head.request.head().headers.get_all(header::HOST).cloned().collect();
+        assert_eq!(hosts, ["a.test"]);
+        assert_eq!(read_all("/x", &[], false).refusal, Some(Reason::BadRequest));
+    }
+
+    #[test]
+    fn white_space_around_a_value_is_refused() {
+        for value in [" a", "a ", "\ta", "a\t", " "] {
+            assert_eq!(refusal(&[("x", value)], false), Some(Reason::BadRequest), "{value:?}");
+        }
+        assert_eq!(refusal(&[("x", "a \tb"), ("y", "")], false), None);
     }
 
     #[test]

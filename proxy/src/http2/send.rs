@@ -92,6 +92,7 @@ impl Sending<'_> {
             let part = self.piece.split_to(room.min(self.piece.len()));
             let is_last = self.piece.is_empty() && self.left == Some(0);
             self.stream.write_stall.moved(part.len());
+            self.stream.session.sent_piece(part.len());
             self.sink.send_data(part, is_last).map_err(|_| Cut::Left)?;
             self.has_begun = true;
             if is_last {

@@ -107,6 +107,11 @@ impl Session {
         if all { self.write_stall.end() } else { self.write_stall.moved(bytes) }
     }
 
+    /// A piece of an answer is on its way.
+    pub(super) fn sent_piece(&self, bytes: usize) {
+        self.frames.borrow_mut().sent_piece(bytes);
+    }
+
     /// What to do now; `waker` is woken when that changes.
     pub(super) fn order(&self, waker: &Waker) -> Order {
         remember(&self.driver, waker);

@@ -92,7 +92,7 @@ impl Drop for OpenRecord {
         }
         record.permit.take();
         if !self.is_whole && record.reason.get().is_none() {
-            record.reason.set(Some(Reason::ClientClosed));
+            record.reason.set(Some(record.from.why_cut()));
         }
         let duration = record.started.elapsed();
         worker.shard.request_ended(record, duration);

@@ -5,12 +5,15 @@
 mod authority;
 mod client;
 mod ended;
+pub mod hostile;
+pub mod http2;
 mod launch;
 mod named_routes;
 mod origin;
 mod pool;
 mod port;
 mod program;
+mod secured;
 mod switching;
 mod unix_door;
 mod wait;
@@ -26,6 +29,7 @@ pub use self::{
     pool::pool_of,
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
+    secured::{Secured, Shaking, TlsFiles},
     switching::{OFFER, switching, switching_tls},
     unix_door::UnixDoor,
     wait::{PATIENCE, eventually},

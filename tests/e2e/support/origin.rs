@@ -169,6 +169,23 @@ impl Exchange {
         body
     }
 
+    /// Reads the body that `head` announces; `None` if it is cut.
+    pub fn whole_body(&mut self, head: &Head) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        if head.header("transfer-encoding").is_some() {
+            loop {
+                let chunk = self.client.chunk()?;
+                if chunk.is_empty() {
+                    return Some(body);
+                }
+                body.extend_from_slice(&chunk);
+            }
+        }
+        let length = head.header("content-length").map_or(0, |n| n.parse().expect("is a length"));
+        body.resize(length, 0);
+        std::io::Read::read_exact(&mut self.client.stream, &mut body).ok().map(|()| body)
+    }
+
     /// The next chunk of a chunked body; empty at its end, `None` if the connection is cut.
     pub fn chunk(&mut self) -> Option<Vec<u8>> {
         self.client.chunk()

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -79,6 +79,14 @@ impl Conn {
     /// Closes the sending side.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Tells a client with TLS that nothing follows (RFC 8446 section 6.1), as far as the socket
+    /// takes it at once: who is told so does not take it for an attack.
+    pub(in crate::http1) fn end_session(&self) {
+        if self.arrival.tls.is_some() {
+            let _ = self.poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
     }
 
     /// Why an answer did not reach its end.

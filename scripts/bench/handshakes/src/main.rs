@@ -34,6 +34,7 @@ const BODY: &[u8] = b"[{\"name\": \"The Hobbit\", \"author\": \"J.R.R. Tolkien\"
 struct Seen {
     took: Vec<Duration>,
     errors: usize,
+    first_error: Option<String>,
 }
 
 fn main() -> io::Result<()> {
@@ -65,6 +66,7 @@ async fn run(address: &str, tls: &TlsConnector, connections: usize, length: Dura
         let seen = one.await.expect("nothing here panics");
         all.took.extend(seen.took);
         all.errors += seen.errors;
+        all.first_error = all.first_error.or(seen.first_error);
     }
     all
 }
@@ -76,10 +78,8 @@ async fn one_by_one(address: String, tls: TlsConnector, end: Instant) -> Seen {
         match timeout(PATIENCE, exchange(&address, &tls)).await {
             Ok(Ok(())) => {}
             failed => {
-                if seen.errors == 0 {
-                    eprintln!("handshakes: {failed:?}");
-                }
                 seen.errors += 1;
+                seen.first_error.get_or_insert_with(|| format!("{failed:?}"));
             }
         }
         seen.took.push(began.elapsed());
@@ -116,6 +116,9 @@ async fn read_answer(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
 }
 
 fn report(seen: &Seen, length: Duration) {
+    if let Some(error) = &seen.first_error {
+        eprintln!("handshakes: {error}");
+    }
     let mut micros: Vec<_> = seen.took.iter().map(Duration::as_micros).collect();
     micros.sort_unstable();
     let percentile = |percent| micros.get(micros.len() * percent / 100).unwrap_or(&0);
