@@ -108,6 +108,15 @@ fn a_ca_that_is_down_is_asked_once_for_all_names() {
 }
 
 #[test]
+fn a_ca_that_goes_down_is_not_asked_for_the_other_names() {
+    test(&[Says::No("serverInternal", 503, None)], |world| async move {
+        world.run(&["a.test", "b.test", "c.test"], 40 * SECOND).await;
+        assert_eq!(world.ordered(), ["a.test"]);
+        assert_eq!(world.orders.failed.get(), 3);
+    });
+}
+
+#[test]
 fn a_renewal_that_fails_leaves_the_old_certificate() {
     test(&[Says::Issued(HOUR), Says::No("serverInternal", 500, None)], |world| async move {
         world.run(&["a.test"], MINUTE).await;
@@ -229,11 +238,10 @@ fn a_folder_that_cannot_be_used_is_tried_again() {
 #[test]
 fn a_failure_that_cannot_be_written_is_kept_in_mind() {
     test(&[Says::No("caa", 403, None)], |world| async move {
-        world.book.meanwhile.set(Some(|root| {
-            let taken = root.join("failures/.a.test.json.tmp/x");
-            fs::create_dir_all(taken).expect("can be made");
-        }));
-        world.run(&["a.test"], MINUTE).await;
-        assert_eq!(world.ordered(), ["a.test"]);
+        // So long that there can be no file with something added to it.
+        let name = "a".repeat(250);
+        world.run(&[&name], 9 * MINUTE).await;
+        assert_eq!(world.gaps(), [1, 2, 4]);
+        assert!(!world.state().failure(&name).exists());
     });
 }

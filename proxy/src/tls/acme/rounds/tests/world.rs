@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     time::UNIX_EPOCH,
 };
@@ -48,8 +48,6 @@ pub(super) struct Book {
     pub(super) opened: Cell<u32>,
     pub(super) is_down: Cell<bool>,
     pub(super) advice: Cell<Option<SystemTime>>,
-    /// Done while an order runs.
-    pub(super) meanwhile: Cell<Option<fn(&Path)>>,
 }
 
 /// How long an order takes.
@@ -57,7 +55,6 @@ pub(super) const TAKES: Duration = Duration::from_secs(20);
 
 pub(super) struct FakeCa {
     book: Rc<Book>,
-    root: PathBuf,
 }
 
 impl Authority for FakeCa {
@@ -75,9 +72,6 @@ impl Authority for FakeCa {
         let now = clock();
         let since = now.duration_since(UNIX_EPOCH).expect("is later").as_secs() - 1_700_000_000;
         self.book.orders.borrow_mut().push((Duration::from_secs(since), name.to_owned()));
-        if let Some(act) = self.book.meanwhile.get() {
-            act(&self.root);
-        }
         sleep(TAKES).await;
         let mut says = self.book.says.borrow_mut();
         let said = *says.front().expect("says something");
@@ -130,7 +124,7 @@ impl World {
     /// A process that has just been started.
     pub(super) fn process(&self, names: &[&str]) -> Rounds<FakeCa> {
         Rounds {
-            authority: FakeCa { book: Rc::clone(&self.book), root: self.root() },
+            authority: FakeCa { book: Rc::clone(&self.book) },
             config: AcmeConfig {
                 directory: DIRECTORY.to_owned(),
                 email: None,
