@@ -204,6 +204,25 @@ fn many_downloads_at_once_are_each_whole() {
     }
 }
 
+/// Where many answers wait for one window, it is not shared out in bytes.
+#[test]
+fn answers_that_share_a_window_are_not_cut_to_crumbs() {
+    let origin = library();
+    let proxy = Proxy::start(&origin.config());
+    let mut client = Http2::with(proxy.address, &[], Credit::ReturnedByHalves);
+    let streams: Vec<u32> =
+        (0..50).map(|seed| client.send(&Fields::get(&format!("/{seed}/100000")))).collect();
+    let (mut pieces, mut crumbs) = (0, 0);
+    while streams.iter().any(|stream| !client.reply_so_far(*stream).has_ended()) {
+        let frame = client.read_on("an answer");
+        if frame.kind == frame::DATA && !frame.has(frame::END_STREAM) {
+            pieces += 1;
+            crumbs += usize::from(frame.payload.len() < 64);
+        }
+    }
+    assert!(crumbs * 7 < pieces, "{crumbs} of {pieces}");
+}
+
 #[test]
 fn many_uploads_in_turns_are_each_whole() {
     let origin = echo();
@@ -278,6 +297,7 @@ fn an_upload_that_its_origin_does_not_take_holds_up_no_other() {
             break;
         }
     }
+    assert!(client.window(0) >= 50_000, "{} left for all others", client.window(0));
     let reply = client.ask_with(&Fields::post("/other"), &[b'y'; 50_000]);
     assert_eq!(reply.header("x-length"), Some("50000"));
     go.send(()).expect("the origin waits");

@@ -22,6 +22,8 @@ const OWN_PINGS: u64 = 1 << 63;
 pub enum Credit {
     /// It is given back at once.
     Returned,
+    /// It is given back once half of it is used up, as browsers do.
+    ReturnedByHalves,
     /// The test gives it back, or does not.
     Kept,
 }
@@ -54,6 +56,8 @@ pub struct Http2 {
     /// What may be sent and received, by stream; 0 is the connection.
     to_send: Windows,
     to_receive: Windows,
+    /// What was used up and not given back, by stream.
+    used: BTreeMap<u32, u32>,
 }
 
 impl Http2 {
@@ -78,6 +82,7 @@ impl Http2 {
             replies: BTreeMap::new(),
             to_send: Windows::new(65_535),
             to_receive: Windows::new(65_535),
+            used: BTreeMap::new(),
         }
     }
 
@@ -344,13 +349,23 @@ impl Http2 {
         assert!(!frame.has(frame::PADDED), "padding is not expected here");
         let ends = frame.has(frame::END_STREAM);
         self.replies.entry(stream).or_default().take_data(&frame.payload, ends);
-        if self.credit == Credit::Returned && length > 0 {
-            self.to_receive.add(0, length.into());
-            self.try_write(frame::window_update(0, length));
-            if !ends {
-                self.to_receive.add(stream, length.into());
-                self.try_write(frame::window_update(stream, length));
-            }
+        self.give_back(0, length);
+        if !ends {
+            self.give_back(stream, length);
+        }
+    }
+
+    fn give_back(&mut self, stream: u32, length: u32) {
+        let least = match self.credit {
+            Credit::Returned => 1,
+            Credit::ReturnedByHalves => 32_768,
+            Credit::Kept => return,
+        };
+        let used = self.used.entry(stream).or_default();
+        *used += length;
+        if *used >= least {
+            let used = std::mem::take(used);
+            self.give(stream, used);
         }
     }
 
