@@ -44,8 +44,8 @@ pub struct Frames {
     /// Window updates that may still come and are not idle: pieces of answers have paid for them,
     /// and they may come late and all at once.
     updates: u32,
-    /// Bytes of pieces that have not paid for an update yet.
-    unpaid: usize,
+    /// Bytes of pieces that have paid for no update yet.
+    unspent: usize,
     written: usize,
 }
 
@@ -60,7 +60,7 @@ impl Frames {
             heads: 0,
             left: BURST,
             updates: 0,
-            unpaid: 0,
+            unspent: 0,
             written: 0,
         }
     }
@@ -118,9 +118,9 @@ impl Frames {
 
     /// A piece of an answer is on its way, in a frame of its own.
     pub fn sent_piece(&mut self, bytes: usize) {
-        self.unpaid = self.unpaid.saturating_add(bytes);
-        if self.unpaid >= LEAST_PIECE {
-            self.unpaid -= LEAST_PIECE;
+        self.unspent = self.unspent.saturating_add(bytes);
+        if self.unspent >= LEAST_PIECE {
+            self.unspent -= LEAST_PIECE;
             self.updates = self.updates.saturating_add(UPDATES_PER_PIECE);
         }
     }

@@ -34,8 +34,6 @@ struct Sending<'a> {
     piece: Bytes,
     /// What is to come of a body with a length.
     left: Option<u64>,
-    /// Whether some was sent.
-    has_begun: bool,
 }
 
 /// Says who has reset the stream, if it was reset.
@@ -62,7 +60,7 @@ pub(super) async fn send(
         return None;
     }
     let left = if let BodySize::Sized(length) = size { Some(length) } else { None };
-    let mut sending = Sending { stream, sink, body, piece: Bytes::new(), left, has_begun: false };
+    let mut sending = Sending { stream, sink, body, piece: Bytes::new(), left };
     let sent = poll_fn(|cx| match sending.poll(cx) {
         Poll::Pending => sending.sink.poll_reset(cx).map(|_| Err(Cut::Left)),
         sent => sent,
@@ -98,19 +96,16 @@ impl Sending<'_> {
             self.stream.write_stall.moved(part.len());
             self.stream.session.sent_piece(part.len());
             self.sink.send_data(part, is_last).map_err(|_| Cut::Left)?;
-            self.has_begun = true;
             if is_last {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    /// The next bytes of the body. Behind the first ones, which came with the head, none are asked
-    /// for while the client has no room for any.
+    /// The next bytes of the body: one read of the endpoint is held while the client has no room. To
+    /// wait for room first would be to ask for a byte of it, and where streams share a window they
+    /// would be given one byte each, and send it by itself.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Cut>> {
-        if self.has_begun {
-            ready!(self.poll_room(1, cx))?;
-        }
         loop {
             // The client is not waited for.
             self.stream.write_stall.end();
