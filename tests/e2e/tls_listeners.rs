@@ -104,7 +104,10 @@ fn a_request_for_another_server_than_the_connection_was_made_to_is_misdirected()
     for host in ["a.test", "A.test:8443", "b.test", "a.test."] {
         assert_eq!(status(world.shaking(), "a.test", host).0, 200, "{host}");
     }
-    // Who has named nobody contradicts nothing.
+    // Who has named nobody, here or there, contradicts nothing.
+    let mut client = world.shaking().connect(world.proxy.address, "a.test");
+    client.write("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(client.answer("GET").status, 200);
     assert_eq!(status(world.shaking().without_sni(), "127.0.0.1", "c.test").0, 200);
 }
 
@@ -195,6 +198,18 @@ fn a_handshake_that_does_not_end_is_ended() {
     world
         .proxy
         .wait_for_metric("proxy_tls_handshakes_total{result=\"timeout\",version=\"none\"}", 1.0);
+}
+
+/// More than there may be handshakes at a time.
+#[test]
+fn clients_that_say_nothing_keep_nobody_out() {
+    let world = World::new();
+    let silent: Vec<Client> = (0..1100).map(|_| Client::connect(world.proxy.address)).collect();
+    let crowded = "proxy_tls_handshakes_total{result=\"crowded\",version=\"none\"}";
+    eventually("the first to be given up", || (world.proxy.metric(crowded) >= 76.0).then_some(()));
+    let mut client = world.shaking().connect(world.proxy.address, "a.test");
+    assert_eq!(world.get("/", "a.test").send_on(&mut client).status, 200);
+    drop(silent);
 }
 
 #[test]

@@ -44,11 +44,11 @@ impl Arrival {
 impl TlsSession {
     /// Whether a request for `host`, which may have a port, may come over this connection (RFC 9110
     /// section 7.4): it is the server that the client named, or the certificate that it saw stands
-    /// for it too. A client that named none has nothing to contradict.
+    /// for it too. A client that named none, here or there, contradicts nothing.
     pub fn stands_for(&self, host: &str) -> bool {
         let Some(named) = &self.server_name else { return true };
         let host = without_port(host);
         let host = host.strip_suffix('.').unwrap_or(host);
-        host.eq_ignore_ascii_case(named) || self.certificate.covers(host)
+        host.is_empty() || host.eq_ignore_ascii_case(named) || self.certificate.covers(host)
     }
 }

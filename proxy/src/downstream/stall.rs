@@ -44,6 +44,17 @@ impl Stall {
         self.is_overdue.set(false);
     }
 
+    /// Starts the count anew, if there is one.
+    pub fn restart(&self, now: u32) {
+        if self.since.get().is_some() {
+            self.since.set(Some(now));
+        }
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting.get()
+    }
+
     /// Whether it has taken too long.
     pub fn is_overdue(&self) -> bool {
         self.is_overdue.get()

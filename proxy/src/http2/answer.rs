@@ -5,7 +5,7 @@ use actix_web::body::BodySize;
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE},
 };
 
 use crate::headers::{lines::FieldLines, request_id::X_REQUEST_ID};
@@ -71,7 +71,9 @@ fn pass(lines: FieldLines, into: &mut HeaderMap) {
 
 /// RFC 9113 section 8.2.2: nothing about a connection.
 fn add(name: HeaderName, value: HeaderValue, into: &mut HeaderMap) {
-    if ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
+    let is_of_connection = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE].contains(&name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection");
+    if !is_of_connection {
         into.append(name, value);
     }
 }

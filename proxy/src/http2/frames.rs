@@ -21,9 +21,9 @@ pub const PER_TICK: u32 = 50;
 /// So many bytes of answers make room for another idle frame: a client that reads fast opens its
 /// window often.
 const BYTES_PER_FRAME: usize = 1 << 10;
-/// A piece of an answer of so many bytes may be acknowledged by itself, for its stream and for the
-/// connection: with many streams in one window, pieces are small. An answer that is asked for byte
-/// by byte (CVE-2019-9511) makes no room.
+/// A piece of an answer may be acknowledged by itself, for its stream and for the connection: with
+/// many streams in one window, pieces are small. On average they have so many bytes, or it is an
+/// answer that is asked for byte by byte (CVE-2019-9511).
 const LEAST_PIECE: usize = 64;
 const UPDATES_PER_PIECE: u32 = 2;
 
@@ -37,11 +37,15 @@ pub struct Frames {
     payload_left: usize,
     /// Whether a header block has begun and not ended.
     in_block: bool,
+    /// Header blocks that have begun.
+    heads: u32,
     /// Idle frames that may still come.
     left: u32,
     /// Window updates that may still come and are not idle: pieces of answers have paid for them,
     /// and they may come late and all at once.
     updates: u32,
+    /// Bytes of pieces that have not paid for an update yet.
+    unpaid: usize,
     written: usize,
 }
 
@@ -53,8 +57,10 @@ impl Frames {
             header_length: 0,
             payload_left: 0,
             in_block: false,
+            heads: 0,
             left: BURST,
             updates: 0,
+            unpaid: 0,
             written: 0,
         }
     }
@@ -86,6 +92,7 @@ impl Frames {
         match kind {
             DATA => false,
             HEADERS | CONTINUATION => {
+                self.heads = self.heads.wrapping_add(u32::from(kind == HEADERS));
                 self.in_block = flags & END_HEADERS == 0;
                 false
             }
@@ -111,7 +118,9 @@ impl Frames {
 
     /// A piece of an answer is on its way, in a frame of its own.
     pub fn sent_piece(&mut self, bytes: usize) {
-        if bytes >= LEAST_PIECE {
+        self.unpaid = self.unpaid.saturating_add(bytes);
+        if self.unpaid >= LEAST_PIECE {
+            self.unpaid -= LEAST_PIECE;
             self.updates = self.updates.saturating_add(UPDATES_PER_PIECE);
         }
     }
@@ -123,6 +132,11 @@ impl Frames {
 
     fn earn(&mut self, frames: u32) {
         self.left = self.left.saturating_add(frames).min(BURST);
+    }
+
+    /// Header blocks that have begun, so that one can be told from the next.
+    pub fn heads(&self) -> u32 {
+        self.heads
     }
 
     /// Whether the client is amid its preface, or a block of header fields.
@@ -189,7 +203,10 @@ mod tests {
     fn who_acknowledges_each_piece_of_many_streams_is_no_flood() {
         let acknowledged = frame(WINDOW_UPDATE, 0, 4).repeat(2);
         let mut frames = begun();
-        (0..10 * BURST).for_each(|_| frames.sent_piece(LEAST_PIECE));
+        for _ in 0..5 * BURST {
+            frames.sent_piece(2 * LEAST_PIECE - 1);
+            frames.sent_piece(1);
+        }
         for _ in 0..10 * BURST {
             assert!(!frames.take(&acknowledged));
         }

@@ -2,6 +2,7 @@
 //! sends nothing or does not read.
 
 use std::{
+    cell::RefCell,
     io,
     io::IoSlice,
     pin::Pin,
@@ -15,12 +16,12 @@ use super::session::Session;
 use crate::downstream::Preread;
 
 pub(super) struct Guard {
-    io: Preread,
+    io: Rc<RefCell<Preread>>,
     session: Rc<Session>,
 }
 
 impl Guard {
-    pub(super) fn new(io: Preread, session: Rc<Session>) -> Self {
+    pub(super) fn new(io: Rc<RefCell<Preread>>, session: Rc<Session>) -> Self {
         Self { io, session }
     }
 
@@ -48,7 +49,7 @@ impl AsyncRead for Guard {
             return Poll::Pending;
         }
         let before = out.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, out))?;
+        ready!(Pin::new(&mut *this.io.borrow_mut()).poll_read(cx, out))?;
         this.session.heard(&out.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -61,7 +62,7 @@ impl AsyncWrite for Guard {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        let written = Pin::new(&mut *this.io.borrow_mut()).poll_write(cx, bytes);
         let written = ready!(this.watch(written, cx))?;
         this.session.wrote(written, written == bytes.len());
         Poll::Ready(Ok(written))
@@ -73,7 +74,7 @@ impl AsyncWrite for Guard {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut *this.io.borrow_mut()).poll_write_vectored(cx, slices);
         let written = ready!(this.watch(written, cx))?;
         let offered = slices.iter().map(|slice| slice.len()).sum::<usize>();
         this.session.wrote(written, written == offered);
@@ -81,18 +82,20 @@ impl AsyncWrite for Guard {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.borrow().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.watch(flushed, cx)
+        let flushed = Pin::new(&mut *this.io.borrow_mut()).poll_flush(cx);
+        ready!(this.watch(flushed, cx))?;
+        this.session.write_stall.end();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let closed = Pin::new(&mut this.io).poll_shutdown(cx);
+        let closed = Pin::new(&mut *this.io.borrow_mut()).poll_shutdown(cx);
         this.watch(closed, cx)
     }
 }

@@ -50,9 +50,13 @@ pub(super) async fn send(
     let head = answer::head(response.head(), size, body.passed_fields(), date);
     drop(response);
     let is_empty = is_head || matches!(size, BodySize::None | BodySize::Sized(0));
-    let Ok(sink) = stream.answer(head, is_empty) else {
-        body.broke_off();
-        return Some(ResetBy::Client);
+    let sink = match stream.answer(head, is_empty) {
+        Ok(sink) => sink,
+        Err(_) => {
+            let by = stream.give_up();
+            body.broke_off();
+            return Some(by);
+        }
     };
     if is_empty {
         return None;

@@ -1,11 +1,12 @@
 //! Serves one connection: takes requests, lets their streams run, and ends as the session says.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
     ops::ControlFlow,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use actix_http::Method;
@@ -15,6 +16,8 @@ use h2::{
     Ping, PingPong, Reason, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
+
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     guard::Guard,
@@ -46,7 +49,8 @@ pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
     let table = &app.worker.conns;
     let session = Session::new(table, arrival);
     let _place = table.enter(Rc::clone(&session) as _);
-    let guard = Guard::new(io, Rc::clone(&session));
+    let io = Rc::new(RefCell::new(io));
+    let guard = Guard::new(Rc::clone(&io), Rc::clone(&session));
     let mut handshake = Box::pin(builder(&session).handshake(guard));
     let opened = poll_fn(|cx| match session.order(cx.waker()) {
         Order::Drop | Order::Calm => Poll::Ready(None),
@@ -63,6 +67,28 @@ pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
     };
     let mut streams = FuturesUnordered::new();
     poll_fn(|cx| serving.poll(&mut streams, answer, cx)).await;
+    drop(streams);
+    let Serving { connection, session, .. } = serving;
+    drop(connection);
+    read_away(&io, &session).await;
+}
+
+/// Were bytes of the client unread when the socket goes, or on their way, the connection would be
+/// reset under the last answer (RFC 9112 section 9.6 says so of HTTP/1).
+async fn read_away(io: &RefCell<Preread>, session: &Session) {
+    session.end();
+    poll_fn(|cx| {
+        let mut room = [0; 1024];
+        while session.order(cx.waker()) != Order::Drop {
+            let mut out = ReadBuf::new(&mut room);
+            let read = ready!(Pin::new(&mut *io.borrow_mut()).poll_read(cx, &mut out));
+            if read.is_err() || out.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 fn builder(session: &Session) -> Builder {

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::{frames::Frames, stream::Stream};
 use crate::downstream::{
-    Arrival, ConnTable, Limits, Stall, Watched,
+    Arrival, ConnTable, LEAST_PROGRESS, Limits, Stall, Watched,
     stall::{remember, wake},
     ticks,
 };
@@ -42,12 +42,14 @@ pub(super) struct Session {
     streams: RefCell<Slab<Rc<Stream>>>,
     /// A client that does not read at all.
     pub(super) write_stall: Stall,
-    /// When a preface or header block began that has not ended.
-    head_since: Cell<Option<u32>>,
+    /// When a preface or header block began that has not ended, and which of them.
+    head_since: Cell<Option<(u32, u32)>>,
     /// When the last stream ended.
     idle_since: Cell<u32>,
-    /// When the client last sent anything.
+    /// When the client last sent or took anything.
     heard_at: Cell<u32>,
+    /// Bytes that the socket has taken since the last tick.
+    taken: Cell<usize>,
     pinged_at: Cell<Option<u32>>,
     left_at: Cell<Option<u32>>,
     order: Cell<Order>,
@@ -69,9 +71,10 @@ impl Session {
             frames: RefCell::new(Frames::new()),
             streams: RefCell::default(),
             write_stall: Stall::default(),
-            head_since: Cell::new(Some(now)),
+            head_since: Cell::new(Some((now, 0))),
             idle_since: Cell::new(now),
             heard_at: Cell::new(now),
+            taken: Cell::default(),
             pinged_at: Cell::default(),
             left_at: Cell::new(table.is_draining().then_some(now)),
             order: Cell::new(if table.is_draining() { Order::Leave } else { Order::Serve }),
@@ -104,6 +107,8 @@ impl Session {
     /// Bytes went to the socket, and all that were offered or not.
     pub(super) fn wrote(&self, bytes: usize, all: bool) {
         self.frames.borrow_mut().wrote(bytes);
+        self.heard_at.set(self.tick());
+        self.taken.set(self.taken.get() + bytes);
         if all { self.write_stall.end() } else { self.write_stall.moved(bytes) }
     }
 
@@ -128,6 +133,13 @@ impl Session {
         wake(&self.driver);
     }
 
+    /// The last answer is sent; what the client still says is read away for a moment.
+    pub(super) fn end(&self) {
+        self.write_stall.end();
+        self.left_at.set(Some(self.tick()));
+        self.idle_since.set(self.tick());
+    }
+
     fn leave(&self, now: u32) {
         if self.left_at.get().is_none() {
             self.left_at.set(Some(now));
@@ -136,11 +148,14 @@ impl Session {
     }
 
     fn look_at_head(&self, now: u32, limit: u32) {
-        if !self.frames.borrow().is_amid_head() {
+        let frames = self.frames.borrow();
+        if !frames.is_amid_head() {
             return self.head_since.set(None);
         }
-        let since = self.head_since.get().unwrap_or(now);
-        self.head_since.set(Some(since));
+        let heads = frames.heads();
+        let known = self.head_since.get().filter(|(_, known)| *known == heads);
+        let (since, _) = known.unwrap_or((now, heads));
+        self.head_since.set(Some((since, heads)));
         if now.wrapping_sub(since) >= limit {
             self.tell(Order::Drop);
         }
@@ -150,6 +165,8 @@ impl Session {
         let idle = now.wrapping_sub(self.idle_since.get());
         match self.left_at.get() {
             // It may not say that it has understood.
+            // What is still to be written has its own bound.
+            Some(_) if self.write_stall.is_waiting() => {}
             Some(left) if now.wrapping_sub(left).min(idle) >= limits.linger => {
                 self.tell(Order::Drop);
             }
@@ -178,7 +195,9 @@ impl Watched for Session {
         self.look_at_head(now, limits.head);
         self.write_stall.look_at(now, limits.write);
         let streams = self.streams.borrow();
-        streams.iter().for_each(|(_, stream)| stream.look_at(now, limits));
+        // Streams that share a slow connection wait for one another, not for their client.
+        let is_taking = self.taken.replace(0) as u64 >= LEAST_PROGRESS;
+        streams.iter().for_each(|(_, stream)| stream.look_at(now, limits, is_taking));
         if streams.is_empty() {
             self.look_at_idle(now, limits);
         } else {

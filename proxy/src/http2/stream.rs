@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use super::session::Session;
 use crate::{
     downstream::{Arrival, BodyError, Limits, Stall},
     error::Reason,
+    telemetry::downstream::ResetBy,
 };
 
 pub struct Stream {
@@ -128,8 +129,21 @@ impl Stream {
         self.respond.borrow_mut().send_response(head, ends)
     }
 
-    pub(super) fn look_at(&self, now: u32, limits: &Limits) {
+    /// No head could be sent: the client has reset the stream, or is told that it gets none.
+    pub(super) fn give_up(&self) -> ResetBy {
+        if self.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return ResetBy::Client;
+        }
+        self.respond.borrow_mut().send_reset(h2::Reason::INTERNAL_ERROR);
+        ResetBy::Proxy
+    }
+
+    /// `is_taking`: the client takes something of its connection.
+    pub(super) fn look_at(&self, now: u32, limits: &Limits, is_taking: bool) {
         self.body_stall.look_at(now, limits.body);
+        if is_taking {
+            self.write_stall.restart(now);
+        }
         self.write_stall.look_at(now, limits.write);
     }
 }

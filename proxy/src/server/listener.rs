@@ -180,7 +180,9 @@ impl Door {
             shaken = tls.shake(stream, early, &worker.deadlines) => shaken,
             () = self.entrance.draining.notified() => return,
         };
-        worker.shard.downstream().handshake(how);
+        if let Some(how) = how {
+            worker.shard.downstream().handshake(how);
+        }
         let Some(Secured { stream, session, is_http2 }) = secured else { return };
         let arrival = Rc::new(Arrival { prior_knowledge: false, tls: Some(session), ..arrival });
         if is_http2 {
@@ -214,7 +216,10 @@ impl Door {
         self.entrance.connections.reject(why);
         self.app.worker.shard.connection_refused(Reason::TooManyConnections);
         tracing::debug!(bound = why.word(), "a connection too many is closed");
-        self.turn_away.answer(stream).await;
+        // Without a handshake nobody could read an answer.
+        if self.handshakes.is_none() {
+            self.turn_away.answer(stream).await;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! as a whole. `main` and the tests use the same door.
 
 mod connections;
+mod crowd;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod listener;

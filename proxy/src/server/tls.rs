@@ -1,32 +1,29 @@
 //! TLS handshakes with clients. Bounds: `MOST_HANDSHAKES` at a time for each listener of a worker,
-//! each within the listener's `handshake_timeout`, the wait for its turn included.
+//! each within the listener's `handshake_timeout`.
 
-use std::{io, sync::Arc};
+use std::{io, rc::Rc, sync::Arc, time::SystemTime};
 
 use actix_rt::time::Instant;
 use bytes::BytesMut;
-use rustls::{ProtocolVersion, ServerConnection, server::Acceptor};
-use tokio::sync::Semaphore;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection, server::Acceptor};
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::preface::within;
+use super::{crowd::Crowd, preface::within};
 use crate::{
     clock::Deadlines,
     downstream::{Preread, Stream, TlsSession},
     telemetry::downstream::Handshake,
-    tls::{Loaded, TlsListener, subject},
+    tls::{Served, TlsListener, has_ended, subject},
 };
 
-/// A handshake is mostly the worker's own work: more at a time would not be quicker, and each holds
-/// its buffers.
-const MOST_HANDSHAKES: usize = 256;
+const MOST_HANDSHAKES: usize = 1024;
 /// ALPN of a CA that looks for the answer to its challenge (RFC 8737).
 const CHALLENGE: &[u8] = b"acme-tls/1";
 
 /// Who shakes hands on one listener of one worker.
 pub(super) struct Handshakes {
     listener: Arc<TlsListener>,
-    turns: Semaphore,
+    crowd: Crowd,
 }
 
 /// A connection after its handshake.
@@ -39,40 +36,37 @@ pub(super) struct Secured {
 
 impl Handshakes {
     pub(super) fn new(listener: Arc<TlsListener>) -> Self {
-        Self { listener, turns: Semaphore::new(MOST_HANDSHAKES) }
+        Self { listener, crowd: Crowd::default() }
     }
 
-    /// `early` was read from the socket before.
-    ///
-    /// # Errors
-    /// Why there is no session; `None` if there was to be none.
+    /// `early` was read from the socket before. What comes back first is to be counted.
     pub(super) async fn shake(
         &self,
         stream: Stream,
         early: BytesMut,
-        deadlines: &std::rc::Rc<Deadlines>,
-    ) -> (Handshake, Option<Secured>) {
+        deadlines: &Rc<Deadlines>,
+    ) -> (Option<Handshake>, Option<Secured>) {
         let deadline = deadlines.start(Instant::now() + self.listener.handshake_timeout);
-        let shaken = within(deadline, async {
-            let turn = self.turns.acquire().await;
-            let shaken = self.accept(Preread::new(stream, early)).await;
-            drop(turn);
-            shaken
-        });
-        match shaken.await {
-            None => (Handshake::Timeout, None),
-            Some(Ok(secured)) => {
-                let version = secured.as_ref().map(|one| one.session.version);
-                let is_1_2 = version == Some(TLS_1_2);
-                (if is_1_2 { Handshake::Tls12 } else { Handshake::Tls13 }, secured)
+        let place = self.crowd.enter(MOST_HANDSHAKES);
+        let shaken = tokio::select! {
+            shaken = within(deadline, self.accept(Preread::new(stream, early))) => shaken,
+            () = place.lost() => return (Some(Handshake::Crowded), None),
+        };
+        match shaken {
+            None => (Some(Handshake::Timeout), None),
+            Some(Ok(None)) => (None, None),
+            Some(Ok(Some(secured))) => {
+                let is_1_2 = secured.session.version == TLS_1_2;
+                (Some(if is_1_2 { Handshake::Tls12 } else { Handshake::Tls13 }), Some(secured))
             }
             Some(Err(error)) => {
                 tracing::debug!(error = error.to_string(), "a TLS handshake failed");
-                (Handshake::Failed, None)
+                (Some(Handshake::Failed), None)
             }
         }
     }
 
+    /// `None` for a CA, to whom the handshake itself is the answer.
     async fn accept(&self, io: Preread) -> io::Result<Option<Secured>> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
         let loaded = self.listener.current();
@@ -80,31 +74,37 @@ impl Handshakes {
         let is_challenge =
             hello.alpn().is_some_and(|mut offered| offered.any(|one| one == CHALLENGE));
         if let Some(challenge) = loaded.challenge.as_ref().filter(|_| is_challenge) {
-            // The handshake itself is the answer.
             start.into_stream(Arc::clone(challenge)).await?;
             return Ok(None);
         }
+        let shown = Arc::clone(loaded.certificate_for(&hello));
         let stream = start.into_stream(Arc::clone(&loaded.server)).await?;
         let connection = stream.get_ref().1;
-        let session = self.session(connection, &loaded);
+        let session = self.session(connection, shown)?;
         let is_http2 = connection.alpn_protocol() == Some(b"h2");
         Ok(Some(Secured { stream: Stream::Tls(Box::new(stream)), session, is_http2 }))
     }
 
-    fn session(&self, connection: &ServerConnection, loaded: &Loaded) -> TlsSession {
-        let server_name = connection.server_name().map(str::to_ascii_lowercase);
-        let certificate = Arc::clone(loaded.certificate(server_name.as_deref()));
-        let shown = connection.peer_certificates().and_then(<[_]>::first);
-        TlsSession {
+    /// A session that is resumed stands for a certificate that was verified once, and may be resumed
+    /// again and again: that it has not ended meanwhile is looked at here.
+    fn session(&self, connection: &ServerConnection, shown: Arc<Served>) -> io::Result<TlsSession> {
+        let client = connection.peer_certificates().and_then(<[_]>::first);
+        let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        if is_resumed && client.is_some_and(|client| has_ended(client, SystemTime::now())) {
+            return Err(io::Error::other("the client's certificate has expired"));
+        }
+        Ok(TlsSession {
             version: match connection.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => TLS_1_2,
                 _ => TLS_1_3,
             },
-            server_name: server_name.map(String::into_boxed_str),
-            certificate,
-            subject: shown.and_then(subject).map(String::into_boxed_str),
+            server_name: connection
+                .server_name()
+                .map(|name| name.to_ascii_lowercase().into_boxed_str()),
+            certificate: shown,
+            subject: client.and_then(subject).map(String::into_boxed_str),
             hsts: self.listener.hsts.clone(),
-        }
+        })
     }
 }
 

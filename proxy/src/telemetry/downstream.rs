@@ -21,6 +21,8 @@ pub enum Handshake {
     Tls13,
     Failed,
     Timeout,
+    /// Given up for another: there were too many at a time.
+    Crowded,
 }
 
 /// Who has reset a stream.
@@ -39,7 +41,7 @@ pub struct DownstreamCells {
 }
 
 impl Handshake {
-    const ALL: [Self; 4] = [Self::Tls12, Self::Tls13, Self::Failed, Self::Timeout];
+    const ALL: [Self; 5] = [Self::Tls12, Self::Tls13, Self::Failed, Self::Timeout, Self::Crowded];
 
     fn labels(self) -> [(&'static str, &'static str); 2] {
         let (result, version) = match self {
@@ -47,6 +49,7 @@ impl Handshake {
             Self::Tls13 => ("ok", "1.3"),
             Self::Failed => ("failed", "none"),
             Self::Timeout => ("timeout", "none"),
+            Self::Crowded => ("crowded", "none"),
         };
         [("result", result), ("version", version)]
     }

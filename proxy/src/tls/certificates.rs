@@ -6,7 +6,6 @@
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use rustls::{
-    SignatureScheme,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -48,8 +47,10 @@ impl Certificates {
         self.choose(server_name, |_| true)
     }
 
-    fn find_for(&self, server_name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<Served> {
-        self.choose(server_name, |served| served.key.key.choose_scheme(schemes).is_some())
+    /// For this client.
+    pub(super) fn find_for(&self, hello: &ClientHello<'_>) -> &Arc<Served> {
+        let schemes = hello.signature_schemes();
+        self.choose(hello.server_name(), |served| served.key.key.choose_scheme(schemes).is_some())
     }
 
     /// The first that suits; where none does, the first.
@@ -93,7 +94,6 @@ impl fmt::Debug for Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let served = self.find_for(hello.server_name(), hello.signature_schemes());
-        Some(Arc::clone(&served.key))
+        Some(Arc::clone(&self.find_for(&hello).key))
     }
 }

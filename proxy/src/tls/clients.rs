@@ -23,7 +23,8 @@ use super::{
 /// Sessions of TLS 1.2 that are kept for clients without tickets.
 const MOST_SESSIONS: usize = 1024;
 /// How long one key makes tickets where they stand for a client's certificate, in seconds; the key
-/// before it is still taken. So a certificate that has ended is believed for at most twice as long.
+/// before it is still taken. Who comes back in time gets another ticket: whether the certificate has ended is looked
+/// at by who resumes (`server/tls.rs`).
 const TICKET_KEY_LIFE: u32 = 30 * 60;
 
 /// The file of CAs.

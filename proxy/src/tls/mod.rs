@@ -34,12 +34,17 @@ use std::{
 
 use actix_http::header::HeaderValue;
 use arc_swap::ArcSwap;
+use rustls::server::ClientHello;
 
 use self::{
     certificates::Certificates, listener::ListenerFiles, upstream::UpstreamConnectors,
     watched::Found,
 };
-pub use self::{served::Served, subject::subject, watch::Watching};
+pub use self::{
+    served::Served,
+    subject::{has_ended, subject},
+    watch::Watching,
+};
 use crate::{
     config::{Config, ConfigError, ListenerConfig},
     telemetry::counter::Counter,
@@ -175,6 +180,11 @@ impl TlsListener {
 }
 
 impl Loaded {
+    /// What a client with this hello is shown.
+    pub fn certificate_for(&self, hello: &ClientHello<'_>) -> &Arc<Served> {
+        self.certificates.find_for(hello)
+    }
+
     /// What a client that asks for this name is shown; the default for a name that no certificate
     /// has, and for a client that names none. Where several have the name, with keys of different
     /// kinds, the first of them.

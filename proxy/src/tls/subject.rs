@@ -1,6 +1,9 @@
 //! Who a client's certificate says it is.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
@@ -34,6 +37,13 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
         }
     }
     (!text.is_empty()).then(|| bounded(text))
+}
+
+/// Whether the time of a certificate is over.
+pub fn has_ended(certificate: &CertificateDer<'_>, now: SystemTime) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return true };
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    certificate.validity().not_after.timestamp() < i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 fn write_attribute(attribute: &AttributeTypeAndValue<'_>, text: &mut String) {

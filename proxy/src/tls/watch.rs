@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{self, RecvTimeoutError},
@@ -32,7 +33,13 @@ pub(super) fn start(tls: Arc<Tls>) -> io::Result<Watching> {
     let (until, ended) = mpsc::channel::<Infallible>();
     let looks = move || {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PERIOD) {
-            tls.look();
+            // A panic amid a look must not be the last one.
+            if catch_unwind(AssertUnwindSafe(|| tls.look())).is_err() {
+                tls.reloads.failed.add(1);
+                tracing::error!(
+                    "a look at the files of TLS has panicked, what was loaded before stays"
+                );
+            }
         }
     };
     thread::Builder::new().name("tls-files".to_owned()).spawn(looks)?;

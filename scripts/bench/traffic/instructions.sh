@@ -93,7 +93,7 @@ stop_valgrind() { # it writes what it has counted as it ends, which takes a whil
 cargo build --release --quiet --locked -p proxy
 build_ref
 start_origin
-fill proxy.toml false
+fill proxy.toml false plain
 for work in "${works[@]}"; do
     for _ in $(seq "$ROUNDS"); do
         for name in ref tree; do

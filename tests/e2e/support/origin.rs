@@ -208,6 +208,11 @@ impl Exchange {
         self.client.stream.get_ref().tls()
     }
 
+    /// Says something on the connection that belongs to TLS alone.
+    pub fn update_keys(&mut self) {
+        self.client.stream.get_mut().update_keys();
+    }
+
     /// Writes; false if the proxy has gone.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let wire = self.client.stream.get_mut();

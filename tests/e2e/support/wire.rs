@@ -96,6 +96,14 @@ impl Wire {
         }
     }
 
+    /// Changes the keys, and asks the other side to (RFC 8446 section 4.6.3).
+    pub fn update_keys(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.conn.refresh_traffic_keys().expect("is TLS 1.3");
+            stream.flush().expect("is open");
+        }
+    }
+
     /// Ends it in order.
     pub fn close(&mut self) {
         if let Self::Tls(stream) = self {

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_write_buf;
 
 use super::{Conn, Waiting};
-use crate::{error::Reason, framing::Rest};
+use crate::{downstream::stall::remember, error::Reason, framing::Rest};
 
 impl Conn {
     /// RFC 9110 section 10.1.1: only once somebody wants the body.
@@ -48,7 +48,10 @@ impl Conn {
         let flushed = Pin::new(&mut *self.io.borrow_mut()).poll_flush(cx);
         match flushed {
             Poll::Pending => self.stalled(cx).map(Err),
-            flushed => flushed,
+            Poll::Ready(flushed) => {
+                self.write_stall.end();
+                Poll::Ready(flushed)
+            }
         }
     }
 
@@ -100,7 +103,17 @@ impl Conn {
         self.is_overdue.set(false);
         self.wait_for(Waiting::Close);
         self.body.replace(Rest::Length(0));
-        if poll_fn(|cx| self.poll_shutdown(cx)).await.is_err() {
+        let shut = poll_fn(|cx| {
+            remember(&self.reader, cx.waker());
+            match self.poll_shutdown(cx) {
+                // What TLS says at the end needs room in the socket.
+                Poll::Pending if self.is_overdue.get() => {
+                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+                }
+                shut => shut,
+            }
+        });
+        if shut.await.is_err() {
             return;
         }
         poll_fn(|cx| {

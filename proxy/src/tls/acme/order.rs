@@ -114,11 +114,11 @@ async fn answer(
             lock.place_http(token, answer.as_str())?
         }
         AcmeChallenge::TlsAlpn01 => {
-            let placed = lock.place_alpn(name, &alpn_pem(name, answer.digest().as_ref())?)?;
-            sleep(SEEN_BY_ALL).await;
-            placed
+            lock.place_alpn(name, &alpn_pem(name, answer.digest().as_ref())?)?
         }
     };
+    // By those too who share the folder.
+    sleep(SEEN_BY_ALL).await;
     handle.set_ready().await.map_err(|error| AcmeError::of("the challenge", error))?;
     Ok(placed)
 }

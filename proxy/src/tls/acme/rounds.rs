@@ -106,7 +106,7 @@ impl<A: Authority> Rounds<A> {
 
     async fn look_and_order(&mut self) -> Result<Duration, StateError> {
         let state = State::open(&self.config.state)?;
-        let is_anything_due = !self.look(&state)?.is_empty();
+        let is_anything_due = !self.look(&state).is_empty();
         if is_anything_due || self.is_first {
             let Some(lock) = state.try_lock()? else {
                 tracing::debug!("another process orders certificates");
@@ -114,7 +114,7 @@ impl<A: Authority> Rounds<A> {
             };
             lock.clear()?;
             // Another process may have ordered before the lock was ours.
-            let due = self.look(&state)?;
+            let due = self.look(&state);
             if self.is_first {
                 self.is_first = false;
                 self.say_what_waits();
@@ -126,16 +126,19 @@ impl<A: Authority> Rounds<A> {
     }
 
     /// The indexes of the names that are due.
-    fn look(&mut self, state: &State) -> Result<Vec<usize>, StateError> {
+    fn look(&mut self, state: &State) -> Vec<usize> {
         let now = (self.clock)();
         let mut due = Vec::new();
         for (index, named) in self.names.iter_mut().enumerate() {
-            named.look(state, &self.config, now, self.is_first)?;
-            if named.next(now) == Next::Order {
+            if let Err(error) = named.look(state, &self.config, now, self.is_first) {
+                // The other names need not wait for it.
+                let (name, error) = (&*named.name, crate::error::chain(&error));
+                tracing::error!(name, error, "acme leaves a name out whose files cannot be read");
+            } else if named.next(now) == Next::Order {
                 due.push(index);
             }
         }
-        Ok(due)
+        due
     }
 
     /// Else it would not be clear why nothing is done.

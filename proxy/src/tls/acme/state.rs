@@ -220,7 +220,8 @@ impl Lock {
         let failed = |source| StateError { what: "list", path: folder.to_owned(), source };
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if is_stale(&path) {
+            // A folder is somebody else's.
+            if is_stale(&path) && path.is_file() {
                 self.remove(&path)?;
             }
         }

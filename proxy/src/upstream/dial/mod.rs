@@ -6,7 +6,6 @@
 //! its dial service knows where to go.
 
 mod failure;
-mod read_ahead;
 mod tcp;
 mod tls;
 mod unix;

@@ -24,12 +24,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::read_ahead::ReadAhead;
 use crate::tls::upstream::Handshake;
 
 /// A connection whose handshake has succeeded.
 #[derive(Debug)]
-pub(super) struct Encrypted(tokio_rustls::client::TlsStream<ReadAhead<TcpStream>>);
+pub(super) struct Encrypted(tokio_rustls::client::TlsStream<TcpStream>);
 
 /// Why a handshake has failed. awc passes on only the text of an error, so the cause stands in it.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub(super) async fn open(
 ) -> Result<Encrypted, ConnectError> {
     let stream = dialling.await?;
     let address = stream.peer_addr().ok();
-    handshake.run(ReadAhead::of(stream)).await.map(Encrypted).map_err(|source| {
+    handshake.run(stream).await.map(Encrypted).map_err(|source| {
         let name = handshake.name.to_str().into_owned();
         ConnectError::Io(io::Error::other(HandshakeFailed { name, address, source }))
     })
@@ -136,10 +135,10 @@ impl AsyncWrite for Encrypted {
 /// awc asks for it and never uses it.
 impl ActixStream for Encrypted {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_read_ready(&self.0.get_ref().0.below, cx)
+        ActixStream::poll_read_ready(self.0.get_ref().0, cx)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_write_ready(&self.0.get_ref().0.below, cx)
+        ActixStream::poll_write_ready(self.0.get_ref().0, cx)
     }
 }
