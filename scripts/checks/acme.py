@@ -5,7 +5,7 @@
 
 Without arguments all of them run, in about three minutes. Needs Debian's packages pebble and openssl
 (apt-get install pebble openssl); installs nothing. Each HTTPS request verifies the certificate
-against Pebble's root. Pebble refuses one request in five for its nonce.
+against Pebble's root. Pebble refuses one request in twenty for its nonce.
 """
 
 import contextlib
@@ -124,6 +124,8 @@ def issues(verdict, challenge):
             took = time.monotonic() - begun
             verdict.expect(serial, f"{challenge}: HTTPS verified against the CA's root, {took:.1f} s")
             verdict.expect(orders(proxy) == 1 and ca.issued() == 1, "one order, one certificate")
+            first = said(proxy, "acme order failed")
+            verdict.expect(not first, f"the first order is the one that succeeds{first or ''}")
             verdict.expect(said(proxy, "acme order done"), "the log says so")
             verdict.expect(not site.challenges(), "no answer to a challenge is left")
             private(verdict, site)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import ssl
@@ -25,10 +26,17 @@ def find_programs():
 
 
 def free_ports(count):
-    """Ports that nobody has now: the CA must know those of the proxy before it starts."""
+    """Ports that nobody has now: the CA must know those of the proxy before it starts. Below those
+    that the system gives to outgoing connections, which would take them in the meantime."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
+        ports = []
+        while len(ports) < count:
+            port = random.randrange(10_000, first)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+        return ports
 
 
 def own_certificate(folder):
@@ -84,8 +92,9 @@ class Pebble:
         path = pathlib.Path(self.folder.name, "pebble.json")
         path.write_text(json.dumps({"pebble": config}))
         command = ["pebble", "-config", path, "-dnsserver", f"127.0.0.1:{self.dns}"]
-        # One request in five is refused for its nonce, which a client must bear.
-        self.server = self.start(command, PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="20")
+        # Some requests are refused for their nonce, which a client must bear; three in a row, which
+        # instant-acme does not, fail one order in a thousand.
+        self.server = self.start(command, PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="5")
         if not world.eventually(self.is_up, 15):
             self.stop()
             sys.exit("Pebble did not start")

@@ -196,6 +196,8 @@ fn the_numbers_in_the_documents_stand_in_the_code() {
         ("http.rs", "CONNECT: Duration = Duration::from_secs(10)", "30 s, 10 s of them"),
         ("http.rs", "LARGEST_ANSWER: usize = 1 << 20", "an answer of 1 MiB"),
         ("order.rs", "PATIENCE: Duration = Duration::from_secs(5 * 60)", "5 minutes; one at"),
+        ("order.rs", "DOWNLOADS: u32 = 5", "5 tries, 2 s apart"),
+        ("order.rs", "BETWEEN_DOWNLOADS: Duration = Duration::from_secs(2)", "5 tries, 2 s apart"),
         ("order.rs", ".timeout(Duration::from_secs(120))", "120 s each"),
         ("rounds.rs", "LOOK: Duration = Duration::from_secs(60)", "again within a minute"),
         ("decide.rs", "PART_LEFT: u32 = 3", "less than a third of its lifetime"),

@@ -129,6 +129,15 @@ impl AcmeError {
         }
     }
 
+    /// Whether the same question may be answered a moment later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused { source, .. } => source.kind == "badNonce" || source.status >= 500,
+            _ => false,
+        }
+    }
+
     /// Whether the CA does not know our account any more.
     pub(super) fn forgets_account(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.kind == "accountDoesNotExist")
@@ -184,7 +193,7 @@ fn hint_for(kind: &str, challenge: AcmeChallenge) -> &'static str {
         ("invalidContact" | "unsupportedContact", _) => "correct acme.email",
         ("userActionRequired", _) => "do what the CA says",
         ("accountDoesNotExist", _) => "nothing: another account is made",
-        ("serverInternal", _) => "nothing: it is tried again",
+        ("badNonce" | "serverInternal", _) => "nothing: it is tried again",
         ("no ACME problem", _) => {
             "make sure that acme.directory is the directory of an ACME server"
         }
@@ -256,6 +265,22 @@ mod tests {
         let silent = Unreachable::Silent { url: String::new(), patience: Duration::ZERO };
         let silent = AcmeError::of("x", instant_acme::Error::Other(Box::new(silent)));
         assert!(matches!(silent, AcmeError::Unreachable(_)) && silent.concerns_all_names());
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_stays() {
+        for (status, kind, may_pass) in [
+            (0, "badNonce", true),
+            (503, "serverInternal", true),
+            (429, "rateLimited", false),
+            (403, "unauthorized", false),
+        ] {
+            let error = refused(Refusal::new(status, &problem(kind), None));
+            assert_eq!(error.may_pass(), may_pass, "{kind}");
+        }
+        let plain = Unreachable::Send { url: String::new(), text: String::new() };
+        assert!(AcmeError::Unreachable(plain).may_pass());
+        assert!(!AcmeError::NoReason.may_pass());
     }
 
     #[test]

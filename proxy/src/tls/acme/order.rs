@@ -24,6 +24,9 @@ const POLLS: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(500))
     .backoff(1.5)
     .timeout(Duration::from_secs(120));
+/// Tries to fetch what is issued; all of them within `PATIENCE`.
+const DOWNLOADS: u32 = 5;
+const BETWEEN_DOWNLOADS: Duration = Duration::from_secs(2);
 /// Every process that shares the state looks for certificates of challenges once a second.
 const SEEN_BY_ALL: Duration = Duration::from_millis(2500);
 
@@ -52,9 +55,21 @@ pub(super) async fn order(
     drop(answers);
     let key = order.finalize().await;
     let key = key.map_err(|error| AcmeError::of("the request for a certificate", error))?;
-    let chain = order.poll_certificate(&POLLS).await;
-    let chain = chain.map_err(|error| AcmeError::of("the certificate", error))?;
-    Ok(Issued { key, chain })
+    Ok(Issued { key, chain: download(&mut order).await? })
+}
+
+/// From here on the CA may have issued, and the key is nowhere else: what passes is waited for, or
+/// the certificate would be lost, of which CAs give few.
+async fn download(order: &mut Order) -> Result<String, AcmeError> {
+    let mut tries_left = DOWNLOADS;
+    loop {
+        tries_left -= 1;
+        let chain = order.poll_certificate(&POLLS).await;
+        match chain.map_err(|error| AcmeError::of("the certificate", error)) {
+            Err(error) if tries_left > 0 && error.may_pass() => sleep(BETWEEN_DOWNLOADS).await,
+            ended => return ended,
+        }
+    }
 }
 
 /// Puts the answers where they are seen, and tells the CA so. They go with what is returned.
