@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     auth::Authenticator,
     clock::Millis,
-    config::{BodyLimit, Config, PathPolicy},
+    config::{AcmeChallenge, BodyLimit, Config, PathPolicy},
     headers::forwarded::TrustedProxies,
     record::Index,
     routing::RouteTable,
@@ -53,7 +53,11 @@ impl Gateway {
                 config.server.trusts_unix_peers,
             ),
             health_path: config.server.health_path.clone(),
-            challenges: config.acme.as_ref().map(|acme| HttpChallenges::new(&acme.state)),
+            challenges: config
+                .acme
+                .as_ref()
+                .filter(|acme| acme.challenge == AcmeChallenge::Http01)
+                .map(|acme| HttpChallenges::new(&acme.state)),
             max_body: config.server.max_body,
             paths: config.server.paths,
             authenticators: config.auth_schemes.iter().map(Authenticator::new).collect(),

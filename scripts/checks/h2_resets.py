@@ -30,30 +30,12 @@ import h2_origin
 import tls_ca
 import world
 from h2_link import Link, ProtocolError
+from soak import CONFIG, LARGEST, MOST_GROWTH_MIB, PATIENCE, SETTLING, Wrong
 from soak_origin import body_of
-
 
 CONNECTIONS, STREAMS = 4, 10
 ONE_IN = 20
-LARGEST = 1 << 20
-PATIENCE = 30
 GONE_WITHIN = 1
-MOST_GROWTH_MIB = 32
-# Idle connections to the origin are closed after 60 s.
-SETTLING = 90
-CONFIG = """
-[server]
-idle_timeout = "20s"
-[[routes]]
-service = "origin"
-[services.origin]
-endpoints = ["http://127.0.0.1:{port}"]
-timeouts = {{ connect = "10s", response = "20s" }}
-"""
-
-
-class Wrong(Exception):
-    """What must never happen."""
 
 
 class Load:

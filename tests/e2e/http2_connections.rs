@@ -9,26 +9,8 @@ use std::{
 
 use crate::support::{
     Origin, PATIENCE, Proxy,
-    http2::{Fields, Http2, Outcome, frame, frame::Frame, literal},
+    http2::{Fields, Http2, Outcome, World, frame, frame::Frame, literal},
 };
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-struct World {
-    origin: Origin,
-    proxy: Proxy,
-}
-
-impl World {
-    fn start() -> Self {
-        let origin = Origin::answering(OK);
-        Self { proxy: Proxy::start(&origin.config()), origin }
-    }
-
-    fn client(&self) -> Http2 {
-        Http2::connect(self.proxy.address)
-    }
-}
 
 #[test]
 fn an_http_1_client_is_served_on_the_same_port() {

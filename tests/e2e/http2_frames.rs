@@ -1,12 +1,7 @@
 //! Frames that break a rule of RFC 9113 sections 3 to 6 end the connection or the stream, as the
 //! section says; frames that are only unknown or late do not.
 
-use crate::support::{
-    Origin, Proxy,
-    http2::{Fields, Http2, Outcome, frame, frame::Frame, literal},
-};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+use crate::support::http2::{Fields, Http2, Outcome, World, frame, frame::Frame, literal};
 
 /// A stream whose request is not finished, one that has ended, and the next one.
 const OPEN: u32 = 3;
@@ -25,20 +20,10 @@ const ANY_SIZE: &[u32] = &[frame::FRAME_SIZE_ERROR, frame::PROTOCOL_ERROR];
 const ANY_FLOW: &[u32] = &[frame::FLOW_CONTROL_ERROR, frame::PROTOCOL_ERROR];
 const ANY_CLOSED: &[u32] = &[frame::STREAM_CLOSED, frame::PROTOCOL_ERROR];
 
-struct World {
-    origin: Origin,
-    proxy: Proxy,
-}
-
 impl World {
-    fn start() -> Self {
-        let origin = Origin::answering(OK);
-        Self { proxy: Proxy::start(&origin.config()), origin }
-    }
-
     /// A connection with a stream of each state.
-    fn client(&self) -> Http2 {
-        let mut client = Http2::connect(self.proxy.address);
+    fn with_each_state(&self) -> Http2 {
+        let mut client = self.client();
         assert_eq!(client.ask(&Fields::get("/ended")).text(), "ok");
         assert_eq!(client.open(&Fields::post("/open")), OPEN);
         client.data(OPEN, b"some", false);
@@ -46,8 +31,8 @@ impl World {
     }
 
     /// What is wrong with how the proxy took a broken rule of the connection.
-    fn wrong_with(&self, (name, bytes, codes): &Row) -> Option<String> {
-        let mut client = self.client();
+    fn wrong_frame(&self, (name, bytes, codes): &Row) -> Option<String> {
+        let mut client = self.with_each_state();
         client.try_write(bytes);
         // What follows must not be served.
         client.try_write(frame::headers(99, &Fields::get("/behind").block(), true));
@@ -57,16 +42,16 @@ impl World {
     }
 
     fn assert_end_the_connection(&self, rows: &[Row]) {
-        let wrong: Vec<String> = rows.iter().filter_map(|row| self.wrong_with(row)).collect();
+        let wrong: Vec<String> = rows.iter().filter_map(|row| self.wrong_frame(row)).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
-        assert_eq!(self.client().ask(&Fields::get("/")).text(), "ok");
+        assert_eq!(self.with_each_state().ask(&Fields::get("/")).text(), "ok");
         let heads = self.origin.heads();
         assert!(!heads.iter().any(|head| head.line.contains("/behind")), "{heads:?}");
     }
 
     /// What is wrong with how the proxy took something harmless.
     fn not_ignored(&self, (name, bytes): &(&str, Vec<u8>)) -> Option<String> {
-        let mut client = self.client();
+        let mut client = self.with_each_state();
         client.write(bytes);
         client.data(OPEN, b"more", true);
         let open = client.outcome(OPEN);
@@ -245,7 +230,7 @@ fn errors_of_a_stream_reset_it_and_no_other() {
         ("8.1 HEADERS amid the body", frame::headers(OPEN, &literal(b"x", b"y"), false), PROTOCOL),
     ];
     for (name, bytes, codes) in rows {
-        let mut client = world.client();
+        let mut client = world.with_each_state();
         client.write(bytes);
         // A stream error may be taken for one of the connection (section 5.4.2).
         match client.outcome(OPEN) {
@@ -298,7 +283,7 @@ fn what_is_unknown_or_late_is_ignored() {
 fn a_stream_that_depends_on_itself_is_served_or_reset() {
     let world = World::start();
     for stream in [OPEN, NEXT] {
-        let mut client = world.client();
+        let mut client = world.with_each_state();
         let priority = [&stream.to_be_bytes()[..], &[15]].concat();
         if stream == OPEN {
             client.write(raw(frame::PRIORITY, 0, stream, &priority));

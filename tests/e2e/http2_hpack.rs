@@ -1,33 +1,15 @@
 //! Header compression (RFC 7541): blocks that break a rule end the connection, since both sides
 //! would remember different fields from then on; blocks in all ways to write one are read.
 
-use crate::support::{
-    Origin, Proxy,
-    http2::{Credit, Fields, Http2, frame, integer, literal},
-};
+use crate::support::http2::{Credit, Fields, Http2, World, frame, integer, literal};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// RFC 9113 section 4.3; crate h2 says the general code.
 const COMPRESSION: &[u32] = &[frame::COMPRESSION_ERROR, frame::PROTOCOL_ERROR];
 
 /// `:method: GET`, `:scheme: http` and `:path: /` of the static table, and `:authority: a`.
 const GET: &[u8] = &[0x82, 0x86, 0x84, 0x01, 1, b'a'];
 
-struct World {
-    origin: Origin,
-    proxy: Proxy,
-}
-
 impl World {
-    fn start() -> Self {
-        let origin = Origin::answering(OK);
-        Self { proxy: Proxy::start(&origin.config()), origin }
-    }
-
-    fn client(&self) -> Http2 {
-        Http2::connect(self.proxy.address)
-    }
-
     /// Sends a block of these parts as a request on this connection.
     fn request(client: &mut Http2, parts: &[&[u8]]) -> u32 {
         let stream = client.next_stream();
@@ -35,7 +17,7 @@ impl World {
         stream
     }
 
-    fn wrong_with(&self, name: &str, parts: &[&[u8]]) -> Option<String> {
+    fn wrong_block(&self, name: &str, parts: &[&[u8]]) -> Option<String> {
         let mut client = self.client();
         Self::request(&mut client, parts);
         let code = client.ending().goaway.map(|(_, code)| code);
@@ -78,7 +60,7 @@ fn blocks_that_cannot_be_read_end_the_connection() {
         ("5.2 padding alone", &[GET, &coded(&[0xff])]),
     ];
     let wrong: Vec<String> =
-        rows.iter().filter_map(|(name, parts)| world.wrong_with(name, parts)).collect();
+        rows.iter().filter_map(|(name, parts)| world.wrong_block(name, parts)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     let mut client = world.client();
     let stream = World::request(&mut client, &[GET]);

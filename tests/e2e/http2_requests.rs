@@ -3,26 +3,12 @@
 
 use crate::support::{
     Head, Origin, Proxy, eventually,
-    http2::{Fields, Http2, Reply, frame},
+    http2::{Fields, Http2, Reply, World, frame},
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-struct World {
-    origin: Origin,
-    proxy: Proxy,
-}
-
 impl World {
-    fn start() -> Self {
-        let origin = Origin::answering(OK);
-        Self { proxy: Proxy::start(&origin.config()), origin }
-    }
-
-    fn client(&self) -> Http2 {
-        Http2::connect(self.proxy.address)
-    }
-
     /// What the origin gets of a request without a body.
     fn received(&self, fields: &Fields) -> Head {
         assert_eq!(self.client().ask(fields).text(), "ok", "{fields:?}");

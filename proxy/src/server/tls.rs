@@ -13,12 +13,10 @@ use crate::{
     clock::Deadlines,
     downstream::{Preread, Stream, TlsSession},
     telemetry::downstream::Handshake,
-    tls::{Served, TlsListener, has_ended, subject},
+    tls::{ACME_TLS, Served, TlsListener, has_ended, subject},
 };
 
 const MOST_HANDSHAKES: usize = 1024;
-/// ALPN of a CA that looks for the answer to its challenge (RFC 8737).
-const CHALLENGE: &[u8] = b"acme-tls/1";
 
 /// Who shakes hands on one listener of one worker.
 pub(super) struct Handshakes {
@@ -72,7 +70,7 @@ impl Handshakes {
         let loaded = self.listener.current();
         let hello = start.client_hello();
         let is_challenge =
-            hello.alpn().is_some_and(|mut offered| offered.any(|one| one == CHALLENGE));
+            hello.alpn().is_some_and(|mut offered| offered.any(|one| one == ACME_TLS));
         if let Some(challenge) = loaded.challenge.as_ref().filter(|_| is_challenge) {
             start.into_stream(Arc::clone(challenge)).await?;
             return Ok(None);

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    Error, RootCertStore,
+    Error,
     crypto::{CryptoProvider, GetRandomFailed, aws_lc_rs},
     server::{
         NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
@@ -16,7 +16,7 @@ use rustls::{
 use super::{
     error::{FileError, FileProblem, Part},
     files::Content,
-    pem,
+    roots,
     watched::Material,
 };
 
@@ -47,21 +47,11 @@ impl ClientCa {
     }
 
     fn verifier(&self, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
-        let (roots, provider) = (Arc::new(roots(pem)?), Arc::clone(&self.provider));
+        let (roots, provider) = (Arc::new(roots::in_pem(pem)?), Arc::clone(&self.provider));
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
         let builder = if self.is_required { builder } else { builder.allow_unauthenticated() };
         Ok(builder.build().expect("there is a root and no revocation list"))
     }
-}
-
-/// All certificates of a file, as CAs; never empty.
-pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, FileProblem> {
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in pem::certificates(pem)?.into_iter().enumerate() {
-        let added = roots.add(certificate);
-        added.map_err(|source| FileProblem::NotCa { number: index + 1, source })?;
-    }
-    Ok(roots)
 }
 
 impl Material for ClientCa {

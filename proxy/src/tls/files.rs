@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -40,18 +40,19 @@ pub(super) fn read_all(paths: &[PathBuf]) -> Vec<Content> {
 }
 
 pub(super) fn read(path: &Path) -> Content {
+    read_up_to(path, LARGEST)
+}
+
+/// All of a file that has no more than `most` bytes.
+pub(super) fn read_up_to(path: &Path, most: u64) -> Content {
     // Before it is opened: who opens a pipe waits for its other end.
     if !fs::metadata(path).map_err(FileProblem::Unreadable)?.is_file() {
         return Err(FileProblem::NotRegular);
     }
-    read_bounded(path).map_err(FileProblem::Unreadable)?.ok_or(FileProblem::TooLarge)
-}
-
-/// `None` if there is more.
-fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= LARGEST).then_some(bytes))
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    read.map_err(FileProblem::Unreadable)?;
+    if bytes.len() as u64 > most { Err(FileProblem::TooLarge) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -69,6 +70,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_the_callers_where_it_has_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, [b'x'; 10]).expect("is written");
+        assert_eq!(read_up_to(&path, 10).expect("fits").len(), 10);
+        assert!(matches!(read_up_to(&path, 9), Err(FileProblem::TooLarge)));
+    }
+
+    #[test]
     fn a_pipe_is_refused_before_it_is_waited_for() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pipe");
@@ -80,7 +90,8 @@ mod tests {
     #[test]
     fn fingerprints_tell_contents_absence_and_borders_apart() {
         let is = |text: &str| -> Content { Ok(text.as_bytes().to_vec()) };
-        let absent = || -> Content { Err(FileProblem::Unreadable(io::ErrorKind::NotFound.into())) };
+        let absent =
+            || -> Content { Err(FileProblem::Unreadable(std::io::ErrorKind::NotFound.into())) };
         assert_eq!(Fingerprint::of(&[is("a")]), Fingerprint::of(&[is("a")]));
         assert_eq!(Fingerprint::of(&[absent()]), Fingerprint::of(&[absent()]));
         let different = [

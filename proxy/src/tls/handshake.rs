@@ -17,8 +17,8 @@ use crate::config::TlsVersion;
 
 static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&TLS13];
-/// Of RFC 8737.
-const ACME_TLS: &[u8] = b"acme-tls/1";
+/// The protocol by which a CA asks who answers for a name (RFC 8737).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
 /// For each full handshake: a client that comes back has one, and is given the next.
 const TICKETS: usize = 1;
 

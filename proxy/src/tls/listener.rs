@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use arc_swap::ArcSwap;
 
 use super::{
-    Loaded, Reloads, TlsListener,
+    Loaded, Reloads, TlsListener, acme,
     certificates::Certificates,
     clients::{ClientCa, Sessions},
     error::FileError,
@@ -105,7 +105,7 @@ impl Parts {
     fn add_ordered(&mut self, listener: &str, state: &Path, hosts: &[String]) {
         let provider = &self.handshakes.provider;
         for host in hosts {
-            let pair = Pair::in_one(ordered::certificate_path(state, host), provider);
+            let pair = Pair::in_one(acme::certificate_path(state, host), provider);
             let placeholder = Arc::new(ordered::placeholder(host, provider));
             let (certificate, errors) = Watched::open_or(pair, placeholder);
             if !errors.is_empty() {

@@ -17,6 +17,7 @@ mod names;
 mod ordered;
 mod pair;
 mod pem;
+mod roots;
 mod served;
 mod subject;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use self::{
     watched::Found,
 };
 pub use self::{
+    handshake::ACME_TLS,
     served::Served,
     subject::{has_ended, subject},
     watch::Watching,
@@ -188,6 +190,7 @@ impl Loaded {
     /// What a client that asks for this name is shown; the default for a name that no certificate
     /// has, and for a client that names none. Where several have the name, with keys of different
     /// kinds, the first of them.
+    #[cfg(test)]
     pub fn certificate(&self, server_name: Option<&str>) -> &Arc<Served> {
         self.certificates.find(server_name)
     }

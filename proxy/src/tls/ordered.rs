@@ -18,22 +18,13 @@ use rustls::{
 };
 
 use super::{
+    acme,
     error::{FileError, FileProblem},
     files::Content,
     pair::Pair,
     served::Served,
     watched::Material,
 };
-
-/// Key and chain of the certificate that is ordered for `name`.
-pub(super) fn certificate_path(state: &Path, name: &str) -> PathBuf {
-    state.join("certificates").join(format!("{name}.pem"))
-}
-
-/// Key and certificate that prove to a CA who answers for `name`.
-pub(super) fn challenge_path(state: &Path, name: &str) -> PathBuf {
-    state.join("challenges/alpn").join(format!("{name}.pem"))
-}
 
 /// A certificate for `name` that it has signed itself, with a new key. Nobody believes it, but the
 /// listener has one for the handshake.
@@ -52,7 +43,7 @@ pub(super) struct Challenge(Pair);
 
 impl Challenge {
     pub(super) fn new(state: &Path, name: &str, provider: &Arc<CryptoProvider>) -> Self {
-        Self(Pair::in_one(challenge_path(state, name), provider))
+        Self(Pair::in_one(acme::challenge_path(state, name), provider))
     }
 }
 

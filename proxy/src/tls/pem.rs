@@ -9,6 +9,7 @@ use rustls::pki_types::{
 use super::error::FileProblem;
 
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
 /// All certificates, in their order; never empty.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, Error>>();

@@ -21,7 +21,8 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use self::trust::{SystemRoots, Unchecked, file_verifier};
+pub(in crate::tls) use self::trust::Unchecked;
+use self::trust::{SystemRoots, file_verifier};
 use super::{files::read_all, pair::Pair, watched::Material};
 use crate::{
     config::{ConfigError, EndpointConfig, KeyPairFiles, ServiceConfig, UpstreamTls, Verify},

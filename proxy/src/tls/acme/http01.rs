@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 
 use actix_http::Method;
 
-use super::{
-    state::{http_folder, read_up_to},
-    token::Token,
-};
+use super::{state::http_folder, token::Token};
+use crate::tls::files;
 
 const PREFIX: &str = "/.well-known/acme-challenge/";
 /// A token, a dot and the thumbprint of a key.
@@ -36,7 +34,7 @@ impl HttpChallenges {
 
 /// The answer in a file; `None` if there is none. Blocks while the file is read.
 pub fn answer(file: &Path) -> Option<String> {
-    String::from_utf8(read_up_to(file, LONGEST_ANSWER).ok()?).ok()
+    String::from_utf8(files::read_up_to(file, LONGEST_ANSWER).ok()?).ok()
 }
 
 #[cfg(test)]

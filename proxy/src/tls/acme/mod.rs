@@ -30,6 +30,7 @@ use std::{collections::BTreeSet, io, sync::Arc, thread, time::SystemTime};
 use tokio::{runtime::Builder, sync::watch, task::LocalSet};
 
 pub use self::http01::{HttpChallenges, answer};
+pub(super) use self::state::{certificate_path, challenge_path};
 use self::{authority::Ca, named::Named, rounds::Rounds};
 use crate::{
     config::{AcmeConfig, Config, ConfigError},

@@ -16,17 +16,16 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use super::token::Token;
+use crate::tls::files;
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// Of a file that is read: a chain has a few certificates of some KiB.
-const MOST_READ: u64 = 1 << 20;
 /// What a file is called until it is complete; it begins with a dot, as no name does.
 const UNFINISHED: &str = ".tmp";
 
@@ -77,7 +76,7 @@ impl State {
     }
 
     pub(super) fn certificate(&self, name: &str) -> PathBuf {
-        self.certificates().join(format!("{name}.pem"))
+        certificate_path(&self.root, name)
     }
 
     pub(super) fn failure(&self, name: &str) -> PathBuf {
@@ -85,7 +84,7 @@ impl State {
     }
 
     fn certificates(&self) -> PathBuf {
-        self.root.join("certificates")
+        certificates(&self.root)
     }
 
     fn http(&self) -> PathBuf {
@@ -93,7 +92,7 @@ impl State {
     }
 
     fn alpn(&self) -> PathBuf {
-        self.root.join("challenges/alpn")
+        alpn(&self.root)
     }
 
     fn failures(&self) -> PathBuf {
@@ -118,6 +117,24 @@ impl State {
     }
 }
 
+/// Key and chain of the certificate that is ordered for `name`.
+pub(in crate::tls) fn certificate_path(root: &Path, name: &str) -> PathBuf {
+    certificates(root).join(format!("{name}.pem"))
+}
+
+/// Key and certificate that prove to a CA who answers for `name`.
+pub(in crate::tls) fn challenge_path(root: &Path, name: &str) -> PathBuf {
+    alpn(root).join(format!("{name}.pem"))
+}
+
+fn certificates(root: &Path) -> PathBuf {
+    root.join("certificates")
+}
+
+fn alpn(root: &Path) -> PathBuf {
+    root.join("challenges/alpn")
+}
+
 /// Where the answers to HTTP-01 lie.
 pub(super) fn http_folder(root: &Path) -> PathBuf {
     root.join("challenges/http")
@@ -128,22 +145,14 @@ pub(super) fn http_folder(root: &Path) -> PathBuf {
 /// # Errors
 /// It cannot be read, or is larger than 1 MiB.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
-    match read_up_to(path, MOST_READ) {
+    match files::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(StateError { what: "read", path: path.to_owned(), source }),
+        Err(problem) if problem.is_absence() => Ok(None),
+        Err(problem) => {
+            let source = io::Error::other(problem);
+            Err(StateError { what: "read", path: path.to_owned(), source })
+        }
     }
-}
-
-/// # Errors
-/// It is not there, cannot be read, or has more than `most` bytes.
-pub(super) fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
 }
 
 impl Lock {

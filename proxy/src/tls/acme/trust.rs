@@ -7,9 +7,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use crate::{
     config::NamedFile,
     tls::{
-        clients::roots,
         error::{FileError, Part},
-        files,
+        files, roots,
     },
 };
 
@@ -29,7 +28,9 @@ pub(super) enum TrustError {
 pub(super) fn client_config(ca: Option<&NamedFile>) -> Result<ClientConfig, TrustError> {
     let roots = match ca {
         Some(file) => file_roots(file).map_err(TrustError::File)?,
-        None => system_roots()?,
+        None => Some(roots::of_system())
+            .filter(|roots| !roots.is_empty())
+            .ok_or(TrustError::NoneOfSystem)?,
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -41,17 +42,9 @@ pub(super) fn client_config(ca: Option<&NamedFile>) -> Result<ClientConfig, Trus
 /// # Errors
 /// The file is none of CAs.
 pub(super) fn file_roots(file: &NamedFile) -> Result<RootCertStore, FileError> {
-    files::read(&file.path).and_then(|pem| roots(&pem)).map_err(|problem| FileError {
+    files::read(&file.path).and_then(|pem| roots::in_pem(&pem)).map_err(|problem| FileError {
         part: Part::Certificate,
         path: file.path.clone(),
         problem,
     })
-}
-
-/// What of the system's store is of no use is passed over, as everywhere.
-fn system_roots() -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 { Err(TrustError::NoneOfSystem) } else { Ok(roots) }
 }

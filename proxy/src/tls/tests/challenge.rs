@@ -1,3 +1,5 @@
+//! Names whose certificates are ordered: what is shown before there is one, and to the CA that asks.
+
 use rustls::Error;
 
 use super::{World, client::Client, pki, remove};

@@ -1,3 +1,5 @@
+//! Which certificate a client is shown, and what else a handshake agrees on.
+
 use rustls::{NamedGroup, ProtocolVersion, SignatureScheme, version::TLS12};
 
 use super::{

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, NamedGroup,
-    ProtocolVersion, ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    ClientConfig, ClientConnection, Error, HandshakeKind, NamedGroup, ProtocolVersion,
+    ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName},
     version::{TLS12, TLS13},
 };
 
 use super::pki::Made;
+use crate::tls::upstream::Unchecked;
 
 pub(super) static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
@@ -48,7 +48,7 @@ impl Client {
             .with_protocol_versions(versions)
             .expect("are known")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Believer(schemes.to_vec())));
+            .with_custom_certificate_verifier(Arc::new(Unchecked { schemes: schemes.to_vec() }));
         Self(match shows {
             Some(made) => builder
                 .with_client_auth_cert(vec![made.der()], made.key_der())
@@ -108,42 +108,4 @@ fn seen(client: &ClientConnection, server: &ServerConnection) -> Seen {
 
 fn every_scheme() -> Vec<SignatureScheme> {
     aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-}
-
-#[derive(Debug)]
-struct Believer(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Believer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
 }

@@ -1,3 +1,5 @@
+//! Certificates of clients, and the sessions that stand for them.
+
 use rustls::{
     Error, SignatureScheme, SupportedProtocolVersion,
     version::{TLS12, TLS13},

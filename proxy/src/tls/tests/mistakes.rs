@@ -1,3 +1,5 @@
+//! What is said of files that cannot be used, and where.
+
 use rustls::pki_types::PrivateKeyDer;
 
 use super::{

@@ -1,3 +1,5 @@
+//! Files that change: what is loaded, what is kept, and who looks.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

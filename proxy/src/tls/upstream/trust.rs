@@ -20,7 +20,7 @@ use crate::{
     config::{ConfigError, NamedFile, Position},
     tls::{
         error::{FileError, FileProblem, Part},
-        files, pem,
+        files, pem, roots,
     },
 };
 
@@ -40,7 +40,7 @@ impl SystemRoots {
         provider: &Arc<CryptoProvider>,
         at: Position,
     ) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
-        let roots = self.read.get_or_insert_with(|| Arc::new(system_roots()));
+        let roots = self.read.get_or_insert_with(|| Arc::new(roots::of_system()));
         match signed_by(Arc::clone(roots), provider) {
             Ok(verifier) => Ok(verifier),
             Err(_) => Err(ConfigError {
@@ -78,17 +78,6 @@ fn signed_by(
     WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build()
 }
 
-/// What of the system's store cannot be read or used is left out, as others do.
-fn system_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::debug!(%error, "a CA certificate of the system is left out");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
-}
-
 /// Beside what its CAs have signed, a certificate that stands in the file is believed as it is:
 /// `openssl req -x509` makes one that calls itself a CA, and webpki takes no CA's certificate for
 /// that of a server.
@@ -100,20 +89,15 @@ struct Listed {
 
 /// Whoever answers is believed.
 #[derive(Debug)]
-pub(super) struct Unchecked {
-    schemes: Vec<SignatureScheme>,
+pub(in crate::tls) struct Unchecked {
+    pub(in crate::tls) schemes: Vec<SignatureScheme>,
 }
 
 impl Listed {
     fn read(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Self, FileProblem> {
+        let roots = Arc::new(roots::in_pem(pem)?);
+        let signed = signed_by(roots, provider).expect("there is a root and no revocation list");
         let listed = pem::certificates(pem)?;
-        let mut roots = RootCertStore::empty();
-        for (certificate, number) in listed.iter().zip(1..) {
-            let added = roots.add(certificate.clone());
-            added.map_err(|source| FileProblem::NotCa { number, source })?;
-        }
-        let signed =
-            signed_by(Arc::new(roots), provider).expect("there is a root and no revocation list");
         Ok(Self { listed, signed })
     }
 }

@@ -8,10 +8,12 @@ mod hpack;
 mod huffman;
 mod reply;
 mod windows;
+mod world;
 
 pub use self::{
     client::{Credit, Ending, Http2},
     fields::Fields,
     hpack::{Decoder, integer, literal},
     reply::{Outcome, Reply},
+    world::World,
 };

@@ -139,13 +139,3 @@ fn what_an_ended_process_has_left_is_cleared_and_the_rest_is_kept() {
     root.sort();
     assert_eq!(root, ["account.json", "certificates", "challenges", "failures", "lock"]);
 }
-
-#[test]
-fn a_file_has_its_bound() {
-    let (folder, _state) = state();
-    let path = folder.path().join("file");
-    fs::write(&path, [b'x'; 10]).expect("can be written");
-    assert_eq!(read_up_to(&path, 10).expect("fits").len(), 10);
-    let error = read_up_to(&path, 9).expect_err("is too large");
-    assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-}
