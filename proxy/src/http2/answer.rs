@@ -11,7 +11,7 @@ use http::{
 use crate::headers::{lines::FieldLines, request_id::X_REQUEST_ID};
 
 /// Room for the fields of a usual answer.
-const USUAL: usize = 16;
+const USUAL: usize = 12;
 
 /// A whole head. `passed` are the fields of the upstream; `date` writes the value of `Date` where
 /// the response has none.
