@@ -58,6 +58,8 @@ reasons! {
     BadRequest = 400, "bad_request", "http_request_error", "Bad request";
     /// No credentials, or wrong ones.
     NotAuthenticated = 401, "not_authenticated", "http_request_denied", "Not authenticated";
+    /// The client is known, or at least its address is, and it may not.
+    Forbidden = 403, "forbidden", "http_request_denied", "Forbidden";
     /// No route takes the request.
     NoRoute = 404, "no_route", "destination_not_found", "Not found";
     /// The path names a service that does not exist.
@@ -72,6 +74,8 @@ reasons! {
     UriTooLong = 414, "uri_too_long", "http_request_error", "URI too long";
     /// The connection was made to another server than the request is for.
     Misdirected = 421, "misdirected", "http_request_error", "Misdirected request";
+    /// The client has made as many requests as it may, or too many wrong guesses.
+    RateLimited = 429, "rate_limited", "http_request_denied", "Too many requests";
     /// The head is larger than `max_header_bytes`, or has more fields than `max_headers`.
     HeadersTooLarge = 431, "headers_too_large", "http_request_error", "Headers too large";
     /// The client left before the answer was complete.
@@ -100,6 +104,10 @@ reasons! {
     QueueFull = 503, "queue_full", "connection_limit_reached", "Service unavailable";
     /// `limits.queue_timeout` passed in the queue.
     QueueTimeout = 503, "queue_timeout", "connection_limit_reached", "Service unavailable";
+    /// Who must be asked about the client does not answer, or too many questions are waiting.
+    AuthUnavailable = 503, "auth_unavailable", "destination_unavailable", "Service unavailable";
+    /// Limits are shared, where they are kept does not answer, and `on_failure` is "deny".
+    RateLimitUnavailable = 503, "rate_limit_unavailable", "destination_unavailable", "Service unavailable";
     /// `timeouts.connect` passed.
     ConnectTimeout = 504, "connect_timeout", "connection_timeout", "Gateway timeout";
     /// `timeouts.response` passed.

@@ -3,12 +3,12 @@
 
 use std::{collections::HashMap, hash::BuildHasherDefault};
 
+use actix_http::header::HeaderName;
 use tokio::time::Instant;
 
 use crate::{
-    auth::Authenticator,
     clock::Millis,
-    config::{AcmeChallenge, BodyLimit, Config, PathPolicy},
+    config::{AcmeChallenge, BodyLimit, Config, PathPolicy, SchemeConfig},
     headers::forwarded::TrustedProxies,
     record::Index,
     routing::RouteTable,
@@ -25,7 +25,10 @@ pub struct Gateway {
     pub challenges: Option<HttpChallenges>,
     pub max_body: BodyLimit,
     pub paths: PathPolicy,
-    authenticators: Vec<Authenticator>,
+    /// Each worker has an authenticator for each.
+    pub schemes: Vec<SchemeConfig>,
+    /// Fields that say who the client is: only the proxy sends them, whatever the route.
+    pub identity_fields: Vec<HeaderName>,
     default_auth: Option<usize>,
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
@@ -60,7 +63,8 @@ impl Gateway {
                 .map(|acme| HttpChallenges::new(&acme.state)),
             max_body: config.server.max_body,
             paths: config.server.paths,
-            authenticators: config.auth_schemes.iter().map(Authenticator::new).collect(),
+            schemes: config.auth_schemes.clone(),
+            identity_fields: config.auth_schemes.iter().flat_map(SchemeConfig::fields).collect(),
             default_auth: config.default_auth,
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
             services,
@@ -79,12 +83,11 @@ impl Gateway {
     }
 
     /// Who guards `route`; who guards requests without one. `None` lets everybody in.
-    pub fn authenticator(&self, route: Option<Index>) -> Option<&Authenticator> {
-        let scheme = match route {
+    pub fn scheme(&self, route: Option<Index>) -> Option<usize> {
+        match route {
             Some(route) => self.routes.route(route).config.auth,
             None => self.default_auth,
-        };
-        scheme.map(|index| &self.authenticators[index])
+        }
     }
 
     pub fn service(&self, index: Index) -> &Service {

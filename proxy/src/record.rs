@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
+    rc::Rc,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
+    auth::Identity,
     downstream::Client,
     error::Reason,
     forward::tunnel::Tunnel,
@@ -33,6 +35,8 @@ pub struct RequestRecord {
     /// The peer, or whom a trusted proxy speaks for; `None` if it is a peer over a Unix socket.
     pub client: Cell<Option<IpAddr>>,
     pub method: Method,
+    /// Who the client has proved to be.
+    pub identity: OnceCell<Rc<Identity>>,
     /// Kept for the access log alone.
     pub logged: Option<LoggedHead>,
     /// The path with its dot segments resolved, if it had any.
@@ -101,6 +105,7 @@ impl RequestRecord {
             trace_id: None,
             client: Cell::new(peer),
             method,
+            identity: OnceCell::new(),
             logged: None,
             normal_path: OnceCell::new(),
             found: RefCell::default(),

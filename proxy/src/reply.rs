@@ -19,10 +19,22 @@ pub fn reject(record: &RequestRecord, reason: Reason) -> HttpResponse {
     reject_with_body(record, reason, reason.body().to_owned())
 }
 
-/// 401 with the scheme to use (RFC 9110 section 11.6.1).
-pub fn not_authenticated(record: &RequestRecord, challenge: HeaderValue) -> HttpResponse {
+/// 401 with the schemes to use (RFC 9110 section 11.6.1).
+pub fn not_authenticated(
+    record: &RequestRecord,
+    challenges: impl IntoIterator<Item = HeaderValue>,
+) -> HttpResponse {
     let mut response = reject(record, Reason::NotAuthenticated);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    for challenge in challenges {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// 429 with the time after which another request may pass (RFC 6585 section 4).
+pub fn rate_limited(record: &RequestRecord, retry_after_secs: u64) -> HttpResponse {
+    let mut response = reject(record, Reason::RateLimited);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_secs));
     response
 }
 

@@ -11,6 +11,7 @@ use std::{
 use rand::rngs::SmallRng;
 
 use crate::{
+    auth::Authenticator,
     clock::Deadlines,
     config::{ClientTimeouts, HeadBounds},
     downstream::ConnTable,
@@ -52,6 +53,7 @@ pub struct Worker {
     dialers: Vec<Dialer>,
     pools: Vec<Rc<Pool>>,
     budgets: Vec<RetryBudget>,
+    authenticators: Vec<Authenticator>,
     /// Copies of requests that are on their way.
     pub copies: Copies,
 }
@@ -78,6 +80,7 @@ impl Worker {
         let worker = Rc::new(Self {
             dialers: shared.gateway.endpoints().map(dialer).collect(),
             pools: shared.gateway.endpoints().map(pool).collect(),
+            authenticators: shared.gateway.schemes.iter().map(Authenticator::new).collect(),
             copies: Copies::default(),
             budgets: shared
                 .gateway
@@ -104,6 +107,11 @@ impl Worker {
     /// What this worker may retry of the requests of a service.
     pub fn budget(&self, service: Index) -> &RetryBudget {
         &self.budgets[service as usize]
+    }
+
+    /// Checks requests for an auth scheme.
+    pub fn authenticator(&self, scheme: usize) -> &Authenticator {
+        &self.authenticators[scheme]
     }
 
     /// Idle connections to an endpoint.

@@ -1,36 +1,99 @@
-//! Who a client is: one scheme a route. A scheme says yes, or what to answer with 401.
+//! Who a client is: one scheme a route, built by each worker for itself. A scheme says who it is,
+//! or what to answer.
 
-mod bearer;
+mod credentials;
+mod identity;
+mod keys;
+mod mtls;
+mod refused;
 pub mod stage;
 
-use actix_http::header::{HeaderMap, HeaderValue};
+use std::rc::Rc;
 
-use self::bearer::Bearer;
-use crate::config::AuthScheme;
+use actix_web::dev::ServiceRequest;
+use futures_util::future::LocalBoxFuture;
+
+pub use self::{
+    identity::Identity,
+    refused::{AuthResult, Refused},
+};
+use self::{
+    keys::{ApiKey, Bearer},
+    mtls::Mtls,
+};
+use crate::{
+    config::{AuthScheme, SchemeConfig},
+    record::RequestRecord,
+    worker::Worker,
+};
 
 /// A scheme, ready to check requests.
 pub enum Authenticator {
     Bearer(Bearer),
+    ApiKey(ApiKey),
+    Mtls(Mtls),
+    Any(Vec<usize>),
 }
 
-/// The client is not let in; the value goes into `WWW-Authenticate`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub challenge: HeaderValue,
+/// A request whose client is to be known.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub record: &'a RequestRecord,
+    pub request: &'a ServiceRequest,
+}
+
+pub type Checked = Result<Rc<Identity>, Refused>;
+
+/// What needs nobody else is known at once: then nothing is put on the heap.
+pub enum Verdict<'a> {
+    Now(Checked),
+    Later(LocalBoxFuture<'a, Checked>),
 }
 
 impl Authenticator {
-    pub fn new(scheme: &AuthScheme) -> Self {
-        match scheme {
-            AuthScheme::Bearer(config) => Self::Bearer(Bearer::new(config)),
+    pub fn new(config: &SchemeConfig) -> Self {
+        match &config.kind {
+            AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
+            AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
+            AuthScheme::Mtls(config) => Self::Mtls(Mtls::new(config)),
+            _ => unreachable!("TODO"),
         }
     }
 
-    /// # Errors
-    /// The credentials are missing or wrong.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    /// Who the client is.
+    pub fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
         match self {
-            Self::Bearer(bearer) => bearer.check(headers),
+            Self::Bearer(bearer) => Verdict::Now(bearer.check(&asked)),
+            Self::ApiKey(keys) => Verdict::Now(keys.check(&asked)),
+            Self::Mtls(mtls) => Verdict::Now(mtls.check(&asked)),
+            Self::Any(schemes) => Verdict::Later(Box::pin(any(schemes, asked))),
         }
     }
+}
+
+impl Verdict<'_> {
+    pub async fn known(self) -> Checked {
+        match self {
+            Self::Now(checked) => checked,
+            Self::Later(checking) => checking.await,
+        }
+    }
+}
+
+/// The first scheme that lets the client in; else what all of them have said.
+async fn any(schemes: &[usize], asked: Asked<'_>) -> Checked {
+    let mut refused: Option<Refused> = None;
+    for scheme in schemes {
+        match asked.worker.authenticator(*scheme).check(asked).known().await {
+            Ok(identity) => return Ok(identity),
+            Err(also) => {
+                refused = Some(match refused {
+                    None => also,
+                    Some(earlier) => earlier.both(also),
+                });
+            }
+        }
+    }
+    Err(refused.expect("any has at least one scheme"))
 }

@@ -1,18 +1,26 @@
-//! Stage: lets a request pass if its route's scheme knows the client. Requests without a route
-//! fall under the default scheme, so that a stranger does not learn which routes exist.
+//! Stage: lets a request pass if its route's scheme knows the client, and the client may what the
+//! route requires. Requests without a route fall under the default scheme, so that a stranger does
+//! not learn which routes exist.
 
 use std::rc::Rc;
 
+use actix_http::header::HeaderValue;
 use actix_web::{
-    Error,
+    Error, HttpResponse,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
 };
 
-use crate::{reply, telemetry::observe::record, worker::Worker};
+use super::{Asked, Identity, Refused, refused::AuthResult};
+use crate::{
+    config::Required,
+    record::RequestRecord,
+    telemetry::observe::record,
+    worker::Worker,
+};
 
-/// Answers 401, or goes on.
+/// Answers 401 or 403, or goes on.
 ///
 /// # Errors
 /// None of its own.
@@ -22,14 +30,46 @@ pub async fn authenticate(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
-    let checked = match worker.gateway.authenticator(record.route.get()) {
-        Some(scheme) => scheme.check(request.headers()),
-        None => Ok(()),
-    };
-    match checked {
-        Ok(()) => next.call(request).await,
-        Err(refused) => {
-            Ok(request.into_response(reply::not_authenticated(&record, refused.challenge)))
+    if let Some(scheme) = worker.gateway.scheme(record.route.get()) {
+        let asked = Asked { worker: &worker, record: &record, request: &request };
+        if let Err(refusal) = identify(scheme, asked).await {
+            return Ok(request.into_response(refusal));
         }
     }
+    drop(record);
+    next.call(request).await
+}
+
+/// Puts who the client is into the record.
+async fn identify(scheme: usize, asked: Asked<'_>) -> Result<(), HttpResponse> {
+    let checked = asked.worker.authenticator(scheme).check(asked).known().await;
+    let entitled = checked.and_then(|identity| entitle(identity, asked));
+    let result = entitled.as_ref().map_or_else(Refused::result, |()| AuthResult::Ok);
+    asked.worker.shard.authenticated(scheme, result);
+    entitled.map_err(|refused| refused.answer(asked.record))
+}
+
+/// Whether the client may what the route requires.
+fn entitle(identity: Rc<Identity>, asked: Asked<'_>) -> Result<(), Refused> {
+    let required = required(asked.worker, asked.record);
+    if let Some(required) = required.filter(|required| !identity.meets(required)) {
+        return Err(Refused::Forbidden(insufficient(required)));
+    }
+    // Once a request: nothing else sets it.
+    let _ = asked.record.identity.set(identity);
+    Ok(())
+}
+
+fn required<'a>(worker: &'a Worker, record: &RequestRecord) -> Option<&'a Required> {
+    let route = worker.gateway.routes.route(record.route.get()?);
+    Some(&route.config.require).filter(|required| !required.is_empty())
+}
+
+/// RFC 6750 section 3.1: which scopes would do.
+fn insufficient(required: &Required) -> Option<HeaderValue> {
+    let mut challenge = "Bearer error=\"insufficient_scope\"".to_owned();
+    if !required.scopes.is_empty() {
+        challenge.push_str(&format!(", scope=\"{}\"", required.scopes.join(" ")));
+    }
+    HeaderValue::from_str(&challenge).ok()
 }

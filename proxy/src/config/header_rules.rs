@@ -78,7 +78,7 @@ impl HeaderRules {
     }
 }
 
-fn check_own(name: &FieldName) -> Result<(), Problem> {
+pub(super) fn check_own(name: &FieldName) -> Result<(), Problem> {
     if !OWN.contains(&name.0.as_str()) {
         return Ok(());
     }

@@ -6,6 +6,7 @@
 mod auth;
 mod balance;
 mod breaker;
+mod call_url;
 mod clients;
 mod connections;
 mod duration;
@@ -29,6 +30,7 @@ mod retry;
 mod route_action;
 mod routes;
 pub mod schema;
+mod secret;
 mod section;
 mod server;
 mod services;
@@ -42,9 +44,14 @@ mod value;
 use toml::de::DeTable;
 
 pub use self::{
-    auth::{AuthScheme, BearerConfig},
+    auth::{
+        ApiKeyConfig, AuthScheme, BasicConfig, ClaimFields, ClaimValue, FailureLimit,
+        ForwardConfig, IntrospectionConfig, JwtConfig, JwtKeys, KeyPlace, KnownKey, KnownKeys,
+        MtlsConfig, PasswordHash, Required, SchemeConfig, User,
+    },
     balance::{Balance, HashKey, StickyCookie},
     breaker::BreakerConfig,
+    call_url::{CallConfig, CallUrl},
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
     endpoint::{EndpointAddress, EndpointUrl},
@@ -63,6 +70,7 @@ pub use self::{
     retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},
     route_action::{RouteAction, ServiceChoice},
     routes::{HostPattern, NO_ROUTE, RouteConfig},
+    secret::Secret,
     server::{ServerConfig, worker_count},
     services::{ServiceConfig, UpstreamHost},
     size::{BodyLimit, ByteSize},
@@ -95,7 +103,7 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Where the certificates of `tls.acme` come from; there if a listener names some.
     pub acme: Option<AcmeConfig>,
-    pub auth_schemes: Vec<AuthScheme>,
+    pub auth_schemes: Vec<SchemeConfig>,
     /// For requests that match no route: an index into the auth schemes.
     pub default_auth: Option<usize>,
     pub routes: Vec<RouteConfig>,
@@ -153,7 +161,7 @@ impl Config {
         let acme = top.section("acme").map(|section| AcmeConfig::read(section, acme_use));
         let admin = AdminConfig::read(top.section("admin"));
         listeners::report_duplicates(&top, &listeners, &admin);
-        let schemes = AuthScheme::read_all(top.named_sections("auth_schemes"));
+        let schemes = SchemeConfig::read_all(top.named_sections("auth_schemes"));
         let scheme_names: Vec<(String, bool)> =
             schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
         let default_auth =

@@ -6,6 +6,7 @@ use actix_http::{
 };
 
 use super::{
+    auth::Required,
     error::{Located, Position, Problem, did_you_mean},
     header_rules::{FieldName, FieldValue, HeaderRules},
     method::MethodName,
@@ -37,6 +38,8 @@ pub struct RouteConfig {
     pub action: RouteAction,
     /// An index into the auth schemes; `None` lets everybody in.
     pub auth: Option<usize>,
+    /// What the client must be allowed, once it is known.
+    pub require: Required,
     pub request_headers: HeaderRules,
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
@@ -74,6 +77,11 @@ impl RouteConfig {
             Some(scheme) => find_scheme(&section, &scheme, names.schemes),
             None => names.default_auth,
         };
+        let require = Required::read_route(section.section("require"));
+        if !require.is_empty() && auth.is_none() {
+            let problem = Problem::new("\"require\" needs an auth scheme: nobody is known");
+            section.report(&section.key_span("require"), problem);
+        }
         let methods = list::<MethodName>(&mut section, "methods");
         let hosts = list(&mut section, "host");
         let headers = matched_headers(&mut section);
@@ -92,6 +100,7 @@ impl RouteConfig {
             headers,
             action,
             auth,
+            require,
             request_headers,
             response_headers,
             max_body,

@@ -177,6 +177,14 @@ impl<'a> Section<'a> {
         Some(Section::new(self.reader, self.path_of(key), table, value.span()))
     }
 
+    /// The text under `key`, for a look ahead: variables are not expanded.
+    pub(super) fn peek_text(&self, key: &str) -> Option<&'a str> {
+        match self.table.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether the file has `key` here.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()

@@ -5,7 +5,7 @@ use std::{fmt::Write, net::IpAddr};
 
 use actix_http::{
     RequestHead,
-    header::{self, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
 };
 use bytes::{BufMut, BytesMut};
 
@@ -27,6 +27,10 @@ pub struct Source<'a> {
     pub request_id: &'a HeaderValue,
     /// What the client called the host.
     pub host: &'a [u8],
+    /// What the upstream is told about who the client is.
+    pub identity: &'a [(HeaderName, HeaderValue)],
+    /// The names of all such fields: no client may send one, whatever its route.
+    pub identity_fields: &'a [HeaderName],
     pub rules: &'a HeaderRules,
 }
 
@@ -69,6 +73,9 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) {
         put(out, b"x-request-id", source.request_id.as_bytes());
     }
     write_forwarded(source, out);
+    for (name, value) in source.identity.iter().filter(|(name, _)| !is_ruled(name.as_str(), source.rules)) {
+        put(out, name.as_str().as_bytes(), value.as_bytes());
+    }
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
         put(out, name.as_str().as_bytes(), value.as_bytes());
     }
@@ -89,7 +96,7 @@ fn is_dropped(name: &str, source: &Source<'_>) -> bool {
         "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => true,
         "forwarded" | "x-real-ip" | "x-forwarded-port" | "x-forwarded-prefix"
         | "x-original-url" | "x-rewrite-url" => !source.peer_is_trusted,
-        name => hop_by_hop::is_request_field(name) || is_alias(name, source.rules),
+        name => hop_by_hop::is_request_field(name) || is_alias(name, source),
     };
     own || is_ruled(name, source.rules)
 }
@@ -100,10 +107,11 @@ fn is_ruled(name: &str, rules: &HeaderRules) -> bool {
 }
 
 /// Whether `name` is another spelling of a field that the proxy or the route sets.
-fn is_alias(name: &str, rules: &HeaderRules) -> bool {
+fn is_alias(name: &str, source: &Source<'_>) -> bool {
     let is_odd = name.bytes().any(|byte| byte == b'_' || byte == b'.');
     (is_odd && OWN.iter().any(|own| is_same(own, name)))
-        || rules.set.iter().any(|(own, _)| is_same(own.as_str(), name))
+        || source.rules.set.iter().any(|(own, _)| is_same(own.as_str(), name))
+        || source.identity_fields.iter().any(|own| is_same(own.as_str(), name))
 }
 
 fn is_same(own: &str, name: &str) -> bool {
@@ -172,8 +180,6 @@ pub fn put_address(out: &mut BytesMut, address: IpAddr) {
 
 #[cfg(test)]
 mod tests {
-    use actix_http::header::HeaderName;
-
     use super::*;
 
     #[test]
@@ -190,6 +196,8 @@ mod tests {
             scheme: "http",
             request_id: &HeaderValue::from_static("id-12345"),
             host: b"a.test",
+            identity: &[],
+            identity_fields: &[],
             rules: &HeaderRules::default(),
         };
         write(&source, &mut out);

@@ -45,6 +45,8 @@ pub async fn headers(
         scheme: record.from.arrival().scheme(),
         request_id: &record.request_id,
         host: host(head),
+        identity: record.identity.get().map_or(&[], |identity| &identity.fields),
+        identity_fields: &worker.gateway.identity_fields,
         rules: &rules.request_headers,
     };
     request_fields::write(&source, &mut fields);

@@ -166,7 +166,8 @@ fn write_fields(
     line.optional("user_agent", user_agent.map(|agent| agent.as_bytes()));
     let tls = record.from.arrival().tls.as_ref();
     line.optional("tls", tls.map(|tls| tls.version.as_bytes()));
-    let subject = tls.and_then(|tls| tls.subject.as_ref());
+    let known = record.identity.get().and_then(|identity| identity.subject.as_ref());
+    let subject = known.or_else(|| tls.and_then(|tls| tls.subject.as_ref()));
     line.optional("subject", subject.map(|subject| subject.as_bytes()));
 }
 

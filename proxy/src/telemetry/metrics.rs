@@ -17,6 +17,7 @@ use super::{
     series::{Published, Series},
 };
 use crate::{
+    auth::AuthResult,
     error::Reason,
     forward::mirror::Copied,
     gateway::Gateway,
@@ -49,6 +50,7 @@ pub struct SharedShard {
     pub(super) queued: Published<Index, Histogram>,
     pub(super) copies: Published<CopyLabels, Counter>,
     pub(super) budgets: Published<Index, Counter>,
+    pub(super) checks: Published<CheckLabels, Counter>,
     pub(super) errors: [Counter; Reason::ALL.len()],
     pub(super) in_flight: Counter,
     pub(super) log_lines_dropped: Counter,
@@ -89,6 +91,7 @@ pub struct Shard {
     queued: Series<Index, Histogram>,
     copies: Series<CopyLabels, Counter>,
     budgets: Series<Index, Counter>,
+    checks: Series<CheckLabels, Counter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +120,13 @@ pub struct RetryLabels {
 pub struct CopyLabels {
     pub(super) service: Index,
     pub(super) result: &'static str,
+}
+
+/// A scheme by its place in the configuration, and what came of a check.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CheckLabels {
+    pub(super) scheme: u32,
+    pub(super) result: AuthResult,
 }
 
 #[derive(Default)]
@@ -165,6 +175,7 @@ impl Metrics {
             queued: Series::new(Arc::clone(&shared.queued)),
             copies: Series::new(Arc::clone(&shared.copies)),
             budgets: Series::new(Arc::clone(&shared.budgets)),
+            checks: Series::new(Arc::clone(&shared.checks)),
             shared,
         }
     }
@@ -232,6 +243,12 @@ impl Shard {
     /// A request has waited for a place.
     pub fn queue_waited(&self, service: Index, duration: Duration) {
         self.queued.with(service, |histogram| histogram.observe(duration));
+    }
+
+    /// A scheme has checked a request.
+    pub fn authenticated(&self, scheme: usize, result: AuthResult) {
+        let scheme = u32::try_from(scheme).expect("a file has fewer schemes");
+        self.checks.with(CheckLabels { scheme, result }, |count| count.add(1));
     }
 
     /// A copy for `service` has ended.

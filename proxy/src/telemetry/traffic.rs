@@ -35,7 +35,8 @@ pub(super) fn write(
     write_endpoints(metrics, encoder)?;
     write_services(metrics, shards, encoder)?;
     write_retries(shards, encoder)?;
-    write_copies(metrics, shards, encoder)
+    write_copies(metrics, shards, encoder)?;
+    write_checks_of_clients(metrics, shards, encoder)
 }
 
 fn rows<'a>(
@@ -259,6 +260,22 @@ fn write_retries(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_
         rows(encoder, name, help, MetricType::Counter, counts)?;
     }
     Ok(())
+}
+
+fn write_checks_of_clients(
+    metrics: &Metrics,
+    shards: &[Arc<SharedShard>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Written {
+    let mut counts = BTreeMap::<(&str, &str), u64>::new();
+    for (labels, count) in shards.iter().flat_map(|shard| read(&shard.checks)) {
+        let scheme = &metrics.gateway.schemes[labels.scheme as usize];
+        *counts.entry((&scheme.name, labels.result.word())).or_default() += count.get();
+    }
+    let counts = counts.iter().map(|((scheme, result), count)| {
+        (vec![("scheme", *scheme), ("result", *result)], *count)
+    });
+    rows(encoder, "proxy_auth", "Checks of clients by scheme and result", MetricType::Counter, counts)
 }
 
 fn write_copies(

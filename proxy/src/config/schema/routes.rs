@@ -46,6 +46,9 @@ pub(super) struct Route {
     redirect: Option<Redirect>,
     #[schemars(default)]
     respond: Option<Respond>,
+    /// What the client must be allowed; needs "auth".
+    #[schemars(default)]
+    require: Option<super::auth::Require>,
     /// Name of an auth scheme, or "none".
     #[schemars(default)]
     auth: Option<String>,

@@ -44,3 +44,25 @@ pub(super) enum OneOrMore {
     One(String),
     More(Vec<String>),
 }
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum OneOrMoreOrOff {
+    One(String),
+    More(Vec<String>),
+    Off(Off),
+}
+
+/// A secret: in place, or in a file.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum SecretText {
+    Text(String),
+    File(SecretFile),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SecretFile {
+    file: String,
+}

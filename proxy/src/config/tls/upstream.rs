@@ -47,7 +47,7 @@ impl UpstreamTls {
         Self::read_table(section)
     }
 
-    fn read_table(mut section: Section<'_>) -> Self {
+    pub(in crate::config) fn read_table(mut section: Section<'_>) -> Self {
         let ca = NamedFile::read(&mut section, "ca");
         let client = client(&mut section);
         let server_name = section.get::<EndpointName>("server_name").map(|name| name.value.0);

@@ -1,0 +1,32 @@
+//! The certificate of the client, which the listener has verified.
+
+use std::rc::Rc;
+
+use actix_http::header::HeaderValue;
+
+use super::{Asked, Checked, Identity, Refused};
+use crate::config::MtlsConfig;
+
+/// RFC 9110 section 11.6.1 wants a challenge, and no registered scheme is for certificates.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Certificate");
+
+pub struct Mtls {
+    subjects: Vec<String>,
+}
+
+impl Mtls {
+    pub(super) fn new(config: &MtlsConfig) -> Self {
+        Self { subjects: config.subjects.clone() }
+    }
+
+    pub(super) fn check(&self, asked: &Asked<'_>) -> Checked {
+        let tls = asked.record.from.arrival().tls.as_ref();
+        let Some(subject) = tls.and_then(|tls| tls.subject.as_deref()) else {
+            return Err(Refused::missing(CHALLENGE));
+        };
+        if self.subjects.is_empty() || self.subjects.iter().any(|one| one == subject) {
+            return Ok(Rc::new(Identity::named(Some(subject))));
+        }
+        Err(Refused::Forbidden(None))
+    }
+}

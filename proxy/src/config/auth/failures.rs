@@ -1,0 +1,50 @@
+//! `failures`: how many wrong guesses a client address has.
+
+use std::time::Duration;
+
+use crate::config::{
+    duration::Within,
+    number::Whole,
+    section::{Section, ValueOrTable},
+    value::{FromText, unknown_word},
+    error::Problem,
+};
+
+/// `requests` at once, then one each `per / requests`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureLimit {
+    pub requests: u32,
+    pub per: Duration,
+}
+
+impl Default for FailureLimit {
+    fn default() -> Self {
+        Self { requests: 20, per: Duration::from_secs(60) }
+    }
+}
+
+impl FailureLimit {
+    /// On by default where people choose the secret.
+    pub(super) fn read(section: &mut Section<'_>, kind: &str) -> Option<Self> {
+        let mut table = match section.value_or_table::<Off>("failures") {
+            None => return (kind == "basic").then(Self::default),
+            Some(ValueOrTable::Value(_)) => return None,
+            Some(ValueOrTable::Table(table)) => table,
+        };
+        let default = Self::default();
+        let requests = table.or::<Whole<1, 1_000_000>>("requests", Whole(default.requests)).0;
+        let per = table.or::<Within<1000, 86_400_000>>("per", Within(default.per)).0;
+        table.finish();
+        Some(Self { requests, per })
+    }
+}
+
+struct Off;
+
+impl FromText for Off {
+    const EXPECTED: &'static str = "{ requests = 20, per = \"1m\" } or \"off\"";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        if text == "off" { Ok(Self) } else { Err(unknown_word(text, &["off"])) }
+    }
+}

@@ -1,0 +1,140 @@
+//! `type = "jwt"` (RFC 7519).
+
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+
+use super::claims::{ClaimFields, Required};
+use crate::config::{
+    call_url::CallConfig,
+    duration::Within,
+    error::{Located, Problem},
+    section::Section,
+    secret::Secret,
+    value::{FromText, OneOrMore, OrOff, unknown_word},
+};
+
+/// A clock that is further off than this is broken.
+const MOST_LEEWAY_MS: u64 = 600_000;
+/// Shortest HMAC secret, in bytes (RFC 7518 section 3.2, for HS256).
+const SHORTEST_SECRET: usize = 32;
+
+#[derive(Clone, Debug)]
+pub struct JwtConfig {
+    pub keys: JwtKeys,
+    /// Never empty, and all of the kind that `keys` are for.
+    pub algorithms: Vec<Algorithm>,
+    /// One of them must be `iss`; never empty.
+    pub issuers: Vec<String>,
+    /// One of them must be in `aud`; `None`: it is not looked at.
+    pub audiences: Option<Vec<String>>,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+    pub required: Required,
+    pub fields: ClaimFields,
+}
+
+/// What signatures are checked with.
+#[derive(Clone, Debug)]
+pub enum JwtKeys {
+    /// A key set that is fetched (RFC 7517).
+    Set(CallConfig),
+    /// Public keys in PEM.
+    Public(Secret),
+    /// Shared with the issuer.
+    Shared(Secret),
+}
+
+impl JwtConfig {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let keys = read_keys(section);
+        let algorithms = section.require::<OneOrMore<AlgorithmName>>("algorithms");
+        let issuers = section.require::<OneOrMore<String>>("issuer");
+        let audiences = section.require::<OrOff<OneOrMore<String>>>("audience");
+        let leeway = Within::<0, MOST_LEEWAY_MS>(Duration::from_secs(60));
+        let leeway = section.or("leeway", leeway).0;
+        let required = Required::read_scheme(section);
+        let fields = ClaimFields::read(section);
+        for key in ["algorithms", "issuer", "audience"] {
+            if section.is_empty_array(key) {
+                let problem = Problem::new(format!("\"{key}\" is empty"));
+                section.report(&section.key_span(key), problem);
+            }
+        }
+        let (keys, algorithms) = (keys?, algorithms?.value.0);
+        check_algorithms(section, &keys, &algorithms);
+        let texts = |list: OneOrMore<String>| list.0.into_iter().map(|text| text.value).collect();
+        Some(Self {
+            keys,
+            algorithms: algorithms.into_iter().map(|name| name.value.0).collect(),
+            issuers: texts(issuers?.value),
+            audiences: audiences?.value.0.map(texts),
+            leeway,
+            required,
+            fields,
+        })
+    }
+}
+
+/// Just one of three.
+fn read_keys(section: &mut Section<'_>) -> Option<JwtKeys> {
+    let set = CallConfig::read(section, "jwks_url");
+    let public = section.get::<Secret>("public_key");
+    let shared = section.get::<Secret>("secret");
+    let given = ["jwks_url", "public_key", "secret"].iter().filter(|key| section.has(key)).count();
+    if given != 1 {
+        let message =
+            format!("{} needs one of \"jwks_url\", \"public_key\" or \"secret\"", section.title());
+        section.report(&section.span, Problem::new(message));
+    }
+    if let Some(secret) = shared.as_ref().filter(|one| one.value.reveal().len() < SHORTEST_SECRET) {
+        let message = format!("a secret needs {SHORTEST_SECRET} bytes or more");
+        let problem = Problem::new(message).hint("for example from: openssl rand -base64 48");
+        section.report(&secret.span, problem);
+    }
+    set.map(JwtKeys::Set)
+        .or(public.map(|key| JwtKeys::Public(key.value)))
+        .or(shared.map(|secret| JwtKeys::Shared(secret.value)))
+}
+
+/// A public key that is taken for a secret lets everybody sign.
+fn check_algorithms(
+    section: &Section<'_>,
+    keys: &JwtKeys,
+    algorithms: &[Located<AlgorithmName>],
+) {
+    let is_shared = matches!(keys, JwtKeys::Shared(_));
+    for algorithm in algorithms {
+        if algorithm.value.is_symmetric() != is_shared {
+            let message = if is_shared {
+                "a secret is for HS256, HS384 and HS512 alone"
+            } else {
+                "HS256, HS384 and HS512 need a \"secret\""
+            };
+            section.report(&algorithm.span, Problem::new(message));
+        }
+    }
+}
+
+struct AlgorithmName(Algorithm);
+
+impl AlgorithmName {
+    fn is_symmetric(&self) -> bool {
+        matches!(self.0, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+    }
+}
+
+impl FromText for AlgorithmName {
+    const EXPECTED: &'static str = "an algorithm such as \"RS256\"";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        let known = [
+            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+            "HS256", "HS384", "HS512",
+        ];
+        if !known.contains(&text) {
+            return Err(unknown_word(text, &known));
+        }
+        text.parse().map(Self).map_err(|_| unknown_word(text, &known))
+    }
+}

@@ -1,0 +1,149 @@
+//! `[auth_schemes.…]`: the ways a client can prove who it is. One file a type.
+
+mod api_key;
+mod basic;
+mod claims;
+mod failures;
+mod forward;
+mod introspection;
+mod jwt;
+mod keys;
+mod mtls;
+
+use super::{
+    error::{Located, Problem, did_you_mean},
+    section::Section,
+    services::check_name,
+    value::unknown_word,
+};
+pub use self::{
+    api_key::{ApiKeyConfig, KeyPlace},
+    basic::{BasicConfig, PasswordHash, User},
+    claims::{ClaimFields, ClaimValue, Required},
+    failures::FailureLimit,
+    forward::ForwardConfig,
+    introspection::IntrospectionConfig,
+    jwt::{JwtConfig, JwtKeys},
+    keys::{KnownKey, KnownKeys},
+    mtls::MtlsConfig,
+};
+pub(super) use self::keys::check_token;
+
+const TYPES: [&str; 8] =
+    ["bearer", "api_key", "basic", "jwt", "introspection", "forward", "mtls", "any"];
+
+/// One scheme.
+#[derive(Clone, Debug)]
+pub struct SchemeConfig {
+    pub name: String,
+    pub kind: AuthScheme,
+    /// How many wrong guesses a client has; `None`: as many as it likes.
+    pub failures: Option<FailureLimit>,
+}
+
+#[derive(Clone, Debug)]
+pub enum AuthScheme {
+    Bearer(KnownKeys),
+    ApiKey(ApiKeyConfig),
+    Basic(BasicConfig),
+    Jwt(JwtConfig),
+    Introspection(IntrospectionConfig),
+    Forward(ForwardConfig),
+    Mtls(MtlsConfig),
+    /// The first that lets the client in decides: indexes of schemes, none of which is `any`.
+    Any(Vec<usize>),
+}
+
+impl SchemeConfig {
+    /// All schemes by name; `None` for one that is wrong and reported: its name still counts as
+    /// known.
+    pub(super) fn read_all(
+        sections: Vec<(Located<String>, Section<'_>)>,
+    ) -> Vec<(String, Option<Self>)> {
+        let names: Vec<(String, bool)> = sections
+            .iter()
+            .map(|(name, section)| (name.value.clone(), is_any(section)))
+            .collect();
+        let read = sections.into_iter().map(|(name, section)| {
+            check_scheme_name(&name, &section);
+            let scheme = Self::read(&name.value, section, &names);
+            (name.value, scheme)
+        });
+        read.collect()
+    }
+
+    fn read(name: &str, mut section: Section<'_>, names: &[(String, bool)]) -> Option<Self> {
+        let word = section.require::<String>("type")?;
+        let kind = match word.value.as_str() {
+            "bearer" => KnownKeys::read_tokens(&mut section).map(AuthScheme::Bearer),
+            "api_key" => ApiKeyConfig::read(&mut section).map(AuthScheme::ApiKey),
+            "basic" => BasicConfig::read(&mut section).map(AuthScheme::Basic),
+            "jwt" => JwtConfig::read(&mut section).map(AuthScheme::Jwt),
+            "introspection" => {
+                IntrospectionConfig::read(&mut section).map(AuthScheme::Introspection)
+            }
+            "forward" => ForwardConfig::read(&mut section).map(AuthScheme::Forward),
+            "mtls" => MtlsConfig::read(&mut section).map(AuthScheme::Mtls),
+            "any" => read_any(&mut section, names).map(AuthScheme::Any),
+            other => {
+                section.report(&word.span, unknown_word(other, &TYPES));
+                return None;
+            }
+        };
+        let failures = FailureLimit::read(&mut section, word.value.as_str());
+        section.finish();
+        Some(Self { name: name.to_owned(), kind: kind?, failures })
+    }
+
+    /// The fields that the upstream learns from this scheme alone.
+    pub fn fields(&self) -> Vec<actix_http::header::HeaderName> {
+        match &self.kind {
+            AuthScheme::Jwt(jwt) => jwt.fields.names(),
+            AuthScheme::Introspection(introspection) => introspection.fields.names(),
+            AuthScheme::Forward(forward) => forward.copy_headers.clone(),
+            AuthScheme::Bearer(_)
+            | AuthScheme::ApiKey(_)
+            | AuthScheme::Basic(_)
+            | AuthScheme::Mtls(_)
+            | AuthScheme::Any(_) => Vec::new(),
+        }
+    }
+}
+
+fn is_any(section: &Section<'_>) -> bool {
+    section.peek_text("type") == Some("any")
+}
+
+/// `schemes`: others by name, in the order in which they are tried.
+fn read_any(section: &mut Section<'_>, names: &[(String, bool)]) -> Option<Vec<usize>> {
+    let schemes = section.require::<Vec<Located<String>>>("schemes")?;
+    if section.is_empty_array("schemes") {
+        section.report(&schemes.span, Problem::new("\"schemes\" names no scheme"));
+    }
+    let mut found = Vec::new();
+    for name in &schemes.value {
+        match names.iter().position(|(known, _)| *known == name.value) {
+            Some(index) if names[index].1 => {
+                let message = format!("\"{}\" is \"any\" itself", name.value);
+                let problem = Problem::new(message).hint("name the schemes that it names");
+                section.report(&name.span, problem);
+            }
+            Some(index) => found.push(index),
+            None => {
+                let mut problem = Problem::new(format!("unknown auth scheme \"{}\"", name.value));
+                problem.hint = did_you_mean(&name.value, names.iter().map(|(name, _)| name.as_str()));
+                section.report(&name.span, problem);
+            }
+        }
+    }
+    Some(found)
+}
+
+/// "none" lets everybody in: a scheme of that name would look like a guard and be none.
+fn check_scheme_name(name: &Located<String>, section: &Section<'_>) {
+    if name.value == "none" {
+        section.report(&name.span, Problem::new("\"none\" stands for no authentication"));
+    } else if let Err(problem) = check_name(&name.value) {
+        section.report(&name.span, problem);
+    }
+}

@@ -1,0 +1,18 @@
+//! `type = "mtls"`: the certificate that the listener has verified says who the client is.
+
+use crate::config::{error::Located, section::Section};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MtlsConfig {
+    /// As RFC 4514 writes them, just as in the access log; empty: every one that the listener's
+    /// CAs have signed.
+    pub subjects: Vec<String>,
+}
+
+impl MtlsConfig {
+    #[expect(clippy::unnecessary_wraps, reason = "as the other types are read")]
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let subjects = section.or::<Vec<Located<String>>>("subjects", Vec::new());
+        Some(Self { subjects: subjects.into_iter().map(|subject| subject.value).collect() })
+    }
+}
