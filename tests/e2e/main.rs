@@ -4,6 +4,8 @@
 mod acme;
 mod actions;
 mod auth;
+mod auth_forward;
+mod auth_introspection;
 mod balancing;
 mod body_limits;
 mod breakers;

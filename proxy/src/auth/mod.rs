@@ -1,8 +1,11 @@
 //! Who a client is: one scheme a route, built by each worker for itself. A scheme says who it is,
 //! or what to answer.
 
+mod cache;
 mod credentials;
+mod forward;
 mod identity;
+mod introspection;
 mod keys;
 mod mtls;
 mod refused;
@@ -18,6 +21,8 @@ pub use self::{
     refused::{AuthResult, Refused},
 };
 use self::{
+    forward::Forward,
+    introspection::Introspection,
     keys::{ApiKey, Bearer},
     mtls::Mtls,
 };
@@ -32,6 +37,8 @@ use crate::{
 pub enum Authenticator {
     Bearer(Bearer),
     ApiKey(ApiKey),
+    Introspection(Box<Introspection>),
+    Forward(Forward),
     Mtls(Mtls),
     Any(Vec<usize>),
 }
@@ -72,6 +79,11 @@ impl Authenticator {
             AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
             AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
             AuthScheme::Mtls(config) => Self::Mtls(Mtls::new(config)),
+            AuthScheme::Introspection(config) => {
+                Self::Introspection(Box::new(Introspection::new(parts, config)))
+            }
+            AuthScheme::Forward(config) => Self::Forward(Forward::new(parts, config)),
+            AuthScheme::Any(schemes) => Self::Any(schemes.clone()),
             _ => unreachable!("TODO"),
         }
     }
@@ -81,6 +93,8 @@ impl Authenticator {
         match self {
             Self::Bearer(bearer) => Verdict::Now(bearer.check(&asked)),
             Self::ApiKey(keys) => Verdict::Now(keys.check(&asked)),
+            Self::Introspection(introspection) => introspection.check(asked),
+            Self::Forward(forward) => forward.check(asked),
             Self::Mtls(mtls) => Verdict::Now(mtls.check(&asked)),
             Self::Any(schemes) => Verdict::Later(Box::pin(any(schemes, asked))),
         }

@@ -106,11 +106,13 @@ fn is_ruled(name: &str, rules: &HeaderRules) -> bool {
     rules.remove.iter().any(|one| one == name) || rules.set.iter().any(|(one, _)| one == name)
 }
 
-/// Whether `name` is another spelling of a field that the proxy or the route sets.
+/// Whether `name` is another spelling of a field that the proxy or the route sets, or that the route
+/// removes.
 fn is_alias(name: &str, source: &Source<'_>) -> bool {
     let is_odd = name.bytes().any(|byte| byte == b'_' || byte == b'.');
     (is_odd && OWN.iter().any(|own| is_same(own, name)))
         || source.rules.set.iter().any(|(own, _)| is_same(own.as_str(), name))
+        || source.rules.remove.iter().any(|own| is_same(own.as_str(), name))
         || source.identity_fields.iter().any(|own| is_same(own.as_str(), name))
 }
 

@@ -15,7 +15,10 @@ use super::{
     request_fields::{self, Source},
     response_fields,
 };
-use crate::{routing::stage::host, telemetry::observe::record, worker::Worker};
+use crate::{
+    config::HeaderRules, record::RequestRecord, routing::stage::host, telemetry::observe::record,
+    worker::Worker,
+};
 
 /// Room for the fields of a usual request, in bytes.
 const USUAL_FIELDS: usize = 512;
@@ -35,10 +38,27 @@ pub async fn headers(
     };
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(USUAL_FIELDS);
+    let source = source(&worker, &record, &request, &rules.request_headers);
+    request_fields::write(&source, &mut fields);
+    record.upstream_fields.replace(fields);
+    let mut response = next.call(request).await?;
+    if !rules.response_headers.is_empty() {
+        response_fields::apply(&rules.response_headers, response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// What the fields of a request are made from, for the upstream and for whoever else is shown it.
+pub fn source<'a>(
+    worker: &'a Worker,
+    record: &'a RequestRecord,
+    request: &'a ServiceRequest,
+    rules: &'a HeaderRules,
+) -> Source<'a> {
     let head = request.head();
     // A peer over a Unix socket has no address.
     let peer = head.peer_addr.map(|peer| peer.ip());
-    let source = Source {
+    Source {
         head,
         peer,
         peer_is_trusted: worker.gateway.trusted_proxies.believes(peer),
@@ -47,13 +67,6 @@ pub async fn headers(
         host: host(head),
         identity: record.identity.get().map_or(&[], |identity| &identity.fields),
         identity_fields: &worker.gateway.identity_fields,
-        rules: &rules.request_headers,
-    };
-    request_fields::write(&source, &mut fields);
-    record.upstream_fields.replace(fields);
-    let mut response = next.call(request).await?;
-    if !rules.response_headers.is_empty() {
-        response_fields::apply(&rules.response_headers, response.headers_mut());
+        rules,
     }
-    Ok(response)
 }
