@@ -1,8 +1,11 @@
 //! Who a client is: one scheme a route, built by each worker for itself. A scheme says who it is,
 //! or what to answer.
 
+mod basic;
+mod cache;
 mod credentials;
 mod identity;
+mod jwt;
 mod keys;
 mod mtls;
 mod refused;
@@ -14,10 +17,15 @@ use actix_web::dev::ServiceRequest;
 use futures_util::future::LocalBoxFuture;
 
 pub use self::{
+    basic::PasswordDesk,
     identity::Identity,
+    jwt::KeySource,
     refused::{AuthResult, Refused},
 };
 use self::{
+    basic::Basic,
+    cache::Cache,
+    jwt::Jwt,
     keys::{ApiKey, Bearer},
     mtls::Mtls,
 };
@@ -31,6 +39,8 @@ use crate::{
 pub enum Authenticator {
     Bearer(Bearer),
     ApiKey(ApiKey),
+    Basic(Basic),
+    Jwt(Box<Jwt>),
     Mtls(Mtls),
     Any(Vec<usize>),
 }
@@ -66,6 +76,8 @@ impl Authenticator {
         match self {
             Self::Bearer(bearer) => Verdict::Now(bearer.check(&asked)),
             Self::ApiKey(keys) => Verdict::Now(keys.check(&asked)),
+            Self::Basic(basic) => basic.check(&asked),
+            Self::Jwt(jwt) => jwt.check(&asked),
             Self::Mtls(mtls) => Verdict::Now(mtls.check(&asked)),
             Self::Any(schemes) => Verdict::Later(Box::pin(any(schemes, asked))),
         }
