@@ -32,6 +32,7 @@ use self::{
 use crate::{
     config::{AuthScheme, SchemeConfig},
     record::RequestRecord,
+    upstream::call::Caller,
     worker::Worker,
 };
 
@@ -43,6 +44,13 @@ pub enum Authenticator {
     Jwt(Box<Jwt>),
     Mtls(Mtls),
     Any(Vec<usize>),
+}
+
+/// What a worker builds a scheme from.
+pub struct Parts<'a> {
+    pub config: &'a SchemeConfig,
+    /// Asks the server that the scheme names.
+    pub caller: Option<&'a Rc<Caller>>,
 }
 
 /// A request whose client is to be known.
@@ -61,9 +69,16 @@ pub enum Verdict<'a> {
     Later(LocalBoxFuture<'a, Checked>),
 }
 
+impl Parts<'_> {
+    /// For schemes with a URL.
+    fn caller(&self) -> Rc<Caller> {
+        Rc::clone(self.caller.expect("a scheme with a URL has one"))
+    }
+}
+
 impl Authenticator {
-    pub fn new(config: &SchemeConfig) -> Self {
-        match &config.kind {
+    pub fn new(parts: &Parts<'_>) -> Self {
+        match &parts.config.kind {
             AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
             AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
             AuthScheme::Mtls(config) => Self::Mtls(Mtls::new(config)),
