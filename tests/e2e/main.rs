@@ -4,6 +4,9 @@
 mod acme;
 mod actions;
 mod auth;
+mod auth_basic;
+mod auth_jwt;
+mod auth_keys;
 mod balancing;
 mod body_limits;
 mod breakers;

@@ -11,7 +11,7 @@ mod mtls;
 mod refused;
 pub mod stage;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::dev::ServiceRequest;
 use futures_util::future::LocalBoxFuture;
@@ -30,6 +30,7 @@ use self::{
     mtls::Mtls,
 };
 use crate::{
+    clock::Millis,
     config::{AuthScheme, SchemeConfig},
     record::RequestRecord,
     upstream::call::Caller,
@@ -51,6 +52,10 @@ pub struct Parts<'a> {
     pub config: &'a SchemeConfig,
     /// Asks the server that the scheme names.
     pub caller: Option<&'a Rc<Caller>>,
+    /// Keys that all workers fetch together.
+    pub key_source: Option<&'a Arc<KeySource>>,
+    pub passwords: &'a Arc<PasswordDesk>,
+    pub now: Millis,
 }
 
 /// A request whose client is to be known.
@@ -81,7 +86,15 @@ impl Authenticator {
         match &parts.config.kind {
             AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
             AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
+            AuthScheme::Basic(config) => {
+                Self::Basic(Basic::new(config, Arc::clone(parts.passwords)))
+            }
+            AuthScheme::Jwt(config) => {
+                let fetched = parts.key_source.map(|keys| (Arc::clone(keys), parts.caller()));
+                Self::Jwt(Box::new(Jwt::new(config, fetched, parts.now)))
+            }
             AuthScheme::Mtls(config) => Self::Mtls(Mtls::new(config)),
+            AuthScheme::Any(schemes) => Self::Any(schemes.clone()),
             _ => unreachable!("TODO"),
         }
     }

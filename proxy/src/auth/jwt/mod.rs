@@ -29,7 +29,7 @@ use crate::{
     clock::Millis,
     config::{JwtConfig, JwtKeys},
     error::{ProxyError, chain},
-    upstream::{Call, Caller},
+    upstream::call::{Call, Caller},
 };
 
 const LONGEST_TOKEN: usize = 8 << 10;
@@ -71,10 +71,18 @@ struct Known {
 
 impl Jwt {
     /// `fetched` is there if the keys are.
-    pub(super) fn new(config: &JwtConfig, fetched: Option<(Arc<KeySource>, Rc<Caller>)>) -> Self {
+    pub(super) fn new(
+        config: &JwtConfig,
+        fetched: Option<(Arc<KeySource>, Rc<Caller>)>,
+        now: Millis,
+    ) -> Self {
         let keys = match (&config.keys, fetched) {
             (JwtKeys::Here(keys), _) => Keys::Fixed(KeySet::of_keys(keys)),
-            (JwtKeys::Set(_), Some((source, caller))) => Keys::Fetched { source, caller },
+            (JwtKeys::Set(_), Some((source, caller))) => {
+                // Before anybody asks for them.
+                fetch(&source, &caller, now);
+                Keys::Fetched { source, caller }
+            }
             (JwtKeys::Set(_), None) => unreachable!("a scheme whose keys are fetched has a source"),
         };
         Self {
@@ -82,13 +90,6 @@ impl Jwt {
             config: config.clone(),
             keys,
             known: RefCell::new(Cache::new(MOST_REMEMBERED)),
-        }
-    }
-
-    /// Fetches the keys before anybody asks for them.
-    pub(super) fn prepare(&self, now: Millis) {
-        if let Keys::Fetched { source, caller } = &self.keys {
-            fetch(source, caller, now);
         }
     }
 
