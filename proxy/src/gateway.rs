@@ -1,14 +1,17 @@
 //! Everything a request needs to know of the configuration, prepared once: routes, schemes and
 //! services. Immutable and shared by all workers.
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
 use actix_http::header::HeaderName;
 use tokio::time::Instant;
 
 use crate::{
+    auth::{KeySource, PasswordDesk},
     clock::Millis,
-    config::{AcmeChallenge, BodyLimit, Config, PathPolicy, SchemeConfig},
+    config::{
+        AcmeChallenge, AuthScheme, BodyLimit, Config, JwtConfig, JwtKeys, PathPolicy, SchemeConfig,
+    },
     headers::forwarded::TrustedProxies,
     record::Index,
     routing::RouteTable,
@@ -29,6 +32,9 @@ pub struct Gateway {
     pub schemes: Vec<SchemeConfig>,
     /// Fields that say who the client is: only the proxy sends them, whatever the route.
     pub identity_fields: Vec<HeaderName>,
+    /// Keys that are fetched, by scheme.
+    pub key_sources: Vec<Option<Arc<KeySource>>>,
+    pub passwords: Arc<PasswordDesk>,
     default_auth: Option<usize>,
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
@@ -64,6 +70,8 @@ impl Gateway {
             max_body: config.server.max_body,
             paths: config.server.paths,
             schemes: config.auth_schemes.clone(),
+            key_sources: config.auth_schemes.iter().map(key_source).collect(),
+            passwords: Arc::default(),
             identity_fields: config.auth_schemes.iter().flat_map(SchemeConfig::fields).collect(),
             default_auth: config.default_auth,
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
@@ -117,5 +125,12 @@ impl Gateway {
     pub fn endpoints(&self) -> impl Iterator<Item = (&Service, &Endpoint)> {
         let services = self.services.iter();
         services.flat_map(|one| one.endpoints().iter().map(move |endpoint| (one, endpoint)))
+    }
+}
+
+fn key_source(scheme: &SchemeConfig) -> Option<Arc<KeySource>> {
+    match &scheme.kind {
+        AuthScheme::Jwt(JwtConfig { keys: JwtKeys::Set(_), .. }) => Some(Arc::default()),
+        _ => None,
     }
 }

@@ -1,8 +1,11 @@
 //! Who a client is: one scheme a route, built by each worker for itself. A scheme says who it is,
 //! or what to answer.
 
+mod basic;
+mod cache;
 mod credentials;
 mod identity;
+mod jwt;
 mod keys;
 mod mtls;
 mod refused;
@@ -14,16 +17,22 @@ use actix_web::dev::ServiceRequest;
 use futures_util::future::LocalBoxFuture;
 
 pub use self::{
+    basic::PasswordDesk,
     identity::Identity,
+    jwt::KeySource,
     refused::{AuthResult, Refused},
 };
 use self::{
+    basic::Basic,
+    cache::Cache,
+    jwt::Jwt,
     keys::{ApiKey, Bearer},
     mtls::Mtls,
 };
 use crate::{
     config::{AuthScheme, SchemeConfig},
     record::RequestRecord,
+    upstream::call::Caller,
     worker::Worker,
 };
 
@@ -31,8 +40,17 @@ use crate::{
 pub enum Authenticator {
     Bearer(Bearer),
     ApiKey(ApiKey),
+    Basic(Basic),
+    Jwt(Box<Jwt>),
     Mtls(Mtls),
     Any(Vec<usize>),
+}
+
+/// What a worker builds a scheme from.
+pub struct Parts<'a> {
+    pub config: &'a SchemeConfig,
+    /// Asks the server that the scheme names.
+    pub caller: Option<&'a Rc<Caller>>,
 }
 
 /// A request whose client is to be known.
@@ -51,9 +69,16 @@ pub enum Verdict<'a> {
     Later(LocalBoxFuture<'a, Checked>),
 }
 
+impl Parts<'_> {
+    /// For schemes with a URL.
+    fn caller(&self) -> Rc<Caller> {
+        Rc::clone(self.caller.expect("a scheme with a URL has one"))
+    }
+}
+
 impl Authenticator {
-    pub fn new(config: &SchemeConfig) -> Self {
-        match &config.kind {
+    pub fn new(parts: &Parts<'_>) -> Self {
+        match &parts.config.kind {
             AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
             AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
             AuthScheme::Mtls(config) => Self::Mtls(Mtls::new(config)),
@@ -66,6 +91,8 @@ impl Authenticator {
         match self {
             Self::Bearer(bearer) => Verdict::Now(bearer.check(&asked)),
             Self::ApiKey(keys) => Verdict::Now(keys.check(&asked)),
+            Self::Basic(basic) => basic.check(&asked),
+            Self::Jwt(jwt) => jwt.check(&asked),
             Self::Mtls(mtls) => Verdict::Now(mtls.check(&asked)),
             Self::Any(schemes) => Verdict::Later(Box::pin(any(schemes, asked))),
         }

@@ -11,6 +11,7 @@ mod keys;
 mod mtls;
 
 use super::{
+    call_url::CallConfig,
     error::{Located, Problem, did_you_mean},
     section::Section,
     services::check_name,
@@ -93,6 +94,21 @@ impl SchemeConfig {
         let failures = FailureLimit::read(&mut section, word.value.as_str());
         section.finish();
         Some(Self { name: name.to_owned(), kind: kind?, failures })
+    }
+
+    /// Whom the scheme asks, if it asks anybody.
+    pub fn call(&self) -> Option<&CallConfig> {
+        match &self.kind {
+            AuthScheme::Jwt(JwtConfig { keys: JwtKeys::Set(call), .. }) => Some(call),
+            AuthScheme::Introspection(introspection) => Some(&introspection.call),
+            AuthScheme::Forward(forward) => Some(&forward.call),
+            AuthScheme::Jwt(_)
+            | AuthScheme::Bearer(_)
+            | AuthScheme::ApiKey(_)
+            | AuthScheme::Basic(_)
+            | AuthScheme::Mtls(_)
+            | AuthScheme::Any(_) => None,
+        }
     }
 
     /// The fields that the upstream learns from this scheme alone.
