@@ -80,13 +80,14 @@ impl Worker {
         };
         let callers = callers(&shared, &deadlines, &scratch);
         let gateway = &shared.gateway;
-        let authenticators = gateway.schemes.iter().zip(&callers).zip(&gateway.key_sources);
-        let authenticators = authenticators.map(|((config, caller), keys)| {
+        let authenticators = gateway.schemes.iter().zip(&callers).zip(&gateway.key_sources).zip(&gateway.guesses);
+        let authenticators = authenticators.map(|(((config, caller), keys), guesses)| {
             Authenticator::new(&Parts {
                 config,
                 caller: caller.as_ref(),
                 key_source: keys.as_ref(),
                 passwords: &gateway.passwords,
+                guesses: guesses.as_ref(),
                 now: gateway.now(),
             })
         });

@@ -123,14 +123,14 @@ const commands = {
     const usual = { iss: issuer, aud: "https://api.test", sub: "alice", iat: now, exp: now + 600 };
     const all = { ...usual, scope: "read", jti: randomUUID(), ...claims };
     const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
-    const fields = { alg: "RS256", typ: "at+jwt", kid: keys[0].kid, ...header };
+    const pair = { gone: gone.at(-1), stranger }[by] ?? keys[0];
+    const kid = by === "gone" ? pair.kid : keys[0].kid;
+    const fields = { alg: "RS256", typ: "at+jwt", kid, ...header };
     if (fields.kid === null) delete fields.kid;
     if (fields.jwk === "own") fields.jwk = stranger.publicKey.export({ format: "jwk" });
     if (by === "nobody") return forged(fields, given);
-    const pairs = { issuer: keys[0], gone: gone.at(-1), stranger };
-    const key = pairs[by]?.privateKey ?? new TextEncoder().encode("");
-    const signer = new jose.SignJWT(given).setProtectedHeader(fields);
-    return signer.sign(by in secrets ? new Uint8Array(Buffer.from(secrets[by]())) : key);
+    const key = by in secrets ? new Uint8Array(Buffer.from(secrets[by]())) : pair.privateKey;
+    return new jose.SignJWT(given).setProtectedHeader(fields).sign(key);
   },
   // Another key signs; the set has it and the last `keep` ones.
   async rotate({ keep = 0 }) {

@@ -1,7 +1,7 @@
 //! Names and passwords from a file, and how many guesses an address has.
 
-use argon2::{Argon2, PasswordHasher};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use argon2::Argon2;
+use base64::{Engine, prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD}};
 
 use crate::support::{Answer, Origin, Proxy, Request};
 
@@ -22,7 +22,12 @@ impl World {
         let bcrypt = bcrypt::hash("pass:word", 4).expect("can be hashed");
         let params = argon2::Params::new(64, 1, 1, None).expect("are valid");
         let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let argon2 = argon2.hash_password("größe".as_bytes()).expect("can be hashed");
+        let mut output = [0; 32];
+        let salt = b"salt-of-ours";
+        argon2.hash_password_into("größe".as_bytes(), salt, &mut output).expect("can be hashed");
+        let encoded = |bytes: &[u8]| BASE64_STANDARD_NO_PAD.encode(bytes);
+        let (salt, output) = (encoded(salt), encoded(&output));
+        let argon2 = format!("$argon2id$v=19$m=64,t=1,p=1${salt}${output}");
         let text = format!("# two users\nbob:{bcrypt}\n\nalice:{argon2}\n");
         std::fs::write(&users, text).expect("can be written");
         let config = format!(

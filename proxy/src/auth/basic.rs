@@ -26,7 +26,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Asked, Cache, Checked, Identity, Refused, Verdict, credentials};
+use super::{Asked, Cache, Checked, Guesses, Identity, Refused, Verdict, credentials};
 use crate::{
     clock::Millis,
     config::{BasicConfig, PasswordHash, User},
@@ -41,6 +41,7 @@ pub struct Basic {
     users: Vec<User>,
     challenge: HeaderValue,
     desk: Arc<PasswordDesk>,
+    guesses: Option<Arc<Guesses>>,
     right: RefCell<Cache<Rc<Identity>>>,
     /// So that a digest in memory says nothing to who has a table of passwords.
     salt: [u8; 16],
@@ -60,12 +61,17 @@ impl Default for PasswordDesk {
 }
 
 impl Basic {
-    pub(super) fn new(config: &BasicConfig, desk: Arc<PasswordDesk>) -> Self {
+    pub(super) fn new(
+        config: &BasicConfig,
+        desk: Arc<PasswordDesk>,
+        guesses: Option<Arc<Guesses>>,
+    ) -> Self {
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", config.realm);
         Self {
             users: config.users.clone(),
             challenge: HeaderValue::from_str(&challenge).expect("the realm is printable"),
             desk,
+            guesses,
             right: RefCell::new(Cache::new(MOST_REMEMBERED)),
             salt: rand::random(),
         }
@@ -83,10 +89,17 @@ impl Basic {
         let Some((name, password)) = decode(given) else {
             return Verdict::Now(Err(Refused::wrong(self.challenge.clone())));
         };
-        Verdict::Later(Box::pin(self.verify(name, password, digest, now)))
+        Verdict::Later(Box::pin(self.verify(name, password, digest, *asked)))
     }
 
-    async fn verify(&self, name: String, password: String, digest: [u8; 32], now: Millis) -> Checked {
+    async fn verify(
+        &self,
+        name: String,
+        password: String,
+        digest: [u8; 32],
+        asked: Asked<'_>,
+    ) -> Checked {
+        let now = asked.worker.gateway.at(asked.record.started);
         let user = self.users.binary_search_by(|user| user.name.as_str().cmp(&name));
         // A name that nobody has takes as long: or it could be told from one that somebody has.
         let hash = self.users[user.unwrap_or_default()].hash.clone();
@@ -94,6 +107,8 @@ impl Basic {
         if let Some(identity) = self.right.borrow_mut().get(&digest, now) {
             return Ok(identity);
         }
+        // Others from there may have been wrong while this one waited.
+        self.guesses.as_ref().map_or(Ok(()), |guesses| guesses.allow(asked))?;
         let is_right = spawn_blocking(move || is_right(&hash, &password)).await;
         drop(permit);
         if !(is_right.unwrap_or(false) && user.is_ok()) {

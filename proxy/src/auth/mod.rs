@@ -4,6 +4,7 @@
 mod basic;
 mod cache;
 mod credentials;
+mod guesses;
 mod identity;
 mod jwt;
 mod keys;
@@ -18,6 +19,7 @@ use futures_util::future::LocalBoxFuture;
 
 pub use self::{
     basic::PasswordDesk,
+    guesses::Guesses,
     identity::Identity,
     jwt::KeySource,
     refused::{AuthResult, Refused},
@@ -55,6 +57,7 @@ pub struct Parts<'a> {
     /// Keys that all workers fetch together.
     pub key_source: Option<&'a Arc<KeySource>>,
     pub passwords: &'a Arc<PasswordDesk>,
+    pub guesses: Option<&'a Arc<Guesses>>,
     pub now: Millis,
 }
 
@@ -87,7 +90,8 @@ impl Authenticator {
             AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
             AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
             AuthScheme::Basic(config) => {
-                Self::Basic(Basic::new(config, Arc::clone(parts.passwords)))
+                let guesses = parts.guesses.map(Arc::clone);
+                Self::Basic(Basic::new(config, Arc::clone(parts.passwords), guesses))
             }
             AuthScheme::Jwt(config) => {
                 let fetched = parts.key_source.map(|keys| (Arc::clone(keys), parts.caller()));
@@ -121,11 +125,20 @@ impl Verdict<'_> {
     }
 }
 
+/// What a scheme says of the client, unless it has guessed too often.
+pub fn check_by(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
+    let authenticator = asked.worker.authenticator(scheme);
+    match &asked.worker.gateway.guesses[scheme] {
+        None => authenticator.check(asked),
+        Some(guesses) => Verdict::Later(Box::pin(guesses.guard(asked, authenticator))),
+    }
+}
+
 /// The first scheme that lets the client in; else what all of them have said.
 async fn any(schemes: &[usize], asked: Asked<'_>) -> Checked {
     let mut refused: Option<Refused> = None;
     for scheme in schemes {
-        match asked.worker.authenticator(*scheme).check(asked).known().await {
+        match check_by(*scheme, asked).known().await {
             Ok(identity) => return Ok(identity),
             Err(also) => {
                 refused = Some(match refused {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use super::Origin;
@@ -30,7 +30,7 @@ impl SigningKey {
 
     /// The public key in PEM.
     pub fn public_pem(&self) -> String {
-        self.pair.subject_public_key_info_pem()
+        self.pair.public_key_pem()
     }
 
     pub fn sign(&self, claims: &Value) -> String {
@@ -58,7 +58,7 @@ impl SigningKey {
 
 impl KeyServer {
     pub fn start(keys: &[&SigningKey]) -> Self {
-        let text = Arc::new(Mutex::new(None));
+        let text = Arc::new(Mutex::new(None::<String>));
         let given = Arc::clone(&text);
         let origin = Origin::start(move |exchange| {
             while let Some(_head) = exchange.request() {
