@@ -79,8 +79,17 @@ impl Worker {
             Dialer::new(&endpoint.address, handshake, resolver, scratch, counted)
         };
         let callers = callers(&shared, &deadlines, &scratch);
-        let authenticators = shared.gateway.schemes.iter().zip(&callers).map(|(config, caller)| {
-            Authenticator::new(&Parts { config, caller: caller.as_ref() })
+        let gateway = &shared.gateway;
+        let authenticators = gateway.schemes.iter().zip(&callers).zip(&gateway.key_sources).zip(&gateway.guesses);
+        let authenticators = authenticators.map(|(((config, caller), keys), guesses)| {
+            Authenticator::new(&Parts {
+                config,
+                caller: caller.as_ref(),
+                key_source: keys.as_ref(),
+                passwords: &gateway.passwords,
+                guesses: guesses.as_ref(),
+                now: gateway.now(),
+            })
         });
         let pool = |_| Rc::new(Pool::new(shard.connections()));
         let worker = Rc::new(Self {

@@ -1,68 +1,55 @@
-//! What was found out about tokens, by the SHA-256 of each: nobody who reads the memory learns a
-//! token from it.
+//! What was found out about credentials, by their SHA-256, until it no longer holds.
 //!
-//! Two generations: the young one takes what is new and what is used again; when it is full it
-//! becomes the old one, and what nobody has used since the last time is forgotten with that. Both
-//! together never hold more than `most`; each step takes the same time however many there are, but
-//! for forgetting. The hash is seeded: clients choose tokens, and so can aim for digests.
+//! Two generations: entries are added to the young one; when it holds half of what may be kept, it
+//! becomes the old one, and the old one goes. An entry that is used while old becomes young again.
+//! So the least recently used go first, in constant time, and there are never more than asked for.
 
 use std::collections::HashMap;
 
 use crate::clock::Millis;
 
-/// Answers that are kept where nothing else is said.
-const MOST: usize = 4096;
-
-type Digest = [u8; 32];
+/// Keyed by a secret: strangers can look for digests that begin alike.
+type Generation<V> = HashMap<[u8; 32], Entry<V>>;
 
 pub struct Cache<V> {
-    young: HashMap<Digest, Kept<V>>,
-    old: HashMap<Digest, Kept<V>>,
     most: usize,
+    young: Generation<V>,
+    old: Generation<V>,
 }
 
-struct Kept<V> {
+struct Entry<V> {
     value: V,
     until: Millis,
 }
 
-impl<V> Default for Cache<V> {
-    fn default() -> Self {
-        Self::new(MOST)
-    }
-}
-
-impl<V> Cache<V> {
-    /// For `most` values, two or more.
-    pub fn new(most: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), most }
-    }
-
-    /// Keeps `value` until `until` at the longest.
-    pub fn insert(&mut self, key: Digest, value: V, until: Millis) {
-        self.old.remove(&key);
-        self.keep(key, Kept { value, until });
-    }
-
-    fn keep(&mut self, key: Digest, kept: Kept<V>) {
-        if self.young.len() >= self.most / 2 && !self.young.contains_key(&key) {
-            std::mem::swap(&mut self.young, &mut self.old);
-            self.young.clear();
-        }
-        self.young.insert(key, kept);
-    }
-}
-
 impl<V: Clone> Cache<V> {
-    /// What is kept and still holds at `now`.
-    pub fn get(&mut self, key: &Digest, now: Millis) -> Option<V> {
-        if let Some(kept) = self.young.get(key) {
-            return (now < kept.until).then(|| kept.value.clone());
+    /// Holds `most` entries, 2 or more.
+    pub fn new(most: usize) -> Self {
+        Self { most, young: HashMap::new(), old: HashMap::new() }
+    }
+
+    /// What is known at `now`.
+    pub fn get(&mut self, digest: &[u8; 32], now: Millis) -> Option<V> {
+        if let Some(entry) = self.young.get(digest) {
+            return (now < entry.until).then(|| entry.value.clone());
         }
-        let kept = self.old.remove(key).filter(|kept| now < kept.until)?;
-        let value = kept.value.clone();
-        self.keep(*key, kept);
-        Some(value)
+        let entry = self.old.remove(digest).filter(|entry| now < entry.until)?;
+        self.insert(*digest, entry.value.clone(), entry.until);
+        Some(entry.value)
+    }
+
+    /// Remembers `value` until then; what was known before is forgotten.
+    pub fn insert(&mut self, digest: [u8; 32], value: V, until: Millis) {
+        if self.young.len() >= self.most / 2 && !self.young.contains_key(&digest) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&digest);
+        self.young.insert(digest, Entry { value, until });
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
     }
 }
 
@@ -70,45 +57,33 @@ impl<V: Clone> Cache<V> {
 mod tests {
     use super::*;
 
-    fn key(number: u16) -> Digest {
-        let mut key = [0; 32];
-        key[..2].copy_from_slice(&number.to_be_bytes());
-        key
+    fn digest(number: u32) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&number.to_be_bytes());
+        digest
     }
 
-    const LATER: Millis = Millis(1000);
-    const NOW: Millis = Millis(0);
-
     #[test]
-    fn a_value_holds_until_its_time_in_both_generations() {
+    fn an_entry_is_known_until_its_time() {
         let mut cache = Cache::new(4);
-        cache.insert(key(1), "a", Millis(10));
-        assert_eq!(cache.get(&key(1), Millis(9)), Some("a"));
-        assert_eq!(cache.get(&key(1), Millis(10)), None);
-        cache.insert(key(2), "b", LATER);
-        cache.insert(key(3), "c", LATER);
-        assert_eq!(cache.get(&key(1), Millis(10)), None);
+        cache.insert(digest(1), "a", Millis(10));
+        assert_eq!(cache.get(&digest(1), Millis(9)), Some("a"));
+        assert_eq!(cache.get(&digest(1), Millis(10)), None);
+        assert_eq!(cache.get(&digest(2), Millis(0)), None);
+        cache.insert(digest(1), "b", Millis(20));
+        assert_eq!(cache.get(&digest(1), Millis(15)), Some("b"));
     }
 
     #[test]
-    fn the_newest_value_of_a_key_counts() {
-        let mut cache = Cache::new(4);
-        for number in [1, 2, 3] {
-            cache.insert(key(number), "old", LATER);
+    fn there_are_never_more_than_asked_for_and_those_in_use_stay() {
+        let mut cache = Cache::new(100);
+        cache.insert(digest(0), 0, Millis(1000));
+        for number in 1..10_000 {
+            cache.insert(digest(number), number, Millis(1000));
+            assert_eq!(cache.get(&digest(0), Millis(1)), Some(0), "{number}");
+            assert!(cache.len() <= 100);
         }
-        cache.insert(key(1), "new", Millis(5));
-        assert_eq!(cache.get(&key(1), NOW), Some("new"));
-        assert_eq!(cache.get(&key(1), Millis(5)), None);
-    }
-
-    #[test]
-    fn strangers_do_not_drive_out_what_is_used() {
-        let mut cache = Cache::new(8);
-        cache.insert(key(0), "used", LATER);
-        for number in 1..1000 {
-            cache.insert(key(number), "stranger", LATER);
-            assert_eq!(cache.get(&key(0), NOW), Some("used"), "after {number}");
-            assert!(cache.young.len() + cache.old.len() <= 8);
-        }
+        assert_eq!(cache.get(&digest(9_999), Millis(1)), Some(9_999));
+        assert_eq!(cache.get(&digest(1), Millis(1)), None);
     }
 }

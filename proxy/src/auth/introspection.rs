@@ -35,6 +35,8 @@ const LACKING: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficie
 /// A longer one is nobody's, in bytes.
 const LONGEST_TOKEN: usize = 8 << 10;
 const LONGEST_ANSWER: usize = 64 << 10;
+/// Tokens that a worker remembers.
+const MOST_REMEMBERED: usize = 4096;
 /// A token may become valid later, and a client that has just got it must not wait for long.
 const INACTIVE: Duration = Duration::from_secs(10);
 
@@ -82,7 +84,7 @@ impl Introspection {
             name: parts.config.name.clone(),
             caller: parts.caller(),
             fields: fields(config),
-            known: RefCell::default(),
+            known: RefCell::new(Cache::new(MOST_REMEMBERED)),
             asked: RefCell::default(),
         }
     }

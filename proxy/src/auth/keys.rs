@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use actix_http::header::HeaderValue;
-use actix_web::HttpMessage;
 use sha2::{Digest, Sha256};
 
 use super::{Asked, Checked, Identity, Refused, credentials};

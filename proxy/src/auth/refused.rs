@@ -1,5 +1,7 @@
 //! Why a client is not let in, and the answer to it.
 
+use std::time::Duration;
+
 use actix_http::header::{self, HeaderValue};
 use actix_web::HttpResponse;
 use smallvec::{SmallVec, smallvec};
@@ -16,8 +18,8 @@ pub enum Refused {
     Forbidden(Option<HeaderValue>),
     /// Who would have to be asked does not answer, or too many are waiting: 503.
     Unavailable,
-    /// The client has guessed too often: 429, and when it may try again, in seconds.
-    TooManyGuesses { retry_after_secs: u64 },
+    /// The client has guessed too often: 429, and when it may try again.
+    TooManyGuesses { retry_after: Duration },
     /// What another server has decided.
     Answered(HttpResponse),
 }
@@ -82,8 +84,9 @@ impl Refused {
                 response
             }
             Self::Unavailable => reply::reject(record, Reason::AuthUnavailable),
-            Self::TooManyGuesses { retry_after_secs } => {
-                reply::rate_limited(record, retry_after_secs)
+            Self::TooManyGuesses { retry_after } => {
+                let whole = retry_after + Duration::from_nanos(999_999_999);
+                reply::rate_limited(record, whole.as_secs())
             }
             Self::Answered(response) => {
                 record.reason.set(Some(Reason::NotAuthenticated));

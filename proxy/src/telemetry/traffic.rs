@@ -275,7 +275,18 @@ fn write_checks_of_clients(
     let counts = counts.iter().map(|((scheme, result), count)| {
         (vec![("scheme", *scheme), ("result", *result)], *count)
     });
-    rows(encoder, "proxy_auth", "Checks of clients by scheme and result", MetricType::Counter, counts)
+    let help = "Checks of clients by scheme and result";
+    rows(encoder, "proxy_auth", help, MetricType::Counter, counts)?;
+    let gateway = &metrics.gateway;
+    let sources = gateway.schemes.iter().zip(&gateway.key_sources);
+    let fetches = sources.filter_map(|(scheme, source)| Some((scheme, source.as_ref()?)));
+    let fetches = fetches.flat_map(|(scheme, source)| {
+        [("ok", &source.fetched), ("failed", &source.failed)].map(|(result, count)| {
+            (vec![("scheme", scheme.name.as_str()), ("result", result)], count.load(Relaxed))
+        })
+    });
+    let help = "Fetches of key sets by result";
+    rows(encoder, "proxy_jwks_fetches", help, MetricType::Counter, fetches)
 }
 
 fn write_copies(

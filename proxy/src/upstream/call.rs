@@ -100,6 +100,11 @@ impl Caller {
         }
     }
 
+    /// Whom it asks, for the log.
+    pub fn url(&self) -> &str {
+        &self.url.endpoint.url
+    }
+
     /// Drops kept connections that are old or closed.
     pub fn sweep(&self) {
         self.pool.sweep();
