@@ -76,10 +76,10 @@ fn the_server_is_shown_the_request_without_its_body() {
     for name in ["content-length", "transfer-encoding", "expect", "connection"] {
         assert_eq!(shown.header(name), None, "{name}");
     }
-    assert_eq!((forwarded.line.as_str(), forwarded.header("content-length")), (
-        "PUT /items?q=1&r=a%20b HTTP/1.1",
-        Some("8")
-    ));
+    assert_eq!(
+        (forwarded.line.as_str(), forwarded.header("content-length")),
+        ("PUT /items?q=1&r=a%20b HTTP/1.1", Some("8"))
+    );
 }
 
 #[test]
@@ -183,9 +183,14 @@ fn the_server_sees_the_path_that_is_routed() {
 #[test]
 fn conditions_and_ranges_are_for_the_upstream_alone() {
     let world = World::answering(YES);
-    for name in
-        ["If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range"]
-    {
+    for name in [
+        "If-None-Match",
+        "If-Match",
+        "If-Modified-Since",
+        "If-Unmodified-Since",
+        "Range",
+        "If-Range",
+    ] {
         world.proxy.get("/").header(name, "\"a\"").send();
         let [shown, forwarded] = world.heads();
         assert_eq!((shown.header(name), forwarded.header(name)), (None, Some("\"a\"")), "{name}");
@@ -253,8 +258,7 @@ fn what_is_no_decision_lets_nobody_in() {
 #[test]
 fn an_answer_of_64_kib_is_passed_on() {
     let body = "x".repeat(64 << 10);
-    let world =
-        World::answering(format!("HTTP/1.1 403 No\r\nContent-Length: 65536\r\n\r\n{body}"));
+    let world = World::answering(format!("HTTP/1.1 403 No\r\nContent-Length: 65536\r\n\r\n{body}"));
     assert_eq!(world.proxy.get("/").send().text(), body);
 }
 

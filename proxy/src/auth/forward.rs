@@ -5,7 +5,7 @@
 //! otherwise. With 2xx it lets the client in, and its `copy_headers` go upstream; 3xx and 4xx are
 //! answers to the client; all else is no answer. Bound: 64 KiB of body.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use actix_http::{
     Method,
@@ -57,7 +57,9 @@ const ANSWERED: [HeaderName; 9] = [
 const LONGEST: usize = 64 << 10;
 
 pub struct Forward {
-    config: ForwardConfig,
+    /// Fields of its answer that go upstream.
+    copied: Vec<HeaderName>,
+    timeout: Duration,
     /// Of the scheme, for the log.
     name: String,
     caller: Rc<Caller>,
@@ -65,7 +67,12 @@ pub struct Forward {
 
 impl Forward {
     pub(super) fn new(parts: &Parts<'_>, config: &ForwardConfig) -> Self {
-        Self { config: config.clone(), name: parts.config.name.clone(), caller: parts.caller() }
+        Self {
+            copied: config.copy_headers.clone(),
+            timeout: config.timeout,
+            name: parts.config.name.clone(),
+            caller: parts.caller(),
+        }
     }
 
     pub(super) fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
@@ -78,13 +85,13 @@ impl Forward {
             method: Method::GET,
             fields: &fields,
             body: Bytes::new(),
-            time: self.config.timeout,
+            time: self.timeout,
             most: LONGEST,
         });
         match called.await {
             Ok(called) if called.status.is_success() => Ok(Rc::new(self.identity(&called))),
             Ok(called) if called.status.is_redirection() || called.status.is_client_error() => {
-                Err(Refused::Answered(answer(called)))
+                Err(Refused::Answered(Box::new(answer(called))))
             }
             Ok(called) => {
                 let (scheme, status) = (&self.name, called.status.as_u16());
@@ -100,7 +107,7 @@ impl Forward {
     }
 
     fn identity(&self, called: &Called) -> Identity {
-        let fields = self.config.copy_headers.iter().flat_map(|name| values(called, name));
+        let fields = self.copied.iter().flat_map(|name| values(called, name));
         Identity::with_fields(None, fields.collect())
     }
 }

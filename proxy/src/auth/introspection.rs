@@ -180,10 +180,7 @@ impl Introspection {
 }
 
 impl<'a> Share<'a> {
-    fn take(
-        asked: &'a RefCell<HashMap<TokenDigest, Rc<Pending>>>,
-        digest: TokenDigest,
-    ) -> Self {
+    fn take(asked: &'a RefCell<HashMap<TokenDigest, Rc<Pending>>>, digest: TokenDigest) -> Self {
         let pending = Rc::clone(asked.borrow_mut().entry(digest).or_default());
         Self { asked, digest, pending }
     }

@@ -21,7 +21,7 @@ pub enum Refused {
     /// The client has guessed too often: 429, and when it may try again.
     TooManyGuesses { retry_after: Duration },
     /// What another server has decided.
-    Answered(HttpResponse),
+    Answered(Box<HttpResponse>),
 }
 
 impl Refused {
@@ -90,7 +90,7 @@ impl Refused {
             }
             Self::Answered(response) => {
                 record.reason.set(Some(Reason::NotAuthenticated));
-                response
+                *response
             }
         }
     }
