@@ -80,7 +80,8 @@ impl Worker {
         };
         let callers = callers(&shared, &deadlines, &scratch);
         let gateway = &shared.gateway;
-        let authenticators = gateway.schemes.iter().zip(&callers).zip(&gateway.key_sources).zip(&gateway.guesses);
+        let authenticators =
+            gateway.schemes.iter().zip(&callers).zip(&gateway.key_sources).zip(&gateway.guesses);
         let authenticators = authenticators.map(|(((config, caller), keys), guesses)| {
             Authenticator::new(&Parts {
                 config,

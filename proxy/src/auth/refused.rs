@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use actix_http::header::{self, HeaderValue};
 use actix_web::HttpResponse;
-use smallvec::{SmallVec, smallvec};
 
 use crate::{error::Reason, record::RequestRecord, reply};
 
 /// Challenges of the schemes of a route; nearly always one.
-type Challenges = SmallVec<[HeaderValue; 1]>;
+type Challenges = Vec<HeaderValue>;
 
 pub enum Refused {
     /// There are no credentials that the scheme would take: 401 with these challenges.
@@ -21,16 +20,16 @@ pub enum Refused {
     /// The client has guessed too often: 429, and when it may try again.
     TooManyGuesses { retry_after: Duration },
     /// What another server has decided.
-    Answered(HttpResponse),
+    Answered(Box<HttpResponse>),
 }
 
 impl Refused {
     pub fn missing(challenge: HeaderValue) -> Self {
-        Self::NotAuthenticated { challenges: smallvec![challenge], is_guess: false }
+        Self::NotAuthenticated { challenges: vec![challenge], is_guess: false }
     }
 
     pub fn wrong(challenge: HeaderValue) -> Self {
-        Self::NotAuthenticated { challenges: smallvec![challenge], is_guess: true }
+        Self::NotAuthenticated { challenges: vec![challenge], is_guess: true }
     }
 
     /// What is answered if neither of two schemes lets the client in: the challenges of both, or
@@ -90,7 +89,7 @@ impl Refused {
             }
             Self::Answered(response) => {
                 record.reason.set(Some(Reason::NotAuthenticated));
-                response
+                *response
             }
         }
     }

@@ -9,8 +9,8 @@ use crate::config::{
     call_url::CallConfig,
     duration::Within,
     error::{Located, Problem},
-    section::Section,
     secret::Secret,
+    section::Section,
     value::{FromText, OneOrMore, OrOff, unknown_word},
 };
 
@@ -107,8 +107,10 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
         match public_key(public.value.reveal().as_bytes(), algorithm) {
             Ok(key) => keys.push(key),
             Err(_) => {
-                let message = format!("\"public_key\" is not a public key in PEM for {algorithm:?}");
-                let problem = Problem::new(message).hint("-----BEGIN PUBLIC KEY-----, or { file = \"…\" }");
+                let message =
+                    format!("\"public_key\" is not a public key in PEM for {algorithm:?}");
+                let problem =
+                    Problem::new(message).hint("-----BEGIN PUBLIC KEY-----, or { file = \"…\" }");
                 section.report(&public.span, problem);
                 return None;
             }

@@ -8,8 +8,8 @@ use toml::{Spanned, de::DeValue};
 
 use crate::config::{
     error::{Located, Problem},
-    section::{Reader, Section, ValueOrTable},
     secret::Secret,
+    section::{Reader, Section, ValueOrTable},
     value::{FromText, Value, expected},
 };
 
