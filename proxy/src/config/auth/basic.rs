@@ -78,7 +78,7 @@ fn parse(text: &str, file: &str) -> Result<Vec<User>, Problem> {
         if users.iter().any(|user| user.name == name) {
             return Err(refused("the name stands above"));
         }
-        let hash = PasswordHash::parse(hash).map_err(|why| refused(why))?;
+        let hash = PasswordHash::parse(hash).map_err(refused)?;
         users.push(User { name: name.to_owned(), hash });
     }
     if users.is_empty() {

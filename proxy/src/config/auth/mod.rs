@@ -97,7 +97,7 @@ impl SchemeConfig {
     /// Whom the scheme asks, if it asks anybody.
     pub fn call(&self) -> Option<&CallConfig> {
         match &self.kind {
-            AuthScheme::Jwt(JwtConfig { keys: JwtKeys::Set(call), .. }) => Some(call),
+            AuthScheme::Jwt(JwtConfig { keys: JwtKeys::Set(call), .. }) => Some(call.as_ref()),
             AuthScheme::Introspection(introspection) => Some(&introspection.call),
             AuthScheme::Forward(forward) => Some(&forward.call),
             AuthScheme::Jwt(_)
