@@ -31,6 +31,7 @@ async function newKey() {
   return { ...pair, kid: randomUUID() };
 }
 
+// It knows none of the opaque tokens of the one before.
 function newProvider(keys) {
   const jwk = ({ privateKey, kid }) => ({
     ...privateKey.export({ format: "jwk" }), kid, use: "sig", alg: "RS256",

@@ -1,7 +1,10 @@
 //! Names and passwords from a file, and how many guesses an address has.
 
 use argon2::Argon2;
-use base64::{Engine, prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD}};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD},
+};
 
 use crate::support::{Answer, Origin, Proxy, Request};
 
@@ -74,7 +77,9 @@ fn a_right_password_is_let_in_and_the_name_stands_in_the_log() {
 #[test]
 fn anything_else_is_refused_with_the_realm() {
     let world = World::start("failures = \"off\"");
-    for credentials in ["bob:pass", "bob:pass:word2", "bob:", "carol:pass:word", ":pass:word", "bob"] {
+    for credentials in
+        ["bob:pass", "bob:pass:word2", "bob:", "carol:pass:word", ":pass:word", "bob"]
+    {
         let answer = world.login(credentials).send();
         assert_eq!((answer.status, answer.headers("www-authenticate")), (401, vec![CHALLENGE]));
     }

@@ -101,7 +101,9 @@ fn wrong_missing_and_doubled_keys_are_refused() {
     ] {
         assert_refused(&request.send(), &["ApiKey"]);
     }
-    for target in ["/query", "/query?api_key=bob-key-5678", "/query?api_key=alice-key-1234&api_key="] {
+    for target in
+        ["/query", "/query?api_key=bob-key-5678", "/query?api_key=alice-key-1234&api_key="]
+    {
         assert_refused(&proxy.get(target).send(), &["ApiKey"]);
     }
     assert_eq!(origin.connections(), 0);

@@ -18,10 +18,7 @@ use std::{
 
 use actix_http::header::HeaderValue;
 use actix_rt::task::spawn_blocking;
-use argon2::{
-    Argon2, PasswordVerifier,
-    password_hash::phc,
-};
+use argon2::{Argon2, PasswordVerifier, password_hash::phc};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -153,8 +150,9 @@ fn decode(given: &[u8]) -> Option<(String, String)> {
 
 fn is_right(hash: &PasswordHash, password: &str) -> bool {
     match hash {
-        PasswordHash::Argon2(hash) => phc::PasswordHash::new(hash)
-            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()),
+        PasswordHash::Argon2(hash) => phc::PasswordHash::new(hash).is_ok_and(|hash| {
+            Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+        }),
         PasswordHash::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
     }
 }

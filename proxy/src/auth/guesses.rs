@@ -35,7 +35,11 @@ impl Guesses {
         self.allow(asked)?;
         let checked = authenticator.check(asked).known().await;
         if matches!(&checked, Err(Refused::NotAuthenticated { is_guess: true, .. })) {
-            self.table.take(self.key(asked), &self.quota, asked.worker.gateway.nanos_at(Instant::now()));
+            self.table.take(
+                self.key(asked),
+                &self.quota,
+                asked.worker.gateway.nanos_at(Instant::now()),
+            );
         }
         checked
     }

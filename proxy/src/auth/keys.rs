@@ -61,9 +61,10 @@ impl ApiKey {
 
 impl Keys {
     fn new(config: &KnownKeys) -> Self {
-        let known = config.0.iter().map(|(digest, key)| {
-            (*digest, Rc::new(Identity::named(key.name.as_deref())))
-        });
+        let known = config
+            .0
+            .iter()
+            .map(|(digest, key)| (*digest, Rc::new(Identity::named(key.name.as_deref()))));
         Self(known.collect())
     }
 

@@ -19,13 +19,6 @@ use std::{rc::Rc, sync::Arc};
 use actix_web::dev::ServiceRequest;
 use futures_util::future::LocalBoxFuture;
 
-pub use self::{
-    basic::PasswordDesk,
-    guesses::Guesses,
-    identity::Identity,
-    jwt::KeySource,
-    refused::{AuthResult, Refused},
-};
 use self::{
     basic::Basic,
     cache::Cache,
@@ -34,6 +27,13 @@ use self::{
     jwt::Jwt,
     keys::{ApiKey, Bearer},
     mtls::Mtls,
+};
+pub use self::{
+    basic::PasswordDesk,
+    guesses::Guesses,
+    identity::Identity,
+    jwt::KeySource,
+    refused::{AuthResult, Refused},
 };
 use crate::{
     clock::Millis,

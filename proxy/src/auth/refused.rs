@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use actix_http::header::{self, HeaderValue};
 use actix_web::HttpResponse;
-use smallvec::{SmallVec, smallvec};
 
 use crate::{error::Reason, record::RequestRecord, reply};
 
 /// Challenges of the schemes of a route; nearly always one.
-type Challenges = SmallVec<[HeaderValue; 1]>;
+type Challenges = Vec<HeaderValue>;
 
 pub enum Refused {
     /// There are no credentials that the scheme would take: 401 with these challenges.
@@ -26,11 +25,11 @@ pub enum Refused {
 
 impl Refused {
     pub fn missing(challenge: HeaderValue) -> Self {
-        Self::NotAuthenticated { challenges: smallvec![challenge], is_guess: false }
+        Self::NotAuthenticated { challenges: vec![challenge], is_guess: false }
     }
 
     pub fn wrong(challenge: HeaderValue) -> Self {
-        Self::NotAuthenticated { challenges: smallvec![challenge], is_guess: true }
+        Self::NotAuthenticated { challenges: vec![challenge], is_guess: true }
     }
 
     /// What is answered if neither of two schemes lets the client in: the challenges of both, or

@@ -13,12 +13,7 @@ use actix_web::{
 };
 
 use super::{Asked, Identity, Refused, check_by, refused::AuthResult};
-use crate::{
-    config::Required,
-    record::RequestRecord,
-    telemetry::observe::record,
-    worker::Worker,
-};
+use crate::{config::Required, record::RequestRecord, telemetry::observe::record, worker::Worker};
 
 /// Answers 401 or 403, or goes on.
 ///

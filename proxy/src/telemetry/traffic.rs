@@ -272,9 +272,9 @@ fn write_checks_of_clients(
         let scheme = &metrics.gateway.schemes[labels.scheme as usize];
         *counts.entry((&scheme.name, labels.result.word())).or_default() += count.get();
     }
-    let counts = counts.iter().map(|((scheme, result), count)| {
-        (vec![("scheme", *scheme), ("result", *result)], *count)
-    });
+    let counts = counts
+        .iter()
+        .map(|((scheme, result), count)| (vec![("scheme", *scheme), ("result", *result)], *count));
     let help = "Checks of clients by scheme and result";
     rows(encoder, "proxy_auth", help, MetricType::Counter, counts)?;
     let gateway = &metrics.gateway;

@@ -57,7 +57,10 @@ pub struct Jwt {
 enum Keys {
     /// Those of the configuration.
     Fixed(KeySet),
-    Fetched { source: Arc<KeySource>, caller: Rc<Caller> },
+    Fetched {
+        source: Arc<KeySource>,
+        caller: Rc<Caller>,
+    },
 }
 
 /// A token that was verified.

@@ -4,12 +4,15 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::{AcqRel, Acquire, Relaxed, Release}},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 use super::key_set::KeySet;
@@ -51,8 +54,8 @@ impl Default for KeySource {
 
 impl KeySource {
     /// The keys as they are; none before the first fetch.
-    pub fn keys(&self) -> Arc<KeySet> {
-        self.keys.load_full()
+    pub fn keys(&self) -> Guard<Arc<KeySet>> {
+        self.keys.load()
     }
 
     /// Whether the keys are old enough to be fetched again.

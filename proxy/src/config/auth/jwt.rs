@@ -9,8 +9,8 @@ use crate::config::{
     call_url::CallConfig,
     duration::Within,
     error::{Located, Problem},
-    section::Section,
     secret::Secret,
+    section::Section,
     value::{FromText, OneOrMore, OrOff, unknown_word},
 };
 
@@ -38,7 +38,7 @@ pub struct JwtConfig {
 #[derive(Clone, Debug)]
 pub enum JwtKeys {
     /// A key set that is fetched (RFC 7517).
-    Set(CallConfig),
+    Set(Box<CallConfig>),
     /// In the configuration: a public one for each family of algorithms, or a shared secret.
     Here(Vec<DecodingKey>),
 }
@@ -87,7 +87,7 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
     }
     check_algorithms(section, section.has("secret"), algorithms);
     if let Some(set) = set {
-        return Some(JwtKeys::Set(set));
+        return Some(JwtKeys::Set(Box::new(set)));
     }
     if let Some(secret) = shared {
         if secret.value.reveal().len() < SHORTEST_SECRET {
@@ -107,8 +107,10 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
         match public_key(public.value.reveal().as_bytes(), algorithm) {
             Ok(key) => keys.push(key),
             Err(_) => {
-                let message = format!("\"public_key\" is not a public key in PEM for {algorithm:?}");
-                let problem = Problem::new(message).hint("-----BEGIN PUBLIC KEY-----, or { file = \"…\" }");
+                let message =
+                    format!("\"public_key\" is not a public key in PEM for {algorithm:?}");
+                let problem =
+                    Problem::new(message).hint("-----BEGIN PUBLIC KEY-----, or { file = \"…\" }");
                 section.report(&public.span, problem);
                 return None;
             }
