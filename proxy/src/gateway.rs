@@ -10,6 +10,7 @@ use crate::{
     clock::Millis,
     config::{AcmeChallenge, BodyLimit, Config, PathPolicy, SchemeConfig},
     headers::forwarded::TrustedProxies,
+    rate_limit::{RateLimits, gcra::nanos},
     record::Index,
     routing::RouteTable,
     service::{Endpoint, Service},
@@ -30,6 +31,7 @@ pub struct Gateway {
     /// Fields that say who the client is: only the proxy sends them, whatever the route.
     pub identity_fields: Vec<HeaderName>,
     default_auth: Option<usize>,
+    pub rate_limits: RateLimits,
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
     service_names: HashMap<String, Index, BuildHasherDefault<KeyHasher>>,
@@ -66,6 +68,7 @@ impl Gateway {
             schemes: config.auth_schemes.clone(),
             identity_fields: config.auth_schemes.iter().flat_map(SchemeConfig::fields).collect(),
             default_auth: config.default_auth,
+            rate_limits: RateLimits::new(config),
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
             services,
             epoch: Instant::now(),
@@ -80,6 +83,11 @@ impl Gateway {
     /// `instant` on the clock that all workers share.
     pub fn at(&self, instant: Instant) -> Millis {
         Millis::since(self.epoch, instant)
+    }
+
+    /// Nanoseconds since the epoch that all workers share, for rate limits.
+    pub fn nanos(&self) -> u64 {
+        nanos(self.epoch.elapsed())
     }
 
     /// Who guards `route`; who guards requests without one. `None` lets everybody in.
