@@ -55,6 +55,7 @@ mod outliers;
 mod pooling;
 mod proxy_protocol;
 mod refusals;
+mod rate_limits;
 mod request_ids;
 mod retries;
 mod routing;

@@ -144,7 +144,7 @@ impl RateConfig {
             section.report(&store.span, problem);
         }
         if is_shared && section.has("max_keys") {
-            let message = "\"max_keys\" bounds the store \"local\", Redis has its own bounds";
+            let message = "\"max_keys\" is for the store \"local\" alone";
             section.report(&section.key_span("max_keys"), Problem::new(message));
         }
         let requests = requests?.value.0;
@@ -208,7 +208,8 @@ impl FromText for KeyPart {
                 let word = other.map_or(text, |(word, _)| word);
                 let message = format!("expected {}, found \"{text}\"", Self::EXPECTED);
                 let mut problem = Problem::new(message);
-                problem.hint = did_you_mean(word, ["client_ip", "route", "header", "claim"]);
+                problem.hint = did_you_mean(word, ["client_ip", "route", "header", "claim"])
+                    .filter(|_| word != "claim");
                 Err(problem)
             }
         }

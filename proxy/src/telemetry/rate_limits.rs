@@ -3,11 +3,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use prometheus_client::{encoding::DescriptorEncoder, metrics::MetricType};
+use prometheus_client::{
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+};
 
 use super::{
     metrics::{Metrics, SharedShard},
-    publish::Written,
+    publish::{Written, family},
     series::read,
     traffic::rows,
 };
@@ -37,12 +40,11 @@ pub(super) fn write(
         MetricType::Counter,
         limits.given_up().map(|(limit, count)| (vec![("limit", limit)], count)),
     )?;
-    let errors = shards.iter().map(|shard| shard.rate_limit_store_errors.get()).sum();
-    rows(
-        encoder,
-        "proxy_rate_limit_store_errors",
-        "Requests that the store of shared rate limits has not decided on",
-        MetricType::Counter,
-        limits.are_shared().then_some((Vec::new(), errors)),
-    )
+    if !limits.are_shared() {
+        return Ok(());
+    }
+    let errors: u64 = shards.iter().map(|shard| shard.rate_limit_store_errors.get()).sum();
+    let help = "Requests that the store of shared rate limits has not decided on";
+    family(encoder, "proxy_rate_limit_store_errors", help, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&errors, None)
 }
