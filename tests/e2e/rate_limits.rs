@@ -14,9 +14,7 @@ const BOB: &str = "bob-token-of-ours";
 
 /// One in an hour, so that nothing comes back while a test runs.
 fn limit(name: &str, burst: u32, key: &str) -> String {
-    format!(
-        "[rate_limits.{name}]\nrequests = 1\nper = \"1h\"\nburst = {burst}\nkey = {key}\n"
-    )
+    format!("[rate_limits.{name}]\nrequests = 1\nper = \"1h\"\nburst = {burst}\nkey = {key}\n")
 }
 
 /// Routes with these limits, each `/name`, without auth.
@@ -106,7 +104,8 @@ fn requests_come_back_at_the_steady_rate() {
 
 #[test]
 fn routes_share_a_limit_unless_its_key_has_the_route() {
-    let limits = [limit("both", 2, "\"client_ip\""), limit("each", 2, "[\"client_ip\", \"route\"]")];
+    let limits =
+        [limit("both", 2, "\"client_ip\""), limit("each", 2, "[\"client_ip\", \"route\"]")];
     let paths = [("a", "\"both\""), ("b", "\"both\""), ("c", "\"each\""), ("d", "\"each\"")];
     let world = World::start(&[limits.concat(), routes(&paths)].concat());
     let passed = |path: &str| world.passed(3, |world| world.proxy.get(path));

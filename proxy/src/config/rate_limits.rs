@@ -195,8 +195,7 @@ pub(super) fn read_route(
 }
 
 impl FromText for KeyPart {
-    const EXPECTED: &'static str =
-        "\"client_ip\", \"route\", \"header:x-user\" or \"claim:sub\"";
+    const EXPECTED: &'static str = "\"client_ip\", \"route\", \"header:x-user\" or \"claim:sub\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
         match text.split_once(':') {

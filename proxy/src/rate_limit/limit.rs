@@ -3,12 +3,7 @@
 
 use std::sync::{Arc, atomic::AtomicU32};
 
-use super::{
-    fields::Policy,
-    gcra::Quota,
-    places::Places,
-    table::Table,
-};
+use super::{fields::Policy, gcra::Quota, places::Places, table::Table};
 use crate::{
     config::{Config, KeyPart, RateConfig, RateLimitConfig, RedisConfig, Store},
     record::Index,

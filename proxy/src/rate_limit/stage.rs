@@ -19,9 +19,7 @@ use super::{
     places::Place,
     store::Unavailable,
 };
-use crate::{
-    config::OnFailure, error::Reason, record::RequestRecord, reply, worker::Worker,
-};
+use crate::{config::OnFailure, error::Reason, record::RequestRecord, reply, worker::Worker};
 
 /// What limits have to do with one request.
 #[derive(Default)]
@@ -82,7 +80,8 @@ async fn ask(
     head: &RequestHead,
     limits: &[usize],
 ) -> Result<(), HttpResponse> {
-    let route = record.route.get().map_or("", |route| &worker.gateway.routes.route(route).config.name);
+    let route =
+        record.route.get().map_or("", |route| &worker.gateway.routes.route(route).config.name);
     for index in limits {
         let limit = worker.gateway.rate_limits.limit(*index);
         let parts = Parts { key: &limit.key, record, head, route };
@@ -104,7 +103,9 @@ async fn ask(
                     }
                 }
                 Ok(None) => {}
-                Err(Unavailable) => return Err(reply::reject(record, Reason::RateLimitUnavailable)),
+                Err(Unavailable) => {
+                    return Err(reply::reject(record, Reason::RateLimitUnavailable));
+                }
             }
         }
         record.limited.borrow_mut().places.extend(place);

@@ -252,7 +252,8 @@ mod tests {
         let table = Table::new(FEWEST_KEYS);
         let set_of = |key: Key| std::ptr::from_ref(table.set(key));
         let first = table.key(0);
-        let same = (0..).map(|number| table.key(number)).filter(|key| set_of(*key) == set_of(first));
+        let same =
+            (0..).map(|number| table.key(number)).filter(|key| set_of(*key) == set_of(first));
         let keys: Vec<Key> = same.take(9).collect();
         for (key, requests) in keys.iter().zip([5, 4, 3, 1, 6, 7, 8, 9]) {
             assert_eq!(passed(&table, *key, requests, 0), requests);

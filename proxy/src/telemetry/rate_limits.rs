@@ -21,7 +21,8 @@ pub(super) fn write(
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Written {
     let limits = &metrics.gateway.rate_limits;
-    let mut refused: BTreeMap<u32, u64> = (0..).zip(limits.all()).map(|(limit, _)| (limit, 0)).collect();
+    let mut refused: BTreeMap<u32, u64> =
+        (0..).zip(limits.all()).map(|(limit, _)| (limit, 0)).collect();
     for (limit, count) in shards.iter().flat_map(|shard| read(&shard.rate_limited)) {
         *refused.entry(limit).or_default() += count.get();
     }
