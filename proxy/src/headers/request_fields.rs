@@ -73,7 +73,9 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) {
         put(out, b"x-request-id", source.request_id.as_bytes());
     }
     write_forwarded(source, out);
-    for (name, value) in source.identity.iter().filter(|(name, _)| !is_ruled(name.as_str(), source.rules)) {
+    for (name, value) in
+        source.identity.iter().filter(|(name, _)| !is_ruled(name.as_str(), source.rules))
+    {
         put(out, name.as_str().as_bytes(), value.as_bytes());
     }
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {

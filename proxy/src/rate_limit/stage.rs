@@ -10,6 +10,7 @@ use std::rc::Rc;
 use actix_http::{RequestHead, header::HeaderMap};
 use actix_web::HttpResponse;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::{
     fields::{Standing, secs},
@@ -121,7 +122,11 @@ async fn count(
 ) -> Result<Option<Decision>, Unavailable> {
     let prefix = match &rate.counted {
         Counted::Here(table) => {
-            return Ok(Some(table.take(table.key(parts), &rate.quota, worker.gateway.nanos())));
+            return Ok(Some(table.take(
+                table.key(parts),
+                &rate.quota,
+                worker.gateway.nanos_at(Instant::now()),
+            )));
         }
         Counted::Shared(prefix) => prefix,
     };

@@ -136,7 +136,7 @@ impl Table {
     }
 
     fn place(&self, key: Key, now: u64) -> Place<'_> {
-        let (mut free, mut least): (Option<(&Slot, u64)>, Option<(&Slot, u64)>) = (None, None);
+        let (mut free, mut least) = (None::<(&Slot, u64)>, None::<(&Slot, u64)>);
         for slot in &self.set(key).0 {
             // Who sees a key sees the TAT that was there when the slot became its own.
             let found = slot.key.load(Acquire);
