@@ -59,6 +59,7 @@ mod observability;
 mod outliers;
 mod pooling;
 mod proxy_protocol;
+mod rate_limits;
 mod refusals;
 mod request_ids;
 mod retries;

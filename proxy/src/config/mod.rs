@@ -26,6 +26,8 @@ mod number;
 mod outlier;
 mod paths;
 mod pattern;
+mod rate_limits;
+mod redis;
 mod retry;
 mod route_action;
 mod routes;
@@ -67,6 +69,8 @@ pub use self::{
     outlier::OutlierConfig,
     paths::{DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
+    rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},
+    redis::{OnFailure, RedisConfig},
     retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},
     route_action::{RouteAction, ServiceChoice},
     routes::{HostPattern, NO_ROUTE, RouteConfig},
@@ -83,6 +87,7 @@ pub use self::{
 };
 use self::{
     error::{Located, Problem},
+    rate_limits::LimitName,
     routes::{Names, find_scheme},
     section::{Reader, Section},
     tls::AcmeUse,
@@ -106,6 +111,9 @@ pub struct Config {
     pub auth_schemes: Vec<SchemeConfig>,
     /// For requests that match no route: an index into the auth schemes.
     pub default_auth: Option<usize>,
+    pub rate_limits: Vec<RateLimitConfig>,
+    /// There if a rate limit is counted in it.
+    pub redis: Option<RedisConfig>,
     pub routes: Vec<RouteConfig>,
     pub services: Vec<ServiceConfig>,
 }
@@ -173,7 +181,16 @@ impl Config {
             .collect();
         let service_names: Vec<String> =
             services.iter().map(|service| service.name.clone()).collect();
-        let names = Names { services: &service_names, schemes: &scheme_names, default_auth };
+        let limits = top.named_sections("rate_limits");
+        let (limit_names, limits): (Vec<LimitName>, Vec<Option<RateLimitConfig>>) =
+            RateLimitConfig::read_all(limits, top.has("redis")).into_iter().unzip();
+        let redis = top.section("redis").map(RedisConfig::read);
+        let names = Names {
+            services: &service_names,
+            schemes: &scheme_names,
+            default_auth,
+            rate_limits: &limit_names,
+        };
         let routes = read_routes(&mut top, &names);
         if top.is_empty_array("listeners") {
             top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));
@@ -191,6 +208,11 @@ impl Config {
             },
             auth_schemes: schemes.into_iter().map(|(_, scheme)| scheme).collect::<Option<_>>()?,
             default_auth,
+            rate_limits: limits.into_iter().collect::<Option<_>>()?,
+            redis: match redis {
+                Some(redis) => Some(redis?),
+                None => None,
+            },
             routes,
             services,
         })

@@ -11,6 +11,7 @@ use super::{
     header_rules::{FieldName, FieldValue, HeaderRules},
     method::MethodName,
     pattern::PathPattern,
+    rate_limits::{self, LimitName},
     retry::RetryOverrides,
     route_action::RouteAction,
     section::Section,
@@ -40,6 +41,8 @@ pub struct RouteConfig {
     pub auth: Option<usize>,
     /// What the client must be allowed, once it is known.
     pub require: Required,
+    /// Indexes into the rate limits, in the order in which they are asked.
+    pub rate_limits: Vec<usize>,
     pub request_headers: HeaderRules,
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
@@ -60,6 +63,7 @@ pub(super) struct Names<'a> {
     pub(super) services: &'a [String],
     pub(super) schemes: &'a [(String, bool)],
     pub(super) default_auth: Option<usize>,
+    pub(super) rate_limits: &'a [LimitName],
 }
 
 impl RouteConfig {
@@ -82,6 +86,7 @@ impl RouteConfig {
             let problem = Problem::new("\"require\" needs an auth scheme: nobody is known");
             section.report(&section.key_span("require"), problem);
         }
+        let rate_limits = rate_limits::read_route(&mut section, names.rate_limits, auth.is_some());
         let methods = list::<MethodName>(&mut section, "methods");
         let hosts = list(&mut section, "host");
         let headers = matched_headers(&mut section);
@@ -101,6 +106,7 @@ impl RouteConfig {
             action,
             auth,
             require,
+            rate_limits,
             request_headers,
             response_headers,
             max_body,

@@ -52,6 +52,9 @@ pub(super) struct Route {
     /// Name of an auth scheme, or "none".
     #[schemars(default)]
     auth: Option<String>,
+    /// Names of rate limits, 8 at most, in the order in which they are asked.
+    #[schemars(default)]
+    rate_limits: Option<OneOrMore>,
     /// Changes to the fields of requests.
     #[schemars(default)]
     request_headers: Option<HeaderRules>,
