@@ -17,6 +17,8 @@ use super::{
 
 /// Limits that a route can have.
 const MOST_OF_ROUTE: usize = 8;
+const USUAL_REQUESTS: u32 = 100;
+const USUAL_BURST: u32 = 20;
 const USUAL_PER: Duration = Duration::from_secs(60);
 /// A time window of the fields is in whole seconds.
 const SHORTEST_PER_MS: u64 = 1000;
@@ -102,16 +104,12 @@ impl RateLimitConfig {
             None => vec![KeyPart::ClientIp],
         };
         let in_flight = section.or("in_flight", OrOff::<Count>(None)).0.map(|count| count.0);
-        let has_rate = section.has("requests");
+        // What has "in_flight" alone has no rate; all else has one.
+        let is_rate =
+            in_flight.is_none() || RateConfig::KEYS.into_iter().any(|key| section.has(key));
         let rate = RateConfig::read(&mut section, has_redis);
-        if !has_rate && !section.has("in_flight") {
-            let message = format!("{} needs \"requests\" or \"in_flight\"", section.title());
-            section.report(&section.span, Problem::new(message));
-        }
         section.finish();
-        if has_rate && rate.is_none() {
-            return None;
-        }
+        let rate = is_rate.then_some(rate);
         Some(Self { name: name.to_owned(), key, rate, in_flight })
     }
 }
@@ -124,18 +122,12 @@ impl RateConfig {
     pub const USUAL_KEYS: u32 = 65_536;
     pub const MOST_KEYS: u32 = 4_194_304;
 
-    /// `None` if there is no rate, or a wrong one that is reported.
-    fn read(section: &mut Section<'_>, has_redis: bool) -> Option<Self> {
-        let requests = section.get::<Requests>("requests");
-        if !section.has("requests") {
-            for key in ["per", "burst", "store", "max_keys"] {
-                section.refuse(key, Problem::new(format!("\"{key}\" needs \"requests\"")));
-            }
-            section.know(&["per", "burst", "store", "max_keys"]);
-            return None;
-        }
+    const KEYS: [&str; 5] = ["requests", "per", "burst", "store", "max_keys"];
+
+    fn read(section: &mut Section<'_>, has_redis: bool) -> Self {
+        let requests = section.or::<Requests>("requests", Whole(USUAL_REQUESTS)).0;
         let per = section.or("per", Within::<SHORTEST_PER_MS, LONGEST_PER_MS>(USUAL_PER)).0;
-        let burst = section.get::<AtOnce>("burst");
+        let burst = section.or::<AtOnce>("burst", Whole(USUAL_BURST)).0;
         let store = section.get::<StoreName>("store");
         let max_keys = section.or::<Keys>("max_keys", Whole(Self::USUAL_KEYS)).0;
         let is_shared = store.as_ref().is_some_and(|store| store.value == StoreName::Redis);
@@ -147,10 +139,8 @@ impl RateConfig {
             let message = "\"max_keys\" is for the store \"local\" alone";
             section.report(&section.key_span("max_keys"), Problem::new(message));
         }
-        let requests = requests?.value.0;
-        let burst = burst.map_or(requests.min(Self::MOST_AT_ONCE), |burst| burst.value.0);
         let store = if is_shared { Store::Redis } else { Store::Local { max_keys } };
-        Some(Self { requests, per, burst, store })
+        Self { requests, per, burst, store }
     }
 }
 

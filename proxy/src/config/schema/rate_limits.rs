@@ -13,7 +13,7 @@ pub(super) struct RateLimit {
     /// 1s to 24h; 1m by default.
     #[schemars(default)]
     per: Option<DurationText>,
-    /// Most at once; as many as requests by default.
+    /// Most at once; 20 by default.
     #[schemars(default, range(min = 1, max = 100_000))]
     burst: Option<u32>,
     /// What requests have in common that are counted together: "client_ip", the default, "route",
