@@ -14,10 +14,7 @@ use actix_web::{
 
 use super::{Asked, Identity, Refused, refused::AuthResult};
 use crate::{
-    config::Required,
-    record::RequestRecord,
-    telemetry::observe::record,
-    worker::Worker,
+    access, config::Required, record::RequestRecord, telemetry::observe::record, worker::Worker,
 };
 
 /// Answers 401 or 403, or goes on.
@@ -30,6 +27,9 @@ pub async fn authenticate(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
+    if let Some(answer) = access::answer(&worker.gateway, &record, request.head()) {
+        return Ok(request.into_response(answer));
+    }
     if let Some(scheme) = worker.gateway.scheme(record.route.get()) {
         let asked = Asked { worker: &worker, record: &record, request: &request };
         if let Err(refusal) = identify(scheme, asked).await {

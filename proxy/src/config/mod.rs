@@ -9,6 +9,7 @@ mod breaker;
 mod call_url;
 mod clients;
 mod connections;
+mod cors;
 mod duration;
 mod endpoint;
 mod endpoints;
@@ -22,6 +23,7 @@ mod listeners;
 mod log;
 mod method;
 mod mirror;
+mod network;
 mod number;
 mod outlier;
 mod paths;
@@ -32,6 +34,7 @@ mod routes;
 pub mod schema;
 mod secret;
 mod section;
+mod security_headers;
 mod server;
 mod services;
 mod size;
@@ -54,6 +57,7 @@ pub use self::{
     call_url::{CallConfig, CallUrl},
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
+    cors::{CorsConfig, OriginPattern, Origins},
     endpoint::{EndpointAddress, EndpointUrl},
     endpoints::EndpointConfig,
     error::{ConfigError, ConfigErrors, Position},
@@ -64,8 +68,9 @@ pub use self::{
     listeners::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
     mirror::MirrorConfig,
+    network::ClientLists,
     outlier::OutlierConfig,
-    paths::{DotSegments, EncodedSlash, PathPolicy},
+    paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
     retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},
     route_action::{RouteAction, ServiceChoice},
@@ -85,6 +90,7 @@ use self::{
     error::{Located, Problem},
     routes::{Names, find_scheme},
     section::{Reader, Section},
+    security_headers::SecurityHeaders,
     tls::AcmeUse,
 };
 
@@ -166,6 +172,7 @@ impl Config {
             schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
         let default_auth =
             top.get::<String>("auth").and_then(|name| find_scheme(&top, &name, &scheme_names));
+        let security = SecurityHeaders::read(&mut top, &SecurityHeaders::default());
         let services = top.named_sections("services");
         let services: Vec<ServiceConfig> = services
             .into_iter()
@@ -173,7 +180,12 @@ impl Config {
             .collect();
         let service_names: Vec<String> =
             services.iter().map(|service| service.name.clone()).collect();
-        let names = Names { services: &service_names, schemes: &scheme_names, default_auth };
+        let names = Names {
+            services: &service_names,
+            schemes: &scheme_names,
+            default_auth,
+            security: &security,
+        };
         let routes = read_routes(&mut top, &names);
         if top.is_empty_array("listeners") {
             top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));

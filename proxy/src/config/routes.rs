@@ -7,13 +7,16 @@ use actix_http::{
 
 use super::{
     auth::Required,
+    cors::CorsConfig,
     error::{Located, Position, Problem, did_you_mean},
     header_rules::{FieldName, FieldValue, HeaderRules},
     method::MethodName,
+    network::ClientLists,
     pattern::PathPattern,
     retry::RetryOverrides,
     route_action::RouteAction,
     section::Section,
+    security_headers::SecurityHeaders,
     services::check_name,
     size::BodyLimit,
     timeouts::TimeoutOverrides,
@@ -40,7 +43,11 @@ pub struct RouteConfig {
     pub auth: Option<usize>,
     /// What the client must be allowed, once it is known.
     pub require: Required,
+    /// Which addresses may, whoever they are.
+    pub clients: ClientLists,
+    pub cors: Option<CorsConfig>,
     pub request_headers: HeaderRules,
+    /// With what `cors` and `security_headers` come to.
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
     pub timeouts: TimeoutOverrides,
@@ -60,6 +67,7 @@ pub(super) struct Names<'a> {
     pub(super) services: &'a [String],
     pub(super) schemes: &'a [(String, bool)],
     pub(super) default_auth: Option<usize>,
+    pub(super) security: &'a SecurityHeaders,
 }
 
 impl RouteConfig {
@@ -82,11 +90,17 @@ impl RouteConfig {
             let problem = Problem::new("\"require\" needs an auth scheme: nobody is known");
             section.report(&section.key_span("require"), problem);
         }
-        let methods = list::<MethodName>(&mut section, "methods");
+        let clients = ClientLists::read(&mut section);
+        let methods: Vec<Method> = list::<MethodName>(&mut section, "methods")
+            .into_iter()
+            .map(|method| method.0)
+            .collect();
         let hosts = list(&mut section, "host");
         let headers = matched_headers(&mut section);
         let request_headers = HeaderRules::read(section.section("request_headers"));
-        let response_headers = HeaderRules::read(section.section("response_headers"));
+        let mut response_headers = HeaderRules::read(section.section("response_headers"));
+        let cors = CorsConfig::read(&mut section, &methods, &mut response_headers);
+        SecurityHeaders::read(&mut section, names.security).expand(&mut response_headers);
         let max_body = section.get("max_body").map(|limit| limit.value);
         let timeouts = TimeoutOverrides::read(section.section("timeouts"));
         let retry = RetryOverrides::read(section.section("retry"));
@@ -96,11 +110,13 @@ impl RouteConfig {
             position,
             hosts,
             paths,
-            methods: methods.into_iter().map(|method| method.0).collect(),
+            methods,
             headers,
             action,
             auth,
             require,
+            clients,
+            cors,
             request_headers,
             response_headers,
             max_body,

@@ -1,5 +1,5 @@
-//! Stage: writes the fields for the upstream on the way in, applies the route's rules on the way
-//! out.
+//! Stage: writes the fields for the upstream on the way in. On the way out, what the route says of
+//! its answers holds for those of every stage.
 
 use std::rc::Rc;
 
@@ -15,7 +15,10 @@ use super::{
     request_fields::{self, Source},
     response_fields,
 };
-use crate::{routing::stage::host, telemetry::observe::record, worker::Worker};
+use crate::{
+    access::cors, gateway::Gateway, record::RequestRecord, routing::stage::host,
+    telemetry::observe::record, worker::Worker,
+};
 
 /// Room for the fields of a usual request, in bytes.
 const USUAL_FIELDS: usize = 512;
@@ -38,10 +41,13 @@ pub async fn headers(
     let head = request.head();
     // A peer over a Unix socket has no address.
     let peer = head.peer_addr.map(|peer| peer.ip());
+    let trusted = &worker.gateway.trusted_proxies;
+    let chain = trusted.chain(peer, &head.headers);
     let source = Source {
         head,
         peer,
-        peer_is_trusted: worker.gateway.trusted_proxies.believes(peer),
+        peer_is_trusted: trusted.believes(peer),
+        chain: chain.as_ref(),
         scheme: record.from.arrival().scheme(),
         request_id: &record.request_id,
         host: host(head),
@@ -51,9 +57,18 @@ pub async fn headers(
     };
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);
-    let mut response = next.call(request).await?;
-    if !rules.response_headers.is_empty() {
-        response_fields::apply(&rules.response_headers, response.headers_mut());
+    next.call(request).await
+}
+
+/// Applies the route's rules to an answer, whichever stage has made it.
+pub fn finish(gateway: &Gateway, record: &RequestRecord, response: &mut ServiceResponse) {
+    let Some(route) = record.route.get() else { return };
+    let route = &gateway.routes.route(route).config;
+    if !route.response_headers.is_empty() {
+        response_fields::apply(&route.response_headers, response.headers_mut());
     }
-    Ok(response)
+    if let Some(cors) = &route.cors {
+        let origin = cors::allowed(cors, response.request().headers());
+        cors::finish(cors, origin, record.is_preflight.get(), response.headers_mut());
+    }
 }
