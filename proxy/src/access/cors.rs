@@ -3,10 +3,9 @@
 //! browser does not ask.
 
 use actix_http::{
-    Method, RequestHead, StatusCode,
+    Method, RequestHead,
     header::{self, HeaderMap, HeaderValue},
 };
-use actix_web::HttpResponse;
 
 use crate::config::{CorsConfig, OriginPattern, Origins};
 
@@ -59,17 +58,13 @@ fn are_labels(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'.').all(|label| !label.is_empty() && label.iter().all(allowed))
 }
 
-/// The answer to a preflight of an origin that is allowed. Whether its method and fields are is
-/// for the browser to see: it says so to who wrote the page.
-pub(super) fn allow(cors: &CorsConfig) -> HttpResponse {
-    let mut response = HttpResponse::new(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, cors.methods.clone());
-    if let Some(names) = &cors.headers {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, cors.max_age.clone());
-    response
+/// What an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// That a request may be sent. Whether its method and fields may be is for the browser to see:
+    /// it says so to who wrote the page.
+    Preflight,
+    Other,
 }
 
 /// Puts the fields on any answer of the route, its failures too: a page may know the status.
@@ -77,20 +72,32 @@ pub(super) fn allow(cors: &CorsConfig) -> HttpResponse {
 pub fn finish(
     cors: &CorsConfig,
     origin: Option<HeaderValue>,
-    is_preflight: bool,
-    answer: &mut HeaderMap,
+    answer: Answer,
+    headers: &mut HeaderMap,
 ) {
     // What is not the same for all must not be kept for all (RFC 9110 section 12.5.5).
     if cors.origins != Origins::Any {
-        answer.append(header::VARY, ORIGIN);
+        headers.append(header::VARY, ORIGIN);
     }
     let Some(origin) = origin else { return };
-    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    let mut put = |name, value: &HeaderValue| drop(headers.insert(name, value.clone()));
+    put(header::ACCESS_CONTROL_ALLOW_ORIGIN, &origin);
     if cors.credentials {
-        answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
+        put(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE);
     }
-    if let Some(names) = cors.expose.as_ref().filter(|_| !is_preflight) {
-        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, names.clone());
+    match answer {
+        Answer::Preflight => {
+            put(header::ACCESS_CONTROL_ALLOW_METHODS, &cors.methods);
+            if let Some(names) = &cors.headers {
+                put(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+            }
+            put(header::ACCESS_CONTROL_MAX_AGE, &cors.max_age);
+        }
+        Answer::Other => {
+            if let Some(names) = &cors.expose {
+                put(header::ACCESS_CONTROL_EXPOSE_HEADERS, names);
+            }
+        }
     }
 }
 

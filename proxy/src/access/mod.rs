@@ -4,7 +4,7 @@
 mod clients;
 pub mod cors;
 
-use actix_http::RequestHead;
+use actix_http::{RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
 use crate::{error::Reason, gateway::Gateway, record::RequestRecord, reply};
@@ -21,7 +21,7 @@ pub fn answer(
     }
     let cors = route.cors.as_ref().filter(|_| record.is_preflight.get())?;
     Some(match cors::allowed(cors, &head.headers) {
-        Some(_) => cors::allow(cors),
+        Some(_) => HttpResponse::new(StatusCode::NO_CONTENT),
         None => reply::reject(record, Reason::Forbidden),
     })
 }

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use actix_http::StatusCode;
 use actix_web::{
     Error,
     body::BoxBody,
@@ -69,6 +70,8 @@ pub fn finish(gateway: &Gateway, record: &RequestRecord, response: &mut ServiceR
     }
     if let Some(cors) = &route.cors {
         let origin = cors::allowed(cors, response.request().headers());
-        cors::finish(cors, origin, record.is_preflight.get(), response.headers_mut());
+        let is_allowed = record.is_preflight.get() && response.status() == StatusCode::NO_CONTENT;
+        let answer = if is_allowed { cors::Answer::Preflight } else { cors::Answer::Other };
+        cors::finish(cors, origin, answer, response.headers_mut());
     }
 }

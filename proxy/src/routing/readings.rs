@@ -2,19 +2,21 @@
 //!
 //! A route without guard for all paths beside one with a guard for `/admin` is a common pair, and
 //! the path is compared as it came. A server behind them that decodes `/%61dmin`, merges `//admin`,
-//! drops the `;x` of `/admin;x` or ignores case would serve what the second route guards to whoever
+//! drops the `;x` of `/admin;x` or the slash of `/admin/`, or ignores case would serve what the second route guards to whoever
 //! asks the first. So the folded path is looked up among folded patterns, and if that finds a guard
-//! that the request has not passed, it can be read in two ways.
+//! that the request has not passed, it can be read in two ways. A path that stands in the file as it
+//! is, without a placeholder, was meant as it is.
 
-use super::{Found, Request, RouteTable};
+use super::{Found, Request, RouteMatch, RouteTable};
 use crate::{
     config::{PathPattern, RouteConfig},
-    record::Index,
     request::{fold, is_plain},
 };
 
 pub struct OtherReadings {
     table: RouteTable,
+    /// Whether a path that folds to itself can only be meant as it is.
+    guards_are_plain: bool,
 }
 
 impl OtherReadings {
@@ -29,19 +31,24 @@ impl OtherReadings {
         for pattern in folded.iter_mut().flat_map(|route| &mut route.paths) {
             fold_pattern(pattern);
         }
-        Some(Self { table: RouteTable::new(&folded) })
+        let guards = routes.iter().filter(|route| has_guard(route));
+        let guards_are_plain =
+            guards.flat_map(|route| &route.paths).all(|pattern| is_plain(&pattern.key));
+        Some(Self { table: RouteTable::new(&folded), guards_are_plain })
     }
 
     /// Whether a route with another guard than that of the route `found` could be meant.
-    pub fn evade(&self, found: Index, request: Request<'_>) -> bool {
-        if is_plain(request.path) {
+    pub fn evade(&self, found: &RouteMatch, request: Request<'_>) -> bool {
+        let route = |index| &self.table.route(index).config;
+        let pattern = route(found.route).paths.get(found.path);
+        let is_named = pattern.is_some_and(|pattern| pattern.names.is_empty());
+        if is_named || (self.guards_are_plain && is_plain(request.path)) {
             return false;
         }
         let path = fold(request.path);
         match self.table.find(Request { path: &path, ..request }) {
             Found::Route(other) => {
-                let route = |index| &self.table.route(index).config;
-                let (found, other) = (route(found), route(other.route));
+                let (found, other) = (route(found.route), route(other.route));
                 has_guard(other) && !has_same_guard(found, other)
             }
             Found::MethodNotAllowed(_) | Found::NoRoute => false,
@@ -85,7 +92,7 @@ mod tests {
         let headers = HeaderMap::new();
         let request = Request { host: "", path, method: &Method::GET, headers: &headers };
         match RouteTable::new(&config.routes).find(request) {
-            Found::Route(found) => Some(readings.evade(found.route, request)),
+            Found::Route(found) => Some(readings.evade(&found, request)),
             _ => Some(false),
         }
     }
@@ -94,10 +101,22 @@ mod tests {
     fn a_spelling_of_a_guarded_path_is_seen_whatever_the_case_of_the_pattern() {
         for guarded in ["/admin/{*rest}", "/Admin/{*rest}", "/%61dmin/{*rest}"] {
             let routes = [("/{*rest}", ""), (guarded, "auth = \"a\"")];
-            for path in ["/%61dmiN/x", "//admin/x", "/ADMIN/x", "/admin;y/x", "/admin%2fx"] {
+            for path in
+                ["/aDmin/x", "/%61dmiN/x", "//admin/x", "/ADMIN/x", "/admin;y/x", "/admin%2fx"]
+            {
                 assert_eq!(evades(&routes, path), Some(true), "{guarded} {path}");
             }
         }
+    }
+
+    #[test]
+    fn a_guard_in_another_case_or_with_a_slash_is_seen_from_a_plain_path_too() {
+        for (guarded, path) in [("/Admin", "/admin"), ("/admin/", "/admin"), ("/admin", "/admin/")]
+        {
+            assert_eq!(evades(&[("/{*rest}", ""), (guarded, "auth = \"a\"")], path), Some(true));
+        }
+        let named = [("/admin/", ""), ("/admin", "auth = \"a\"")];
+        assert_eq!(evades(&named, "/admin/"), Some(false));
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option
     }
     let found = gateway.routes.find(request);
     if let Found::Route(found) = &found {
-        let evades = |one: &OtherReadings| one.evade(found.route, request);
+        let evades = |one: &OtherReadings| one.evade(found, request);
         if gateway.readings.as_ref().is_some_and(evades) {
             return Some(reply::reject(record, Reason::BadRequest));
         }
