@@ -1,15 +1,20 @@
 //! Everything a request needs to know of the configuration, prepared once: routes, schemes and
 //! services. Immutable and shared by all workers.
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
 use actix_http::header::HeaderName;
 use tokio::time::Instant;
 
 use crate::{
+    auth::{Guesses, KeySource, PasswordDesk},
     clock::Millis,
-    config::{AcmeChallenge, AmbiguousPaths, BodyLimit, Config, PathPolicy, SchemeConfig},
+    config::{
+        AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, JwtConfig, JwtKeys,
+        PathPolicy, SchemeConfig,
+    },
     headers::forwarded::TrustedProxies,
+    rate_limit::gcra::nanos,
     record::Index,
     routing::{OtherReadings, RouteTable},
     service::{Endpoint, Service},
@@ -33,6 +38,11 @@ pub struct Gateway {
     pub schemes: Vec<SchemeConfig>,
     /// Fields that say who the client is: only the proxy sends them, whatever the route.
     pub identity_fields: Vec<HeaderName>,
+    /// Keys that are fetched, by scheme.
+    pub key_sources: Vec<Option<Arc<KeySource>>>,
+    pub passwords: Arc<PasswordDesk>,
+    /// Wrong guesses, by scheme.
+    pub guesses: Vec<Option<Arc<Guesses>>>,
     default_auth: Option<usize>,
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
@@ -73,6 +83,9 @@ impl Gateway {
             max_body: config.server.max_body,
             paths: config.server.paths,
             schemes: config.auth_schemes.clone(),
+            key_sources: config.auth_schemes.iter().map(key_source).collect(),
+            passwords: Arc::default(),
+            guesses: config.auth_schemes.iter().map(guesses).collect(),
             identity_fields: config.auth_schemes.iter().flat_map(SchemeConfig::fields).collect(),
             default_auth: config.default_auth,
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
@@ -89,6 +102,11 @@ impl Gateway {
     /// `instant` on the clock that all workers share.
     pub fn at(&self, instant: Instant) -> Millis {
         Millis::since(self.epoch, instant)
+    }
+
+    /// `instant` in nanoseconds on the same clock.
+    pub fn nanos_at(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.epoch))
     }
 
     /// Who guards `route`; who guards requests without one. `None` lets everybody in.
@@ -127,4 +145,15 @@ impl Gateway {
         let services = self.services.iter();
         services.flat_map(|one| one.endpoints().iter().map(move |endpoint| (one, endpoint)))
     }
+}
+
+fn key_source(scheme: &SchemeConfig) -> Option<Arc<KeySource>> {
+    match &scheme.kind {
+        AuthScheme::Jwt(JwtConfig { keys: JwtKeys::Set(_), .. }) => Some(Arc::default()),
+        _ => None,
+    }
+}
+
+fn guesses(scheme: &SchemeConfig) -> Option<Arc<Guesses>> {
+    scheme.failures.map(|limit| Arc::new(Guesses::new(limit)))
 }

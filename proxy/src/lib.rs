@@ -19,6 +19,7 @@ pub mod http1;
 pub mod http2;
 pub mod limits;
 pub mod pipeline;
+pub mod rate_limit;
 pub mod record;
 pub mod reply;
 pub mod request;

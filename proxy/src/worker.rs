@@ -11,9 +11,9 @@ use std::{
 use rand::rngs::SmallRng;
 
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, Parts},
     clock::Deadlines,
-    config::{ClientTimeouts, HeadBounds},
+    config::{CallConfig, ClientTimeouts, HeadBounds},
     downstream::ConnTable,
     forward::mirror::Copies,
     gateway::Gateway,
@@ -26,7 +26,7 @@ use crate::{
         metrics::{Metrics, Shard},
     },
     tls::upstream::UpstreamConnectors,
-    upstream::{Dialer, Pool, Resolver, SWEEP_INTERVAL},
+    upstream::{Dialer, Pool, Resolver, SWEEP_INTERVAL, call::Caller},
 };
 
 /// What all workers share.
@@ -54,6 +54,8 @@ pub struct Worker {
     pools: Vec<Rc<Pool>>,
     budgets: Vec<RetryBudget>,
     authenticators: Vec<Authenticator>,
+    /// By scheme.
+    callers: Vec<Option<Rc<Caller>>>,
     /// Copies of requests that are on their way.
     pub copies: Copies,
 }
@@ -64,7 +66,7 @@ impl Worker {
         let shard = Rc::new(shared.metrics.shard());
         let (deadlines, keeper) = Deadlines::new();
         actix_rt::spawn(keeper);
-        let access_log = shared.access_log.map(|sender| {
+        let access_log = shared.access_log.clone().map(|sender| {
             let shard = Rc::clone(&shard);
             AccessLog::new(sender, move |lines| shard.log_lines_dropped(lines))
         });
@@ -76,11 +78,26 @@ impl Worker {
             let handshake = host.map(|host| shared.connectors.handshake(service.index, host));
             Dialer::new(&endpoint.address, handshake, resolver, scratch, counted)
         };
+        let callers = callers(&shared, &deadlines, &scratch);
+        let gateway = &shared.gateway;
+        let authenticators =
+            gateway.schemes.iter().zip(&callers).zip(&gateway.key_sources).zip(&gateway.guesses);
+        let authenticators = authenticators.map(|(((config, caller), keys), guesses)| {
+            Authenticator::new(&Parts {
+                config,
+                caller: caller.as_ref(),
+                key_source: keys.as_ref(),
+                passwords: &gateway.passwords,
+                guesses: guesses.as_ref(),
+                now: gateway.now(),
+            })
+        });
         let pool = |_| Rc::new(Pool::new(shard.connections()));
         let worker = Rc::new(Self {
             dialers: shared.gateway.endpoints().map(dialer).collect(),
             pools: shared.gateway.endpoints().map(pool).collect(),
-            authenticators: shared.gateway.schemes.iter().map(Authenticator::new).collect(),
+            authenticators: authenticators.collect(),
+            callers,
             copies: Copies::default(),
             budgets: shared
                 .gateway
@@ -130,11 +147,30 @@ impl Worker {
     }
 }
 
+/// Who asks for each scheme. Whom they ask is no endpoint, and is not counted among them.
+fn callers(
+    shared: &Shared,
+    deadlines: &Rc<Deadlines>,
+    scratch: &Scratch,
+) -> Vec<Option<Rc<Caller>>> {
+    let schemes = shared.gateway.schemes.iter().enumerate();
+    let callers = schemes.map(|(index, scheme)| {
+        let CallConfig { url, .. } = scheme.call()?;
+        let host = url.endpoint.tls.as_ref();
+        let handshake = host.map(|host| shared.connectors.handshake_of_scheme(index, host));
+        let (address, scratch) = (&url.endpoint.address, scratch.clone());
+        let dialer = Dialer::new(address, handshake, &shared.resolver, scratch, Arc::default());
+        Some(Rc::new(Caller::new(url, dialer, deadlines)))
+    });
+    callers.collect()
+}
+
 async fn sweep(worker: Weak<Worker>) {
     let mut interval = actix_rt::time::interval(SWEEP_INTERVAL);
     interval.tick().await;
     while let Some(live) = worker.upgrade() {
         live.pools.iter().for_each(|pool| pool.sweep());
+        live.callers.iter().flatten().for_each(|caller| caller.sweep());
         live.tell_budgets();
         drop(live);
         interval.tick().await;

@@ -58,7 +58,7 @@ fn mentions(text: &str, key: &str) -> bool {
 }
 
 /// Everything that has a metric of its own: a retry, one that the budget refuses, a request that has
-/// waited, a copy, checks, a breaker, limits.
+/// waited, a copy, checks, a breaker, limits, a client that is to be known.
 fn config_of_every_metric(silent: SocketAddr, dead: SocketAddr) -> String {
     format!(
         r#"
@@ -74,6 +74,18 @@ fn config_of_every_metric(silent: SocketAddr, dead: SocketAddr) -> String {
         [[routes]]
         path = "/queued"
         service = "limited"
+
+        [[routes]]
+        path = "/known"
+        auth = "tokens"
+        respond = {{ status = 200 }}
+
+        [auth_schemes.tokens]
+        type = "jwt"
+        jwks_url = "http://{dead}/"
+        issuer = "https://id.test"
+        audience = "off"
+        algorithms = "RS256"
 
         [services.retried]
         endpoints = ["http://{dead}"]
@@ -97,6 +109,7 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
     let proxy = Proxy::start(&config_of_every_metric(silent.address, dead.address));
     proxy.get("/retried").send();
     proxy.get("/refused").send();
+    assert_eq!(proxy.get("/known").send().status, 401);
     let mut first = Client::connect(proxy.address);
     first.write(proxy.get("/queued").bytes());
     eventually("the first to be there", || silent.heads().pop());

@@ -4,6 +4,11 @@
 mod acme;
 mod actions;
 mod auth;
+mod auth_basic;
+mod auth_forward;
+mod auth_introspection;
+mod auth_jwt;
+mod auth_keys;
 mod balancing;
 mod body_limits;
 mod breakers;

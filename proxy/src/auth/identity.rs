@@ -115,7 +115,8 @@ mod tests {
         let identity = identity(&claims());
         let fields: Vec<_> =
             identity.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let expected: [(&str, &[u8]); 3] = [("x-sub", b"alice"), ("x-roles", b"a,b"), ("x-age", b"7")];
+        let expected: [(&str, &[u8]); 3] =
+            [("x-sub", b"alice"), ("x-roles", b"a,b"), ("x-age", b"7")];
         assert_eq!(fields, expected);
     }
 

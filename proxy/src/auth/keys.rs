@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use actix_http::header::HeaderValue;
-use actix_web::HttpMessage;
 use sha2::{Digest, Sha256};
 
 use super::{Asked, Checked, Identity, Refused, credentials};
@@ -62,9 +61,10 @@ impl ApiKey {
 
 impl Keys {
     fn new(config: &KnownKeys) -> Self {
-        let known = config.0.iter().map(|(digest, key)| {
-            (*digest, Rc::new(Identity::named(key.name.as_deref())))
-        });
+        let known = config
+            .0
+            .iter()
+            .map(|(digest, key)| (*digest, Rc::new(Identity::named(key.name.as_deref()))));
         Self(known.collect())
     }
 

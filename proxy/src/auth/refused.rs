@@ -1,13 +1,14 @@
 //! Why a client is not let in, and the answer to it.
 
+use std::time::Duration;
+
 use actix_http::header::{self, HeaderValue};
 use actix_web::HttpResponse;
-use smallvec::{SmallVec, smallvec};
 
 use crate::{error::Reason, record::RequestRecord, reply};
 
 /// Challenges of the schemes of a route; nearly always one.
-type Challenges = SmallVec<[HeaderValue; 1]>;
+type Challenges = Vec<HeaderValue>;
 
 pub enum Refused {
     /// There are no credentials that the scheme would take: 401 with these challenges.
@@ -16,19 +17,19 @@ pub enum Refused {
     Forbidden(Option<HeaderValue>),
     /// Who would have to be asked does not answer, or too many are waiting: 503.
     Unavailable,
-    /// The client has guessed too often: 429, and when it may try again, in seconds.
-    TooManyGuesses { retry_after_secs: u64 },
+    /// The client has guessed too often: 429, and when it may try again.
+    TooManyGuesses { retry_after: Duration },
     /// What another server has decided.
-    Answered(HttpResponse),
+    Answered(Box<HttpResponse>),
 }
 
 impl Refused {
     pub fn missing(challenge: HeaderValue) -> Self {
-        Self::NotAuthenticated { challenges: smallvec![challenge], is_guess: false }
+        Self::NotAuthenticated { challenges: vec![challenge], is_guess: false }
     }
 
     pub fn wrong(challenge: HeaderValue) -> Self {
-        Self::NotAuthenticated { challenges: smallvec![challenge], is_guess: true }
+        Self::NotAuthenticated { challenges: vec![challenge], is_guess: true }
     }
 
     /// What is answered if neither of two schemes lets the client in: the challenges of both, or
@@ -82,12 +83,13 @@ impl Refused {
                 response
             }
             Self::Unavailable => reply::reject(record, Reason::AuthUnavailable),
-            Self::TooManyGuesses { retry_after_secs } => {
-                reply::rate_limited(record, retry_after_secs)
+            Self::TooManyGuesses { retry_after } => {
+                let whole = retry_after + Duration::from_nanos(999_999_999);
+                reply::rate_limited(record, whole.as_secs())
             }
             Self::Answered(response) => {
                 record.reason.set(Some(Reason::NotAuthenticated));
-                response
+                *response
             }
         }
     }

@@ -12,7 +12,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::{Asked, Identity, Refused, refused::AuthResult};
+use super::{Asked, Identity, Refused, check_by, refused::AuthResult};
 use crate::{
     access, config::Required, record::RequestRecord, telemetry::observe::record, worker::Worker,
 };
@@ -42,7 +42,7 @@ pub async fn authenticate(
 
 /// Puts who the client is into the record.
 async fn identify(scheme: usize, asked: Asked<'_>) -> Result<(), HttpResponse> {
-    let checked = asked.worker.authenticator(scheme).check(asked).known().await;
+    let checked = check_by(scheme, asked).known().await;
     let entitled = checked.and_then(|identity| entitle(identity, asked));
     let result = entitled.as_ref().map_or_else(Refused::result, |()| AuthResult::Ok);
     asked.worker.shard.authenticated(scheme, result);

@@ -69,7 +69,7 @@ impl<const MIN_MS: u64, const MAX_MS: u64> FromText for Within<MIN_MS, MAX_MS> {
 /// In the largest unit that needs no fraction.
 fn written(ms: u64) -> String {
     let units = [(HOUR_MS, "h"), (60_000, "m"), (1000, "s")];
-    let whole = units.into_iter().find(|(unit, _)| ms.is_multiple_of(*unit));
+    let whole = units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     let (unit, name) = whole.unwrap_or((1, "ms"));
     format!("{}{name}", ms / unit)
 }

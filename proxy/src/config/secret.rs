@@ -10,12 +10,7 @@ use std::{
 
 use toml::{Spanned, de::DeValue};
 
-use super::{
-    error::Problem,
-    expand::expand,
-    section::Reader,
-    value::Value,
-};
+use super::{error::Problem, expand::expand, section::Reader, value::Value};
 
 /// Of a file with a secret, in bytes.
 const LARGEST_FILE: u64 = 64 << 10;
@@ -68,7 +63,8 @@ pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
         Err(error) => return Err(refused(&error)),
     }
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
+    let read =
+        File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
     read.map_err(|error| refused(&error))?;
     if text.len() as u64 > LARGEST_FILE {
         return Err(refused(&"it is larger than 64KiB"));

@@ -3,6 +3,7 @@
 //! write; who handles a request sees only this.
 
 mod arrival;
+mod network;
 mod preread;
 pub mod stall;
 mod stream;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 
 pub use self::{
     arrival::{Arrival, TlsSession},
+    network::ClientNetwork,
     preread::Preread,
     stall::Stall,
     stream::Stream,

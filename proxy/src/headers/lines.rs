@@ -55,7 +55,12 @@ impl FieldLines {
 
     /// The value of the first field of that name.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
-        self.as_bytes().split(|byte| *byte == b'\n').find_map(|line| {
+        self.values(name).next()
+    }
+
+    /// The values of all fields of that name, in order.
+    pub fn values<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.as_bytes().split(|byte| *byte == b'\n').filter_map(move |line| {
             let (given, rest) = line.split_at_checked(name.len())?;
             let value = rest.strip_prefix(b":").filter(|_| given.eq_ignore_ascii_case(name))?;
             Some(value.trim_ascii())

@@ -17,8 +17,8 @@ use super::{
     response_fields,
 };
 use crate::{
-    access::cors, gateway::Gateway, record::RequestRecord, routing::stage::host,
-    telemetry::observe::record, worker::Worker,
+    access::cors, config::HeaderRules, gateway::Gateway, record::RequestRecord,
+    routing::stage::host, telemetry::observe::record, worker::Worker,
 };
 
 /// Room for the fields of a usual request, in bytes.
@@ -39,23 +39,7 @@ pub async fn headers(
     };
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(USUAL_FIELDS);
-    let head = request.head();
-    // A peer over a Unix socket has no address.
-    let peer = head.peer_addr.map(|peer| peer.ip());
-    let trusted = &worker.gateway.trusted_proxies;
-    let chain = trusted.chain(peer, &head.headers);
-    let source = Source {
-        head,
-        peer,
-        peer_is_trusted: trusted.believes(peer),
-        chain: chain.as_ref(),
-        scheme: record.from.arrival().scheme(),
-        request_id: &record.request_id,
-        host: host(head),
-        identity: record.identity.get().map_or(&[], |identity| &identity.fields),
-        identity_fields: &worker.gateway.identity_fields,
-        rules: &rules.request_headers,
-    };
+    let source = source(&worker, &record, &request, &rules.request_headers);
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);
     next.call(request).await
@@ -73,5 +57,30 @@ pub fn finish(gateway: &Gateway, record: &RequestRecord, response: &mut ServiceR
         let is_allowed = record.is_preflight.get() && response.status() == StatusCode::NO_CONTENT;
         let answer = if is_allowed { cors::Answer::Preflight } else { cors::Answer::Other };
         cors::finish(cors, origin, answer, response.headers_mut());
+    }
+}
+
+/// What the fields of a request are made from, for the upstream and for whoever else is shown it.
+pub fn source<'a>(
+    worker: &'a Worker,
+    record: &'a RequestRecord,
+    request: &'a ServiceRequest,
+    rules: &'a HeaderRules,
+) -> Source<'a> {
+    let head = request.head();
+    // A peer over a Unix socket has no address.
+    let peer = head.peer_addr.map(|peer| peer.ip());
+    let trusted = &worker.gateway.trusted_proxies;
+    Source {
+        head,
+        peer,
+        peer_is_trusted: trusted.believes(peer),
+        chain: trusted.chain(peer, &head.headers),
+        scheme: record.from.arrival().scheme(),
+        request_id: &record.request_id,
+        host: host(head),
+        identity: record.identity.get().map_or(&[], |identity| &identity.fields),
+        identity_fields: &worker.gateway.identity_fields,
+        rules,
     }
 }

@@ -5,6 +5,7 @@
 //! Numbers are shared by all workers. The queue's lock is taken only where somebody waits.
 
 pub mod adaptive;
+pub mod per_key;
 mod queue;
 
 use std::{

@@ -5,16 +5,17 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::Notify;
 
-use super::per_client::{Client, PerClient};
 use crate::{
     config::ConnectionLimits,
+    downstream::ClientNetwork,
+    limits::per_key::PerKey,
     telemetry::{clients::Rejection, metrics::Metrics},
 };
 
 pub(super) struct Connections {
     most: usize,
     /// `None` if a client may have any number.
-    per_client: Option<PerClient>,
+    per_client: Option<PerKey<ClientNetwork>>,
     metrics: Arc<Metrics>,
     closed: Notify,
 }
@@ -22,12 +23,12 @@ pub(super) struct Connections {
 /// Counts one connection until it is dropped.
 pub(super) struct OpenConnection {
     connections: Arc<Connections>,
-    client: Option<Client>,
+    client: Option<ClientNetwork>,
 }
 
 impl Connections {
     pub(super) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Self {
-        let per_client = limits.per_client.map(PerClient::new);
+        let per_client = limits.per_client.map(PerKey::new);
         Self { most: limits.all, per_client, metrics, closed: Notify::new() }
     }
 
@@ -67,7 +68,7 @@ impl OpenConnection {
         let Some(per_client) = &self.connections.per_client else {
             return Ok(());
         };
-        let client = Client::of(client);
+        let client = ClientNetwork::of(client);
         if !per_client.open_one(client) {
             return Err(Rejection::TooManyOfClient);
         }

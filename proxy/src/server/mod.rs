@@ -9,7 +9,6 @@ mod crowd;
 pub mod fuzz;
 mod listener;
 mod open_files;
-mod per_client;
 mod preface;
 mod proxy_protocol;
 mod tls;

@@ -272,10 +272,21 @@ fn write_checks_of_clients(
         let scheme = &metrics.gateway.schemes[labels.scheme as usize];
         *counts.entry((&scheme.name, labels.result.word())).or_default() += count.get();
     }
-    let counts = counts.iter().map(|((scheme, result), count)| {
-        (vec![("scheme", *scheme), ("result", *result)], *count)
+    let counts = counts
+        .iter()
+        .map(|((scheme, result), count)| (vec![("scheme", *scheme), ("result", *result)], *count));
+    let help = "Checks of clients by scheme and result";
+    rows(encoder, "proxy_auth", help, MetricType::Counter, counts)?;
+    let gateway = &metrics.gateway;
+    let sources = gateway.schemes.iter().zip(&gateway.key_sources);
+    let fetches = sources.filter_map(|(scheme, source)| Some((scheme, source.as_ref()?)));
+    let fetches = fetches.flat_map(|(scheme, source)| {
+        [("ok", &source.fetched), ("failed", &source.failed)].map(|(result, count)| {
+            (vec![("scheme", scheme.name.as_str()), ("result", result)], count.load(Relaxed))
+        })
     });
-    rows(encoder, "proxy_auth", "Checks of clients by scheme and result", MetricType::Counter, counts)
+    let help = "Fetches of key sets by result";
+    rows(encoder, "proxy_jwks_fetches", help, MetricType::Counter, fetches)
 }
 
 fn write_copies(

@@ -158,7 +158,7 @@ impl Tls {
 /// # Errors
 /// Every file that cannot be used, at its place in the configuration.
 pub fn open_all(config: &Config) -> Result<(Arc<Tls>, Arc<UpstreamConnectors>), Vec<ConfigError>> {
-    match (Tls::open(config), UpstreamConnectors::build(&config.services)) {
+    match (Tls::open(config), UpstreamConnectors::build(&config.services, &config.auth_schemes)) {
         (Ok(tls), Ok(connectors)) => Ok((Arc::new(tls), Arc::new(connectors))),
         (tls, connectors) => {
             let errors = [tls.err(), connectors.err()];

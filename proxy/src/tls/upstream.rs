@@ -1,6 +1,6 @@
-//! TLS to endpoints: one client configuration a service, made at the start from the files that the
-//! configuration names, and shared by all workers, so that any of them can resume the sessions of
-//! the others.
+//! TLS to endpoints, and to those whom auth schemes ask: one client configuration a service or
+//! scheme, made at the start from the files that the configuration names, and shared by all workers,
+//! so that any of them can resume the sessions of the others.
 //!
 //! TLS 1.2 and 1.3; the key exchange that comes first is hybrid, X25519MLKEM768. Only `http/1.1` is
 //! offered by ALPN: the exchange speaks nothing else. Who is believed is said in `trust.rs`; how a
@@ -25,19 +25,23 @@ pub(in crate::tls) use self::trust::Unchecked;
 use self::trust::{SystemRoots, file_verifier};
 use super::{files::read_all, pair::Pair, watched::Material};
 use crate::{
-    config::{ConfigError, EndpointConfig, KeyPairFiles, ServiceConfig, UpstreamTls, Verify},
+    config::{
+        ConfigError, KeyPairFiles, Position, SchemeConfig, ServiceConfig, UpstreamTls, Verify,
+    },
     record::Index,
 };
 
 /// Sessions that are kept for each name, so that connections opened at once can all resume.
 const SESSIONS_PER_NAME: usize = 8;
 
-/// TLS to the endpoints of all services, in the order of the configuration; `None` for a service
-/// without `https`.
+/// TLS to all that is asked, in the order of the configuration; `None` where there is no `https`.
 #[derive(Default)]
-pub struct UpstreamConnectors(Vec<Option<UpstreamConnector>>);
+pub struct UpstreamConnectors {
+    services: Vec<Option<UpstreamConnector>>,
+    schemes: Vec<Option<UpstreamConnector>>,
+}
 
-/// TLS to the endpoints of one service.
+/// TLS to the endpoints of one service, or to whom one scheme asks.
 struct UpstreamConnector {
     connector: TlsConnector,
     /// Instead of the host of the endpoint.
@@ -53,40 +57,67 @@ pub struct Handshake {
 }
 
 impl UpstreamConnectors {
-    /// Reads the files that the services name, and warns of services that believe whoever answers.
+    /// Reads the files that services and schemes name, and warns of those that believe whoever
+    /// answers.
     ///
     /// # Errors
     /// Every file that cannot be used, at its place in the configuration.
-    pub fn build(services: &[ServiceConfig]) -> Result<Self, Vec<ConfigError>> {
+    pub fn build(
+        services: &[ServiceConfig],
+        schemes: &[SchemeConfig],
+    ) -> Result<Self, Vec<ConfigError>> {
         let (mut roots, mut errors) = (SystemRoots::default(), Vec::new());
-        let connectors = services.iter().map(|service| {
-            let https = service.endpoints.iter().find(|endpoint| endpoint.url.tls.is_some())?;
-            let built = UpstreamConnector::build(service, https, &mut roots);
+        let mut build = |tls: &UpstreamTls, at, sessions| {
+            let built = UpstreamConnector::build(tls, at, sessions, &mut roots);
             built.map_err(|found| errors.extend(found)).ok()
+        };
+        let services = services.iter().map(|service| {
+            let https = service.endpoints.iter().find(|endpoint| endpoint.url.tls.is_some())?;
+            let sessions = SESSIONS_PER_NAME * service.endpoints.len();
+            let built = build(&service.tls, https.at, sessions)?;
+            if service.tls.verify == Verify::No {
+                let service = &service.name;
+                tracing::warn!(service, "the certificates of its endpoints are not verified");
+            }
+            Some(built)
         });
-        let connectors = connectors.collect();
-        if errors.is_empty() { Ok(Self(connectors)) } else { Err(errors) }
+        let services = services.collect();
+        let schemes = schemes.iter().map(|scheme| {
+            let call = scheme.call().filter(|call| call.url.endpoint.tls.is_some())?;
+            let built = build(&call.tls, call.at, SESSIONS_PER_NAME)?;
+            if call.tls.verify == Verify::No {
+                let auth_scheme = &scheme.name;
+                tracing::warn!(auth_scheme, "the certificate of whom it asks is not verified");
+            }
+            Some(built)
+        });
+        let schemes = schemes.collect();
+        if errors.is_empty() { Ok(Self { services, schemes }) } else { Err(errors) }
     }
 
     /// With an endpoint of the service at this index whose host is `host`.
     pub fn handshake(&self, service: Index, host: &ServerName<'static>) -> Handshake {
-        let service = self.0[service as usize].as_ref();
-        let service = service.expect("a service with https endpoints has one");
-        let name = service.server_name.as_ref().unwrap_or(host).clone();
-        Handshake { connector: service.connector.clone(), name }
+        let service = self.services[service as usize].as_ref();
+        service.expect("a service with https endpoints has one").handshake(host)
+    }
+
+    /// With whom the scheme at this index asks, which is `host`.
+    pub fn handshake_of_scheme(&self, scheme: usize, host: &ServerName<'static>) -> Handshake {
+        let scheme = self.schemes[scheme].as_ref();
+        scheme.expect("a scheme that asks by https has one").handshake(host)
     }
 }
 
 impl UpstreamConnector {
-    /// `https` is the first endpoint that needs it.
+    /// `at` is the first URL that needs it.
     fn build(
-        service: &ServiceConfig,
-        https: &EndpointConfig,
+        tls: &UpstreamTls,
+        at: Position,
+        sessions: usize,
         roots: &mut SystemRoots,
     ) -> Result<Self, Vec<ConfigError>> {
-        let tls = &service.tls;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = verifier(tls, https, &provider, roots);
+        let verifier = verifier(tls, at, &provider, roots);
         let client = tls.client.as_ref().map(|files| key_pair(files, &provider)).transpose();
         let (verifier, client) = match (verifier, client) {
             (Ok(verifier), Ok(client)) => (verifier, client),
@@ -95,13 +126,13 @@ impl UpstreamConnector {
                 return Err(errors.collect());
             }
         };
-        if tls.verify == Verify::No {
-            let service = &service.name;
-            tracing::warn!(service, "the certificates of its endpoints are not verified");
-        }
-        let sessions = SESSIONS_PER_NAME * service.endpoints.len();
         let config = client_config(provider, verifier, client, sessions);
         Ok(Self { connector: Arc::new(config).into(), server_name: tls.server_name.clone() })
+    }
+
+    fn handshake(&self, host: &ServerName<'static>) -> Handshake {
+        let name = self.server_name.as_ref().unwrap_or(host).clone();
+        Handshake { connector: self.connector.clone(), name }
     }
 }
 
@@ -127,7 +158,7 @@ fn client_config(
 
 fn verifier(
     tls: &UpstreamTls,
-    https: &EndpointConfig,
+    at: Position,
     provider: &Arc<CryptoProvider>,
     roots: &mut SystemRoots,
 ) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
@@ -135,7 +166,7 @@ fn verifier(
     Ok(match (tls.verify, file) {
         (Verify::No, _) => Arc::new(Unchecked::new(provider)),
         (Verify::Yes, Some(file)) => file,
-        (Verify::Yes, None) => roots.verifier(provider, https.at)?,
+        (Verify::Yes, None) => roots.verifier(provider, at)?,
     })
 }
 
@@ -169,7 +200,7 @@ mod tests {
     use rustls::NamedGroup;
 
     use super::*;
-    use crate::config::{Config, NamedFile, Position};
+    use crate::config::{Config, NamedFile};
 
     /// A folder with a certificate, its key and that of another.
     struct Files(tempfile::TempDir);
@@ -216,7 +247,7 @@ mod tests {
             client: Some(client),
             ..UpstreamTls::default()
         };
-        let built = UpstreamConnectors::build(&services("https://a.test", tls));
+        let built = UpstreamConnectors::build(&services("https://a.test", tls), &[]);
         let folder = format!("{}/", files.0.path().display());
         let said = |error: ConfigError| (error.position.line, error.message.replace(&folder, ""));
         built.err().unwrap_or_default().into_iter().map(said).collect()
@@ -249,8 +280,9 @@ mod tests {
 
     #[test]
     fn only_https_needs_anything() {
-        let built = UpstreamConnectors::build(&services("http://a.test", UpstreamTls::default()));
-        assert!(built.is_ok_and(|built| built.0.iter().all(Option::is_none)));
+        let services = services("http://a.test", UpstreamTls::default());
+        let built = UpstreamConnectors::build(&services, &[]);
+        assert!(built.is_ok_and(|built| built.services.iter().all(Option::is_none)));
     }
 
     #[test]
@@ -261,7 +293,7 @@ mod tests {
             let server_name = server_name.map(|name| ServerName::try_from(name).expect("is one"));
             let ca = Some(files.at(2, "cert.pem"));
             let tls = UpstreamTls { ca, server_name, ..UpstreamTls::default() };
-            let built = UpstreamConnectors::build(&services("https://a.test", tls));
+            let built = UpstreamConnectors::build(&services("https://a.test", tls), &[]);
             built.expect("is valid").handshake(0, &host).name.to_str().into_owned()
         };
         assert_eq!(named(None), "a.test");

@@ -6,6 +6,7 @@
 //! resolver, which is one for the process.
 
 mod body;
+pub mod call;
 mod connection;
 mod dial;
 mod exchange;

@@ -7,6 +7,7 @@ mod client;
 mod ended;
 pub mod hostile;
 pub mod http2;
+mod issuer;
 mod launch;
 mod named_routes;
 mod origin;
@@ -23,6 +24,7 @@ pub use self::{
     authority::{Authority, Certified},
     client::{Answer, Client, Request},
     ended::Ended,
+    issuer::{KeyServer, SigningKey, seconds},
     launch::Launch,
     named_routes::{named_routes, route_of},
     origin::{Exchange, Head, Origin},

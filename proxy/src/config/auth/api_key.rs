@@ -3,12 +3,7 @@
 use actix_http::header::HeaderName;
 
 use super::keys::KnownKeys;
-use crate::config::{
-    error::Problem,
-    header_rules::FieldName,
-    section::Section,
-    value::FromText,
-};
+use crate::config::{error::Problem, header_rules::FieldName, section::Section, value::FromText};
 
 #[derive(Clone, Debug)]
 pub struct ApiKeyConfig {

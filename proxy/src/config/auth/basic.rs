@@ -5,11 +5,7 @@ use std::{fmt, path::Path};
 
 use argon2::password_hash::phc;
 
-use crate::config::{
-    error::Problem,
-    section::Section,
-    secret::read_file,
-};
+use crate::config::{error::Problem, secret::read_file, section::Section};
 
 /// A hash that costs more than this would let a few guesses take a core (bcrypt), or all memory
 /// (argon2, in KiB).
@@ -48,7 +44,10 @@ impl fmt::Debug for PasswordHash {
 impl BasicConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let realm = section.or::<String>("realm", "proxy".to_owned());
-        if realm.bytes().any(|byte| !(byte == b' ' || byte.is_ascii_graphic()) || b"\"\\".contains(&byte)) {
+        if realm
+            .bytes()
+            .any(|byte| !(byte == b' ' || byte.is_ascii_graphic()) || b"\"\\".contains(&byte))
+        {
             let problem = Problem::new("a realm is printable ASCII without \\ and quotes");
             section.report(&section.key_span("realm"), problem);
         }
@@ -79,7 +78,7 @@ fn parse(text: &str, file: &str) -> Result<Vec<User>, Problem> {
         if users.iter().any(|user| user.name == name) {
             return Err(refused("the name stands above"));
         }
-        let hash = PasswordHash::parse(hash).map_err(|why| refused(why))?;
+        let hash = PasswordHash::parse(hash).map_err(refused)?;
         users.push(User { name: name.to_owned(), hash });
     }
     if users.is_empty() {

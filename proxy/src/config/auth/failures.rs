@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::config::{
     duration::Within,
+    error::Problem,
     number::Whole,
     section::{Section, ValueOrTable},
     value::{FromText, unknown_word},
-    error::Problem,
 };
 
 /// `requests` at once, then one each `per / requests`.

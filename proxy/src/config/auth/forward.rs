@@ -5,9 +5,7 @@ use std::time::Duration;
 use actix_http::header::HeaderName;
 
 use super::{claims::IdentityField, introspection::TIMEOUT};
-use crate::config::{
-    call_url::CallConfig, duration::Timeout, error::Located, section::Section,
-};
+use crate::config::{call_url::CallConfig, duration::Timeout, error::Located, section::Section};
 
 #[derive(Clone, Debug)]
 pub struct ForwardConfig {

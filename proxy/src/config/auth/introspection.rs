@@ -6,8 +6,8 @@ use super::claims::{ClaimFields, Required};
 use crate::config::{
     call_url::CallConfig,
     duration::{Timeout, Within},
-    section::Section,
     secret::Secret,
+    section::Section,
     value::OrOff,
 };
 

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, errors::Error};
 
 use super::claims::{ClaimFields, Required};
 use crate::config::{
     call_url::CallConfig,
     duration::Within,
     error::{Located, Problem},
-    section::Section,
     secret::Secret,
+    section::Section,
     value::{FromText, OneOrMore, OrOff, unknown_word},
 };
 
@@ -38,17 +38,16 @@ pub struct JwtConfig {
 #[derive(Clone, Debug)]
 pub enum JwtKeys {
     /// A key set that is fetched (RFC 7517).
-    Set(CallConfig),
-    /// Public keys in PEM.
-    Public(Secret),
-    /// Shared with the issuer.
-    Shared(Secret),
+    Set(Box<CallConfig>),
+    /// In the configuration: a public one for each family of algorithms, or a shared secret.
+    Here(Vec<DecodingKey>),
 }
 
 impl JwtConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let keys = read_keys(section);
         let algorithms = section.require::<OneOrMore<AlgorithmName>>("algorithms");
+        let algorithms = algorithms.map(|names| names.value.0).unwrap_or_default();
+        let keys = read_keys(section, &algorithms);
         let issuers = section.require::<OneOrMore<String>>("issuer");
         let audiences = section.require::<OrOff<OneOrMore<String>>>("audience");
         let leeway = Within::<0, MOST_LEEWAY_MS>(Duration::from_secs(60));
@@ -61,11 +60,9 @@ impl JwtConfig {
                 section.report(&section.key_span(key), problem);
             }
         }
-        let (keys, algorithms) = (keys?, algorithms?.value.0);
-        check_algorithms(section, &keys, &algorithms);
         let texts = |list: OneOrMore<String>| list.0.into_iter().map(|text| text.value).collect();
         Some(Self {
-            keys,
+            keys: keys?,
             algorithms: algorithms.into_iter().map(|name| name.value.0).collect(),
             issuers: texts(issuers?.value),
             audiences: audiences?.value.0.map(texts),
@@ -77,7 +74,7 @@ impl JwtConfig {
 }
 
 /// Just one of three.
-fn read_keys(section: &mut Section<'_>) -> Option<JwtKeys> {
+fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -> Option<JwtKeys> {
     let set = CallConfig::read(section, "jwks_url");
     let public = section.get::<Secret>("public_key");
     let shared = section.get::<Secret>("secret");
@@ -86,24 +83,53 @@ fn read_keys(section: &mut Section<'_>) -> Option<JwtKeys> {
         let message =
             format!("{} needs one of \"jwks_url\", \"public_key\" or \"secret\"", section.title());
         section.report(&section.span, Problem::new(message));
+        return None;
     }
-    if let Some(secret) = shared.as_ref().filter(|one| one.value.reveal().len() < SHORTEST_SECRET) {
-        let message = format!("a secret needs {SHORTEST_SECRET} bytes or more");
-        let problem = Problem::new(message).hint("for example from: openssl rand -base64 48");
-        section.report(&secret.span, problem);
+    check_algorithms(section, section.has("secret"), algorithms);
+    if let Some(set) = set {
+        return Some(JwtKeys::Set(Box::new(set)));
     }
-    set.map(JwtKeys::Set)
-        .or(public.map(|key| JwtKeys::Public(key.value)))
-        .or(shared.map(|secret| JwtKeys::Shared(secret.value)))
+    if let Some(secret) = shared {
+        if secret.value.reveal().len() < SHORTEST_SECRET {
+            let message = format!("a secret needs {SHORTEST_SECRET} bytes or more");
+            let problem = Problem::new(message).hint("for example from: openssl rand -base64 48");
+            section.report(&secret.span, problem);
+        }
+        let key = DecodingKey::from_secret(secret.value.reveal().as_bytes());
+        return Some(JwtKeys::Here(vec![key]));
+    }
+    let public = public?;
+    let mut keys = Vec::<DecodingKey>::new();
+    for algorithm in algorithms.iter().map(|name| name.value.0) {
+        if keys.iter().any(|known| known.family() == algorithm.family()) {
+            continue;
+        }
+        match public_key(public.value.reveal().as_bytes(), algorithm) {
+            Ok(key) => keys.push(key),
+            Err(_) => {
+                let message =
+                    format!("\"public_key\" is not a public key in PEM for {algorithm:?}");
+                let problem =
+                    Problem::new(message).hint("-----BEGIN PUBLIC KEY-----, or { file = \"…\" }");
+                section.report(&public.span, problem);
+                return None;
+            }
+        }
+    }
+    Some(JwtKeys::Here(keys))
+}
+
+fn public_key(pem: &[u8], algorithm: Algorithm) -> Result<DecodingKey, Error> {
+    match algorithm.family() {
+        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
+        AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
+        AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
+        AlgorithmFamily::Hmac => Err(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat.into()),
+    }
 }
 
 /// A public key that is taken for a secret lets everybody sign.
-fn check_algorithms(
-    section: &Section<'_>,
-    keys: &JwtKeys,
-    algorithms: &[Located<AlgorithmName>],
-) {
-    let is_shared = matches!(keys, JwtKeys::Shared(_));
+fn check_algorithms(section: &Section<'_>, is_shared: bool, algorithms: &[Located<AlgorithmName>]) {
     for algorithm in algorithms {
         if algorithm.value.is_symmetric() != is_shared {
             let message = if is_shared {

@@ -10,12 +10,7 @@ mod jwt;
 mod keys;
 mod mtls;
 
-use super::{
-    error::{Located, Problem, did_you_mean},
-    section::Section,
-    services::check_name,
-    value::unknown_word,
-};
+pub(super) use self::keys::check_token;
 pub use self::{
     api_key::{ApiKeyConfig, KeyPlace},
     basic::{BasicConfig, PasswordHash, User},
@@ -27,9 +22,15 @@ pub use self::{
     keys::{KnownKey, KnownKeys},
     mtls::MtlsConfig,
 };
-pub(super) use self::keys::check_token;
+use super::{
+    call_url::CallConfig,
+    error::{Located, Problem, did_you_mean},
+    section::Section,
+    services::check_name,
+    value::unknown_word,
+};
 
-const TYPES: [&str; 8] =
+pub(super) const TYPES: [&str; 8] =
     ["bearer", "api_key", "basic", "jwt", "introspection", "forward", "mtls", "any"];
 
 /// One scheme.
@@ -60,10 +61,8 @@ impl SchemeConfig {
     pub(super) fn read_all(
         sections: Vec<(Located<String>, Section<'_>)>,
     ) -> Vec<(String, Option<Self>)> {
-        let names: Vec<(String, bool)> = sections
-            .iter()
-            .map(|(name, section)| (name.value.clone(), is_any(section)))
-            .collect();
+        let names: Vec<(String, bool)> =
+            sections.iter().map(|(name, section)| (name.value.clone(), is_any(section))).collect();
         let read = sections.into_iter().map(|(name, section)| {
             check_scheme_name(&name, &section);
             let scheme = Self::read(&name.value, section, &names);
@@ -93,6 +92,21 @@ impl SchemeConfig {
         let failures = FailureLimit::read(&mut section, word.value.as_str());
         section.finish();
         Some(Self { name: name.to_owned(), kind: kind?, failures })
+    }
+
+    /// Whom the scheme asks, if it asks anybody.
+    pub fn call(&self) -> Option<&CallConfig> {
+        match &self.kind {
+            AuthScheme::Jwt(JwtConfig { keys: JwtKeys::Set(call), .. }) => Some(call.as_ref()),
+            AuthScheme::Introspection(introspection) => Some(&introspection.call),
+            AuthScheme::Forward(forward) => Some(&forward.call),
+            AuthScheme::Jwt(_)
+            | AuthScheme::Bearer(_)
+            | AuthScheme::ApiKey(_)
+            | AuthScheme::Basic(_)
+            | AuthScheme::Mtls(_)
+            | AuthScheme::Any(_) => None,
+        }
     }
 
     /// The fields that the upstream learns from this scheme alone.
@@ -131,7 +145,8 @@ fn read_any(section: &mut Section<'_>, names: &[(String, bool)]) -> Option<Vec<u
             Some(index) => found.push(index),
             None => {
                 let mut problem = Problem::new(format!("unknown auth scheme \"{}\"", name.value));
-                problem.hint = did_you_mean(&name.value, names.iter().map(|(name, _)| name.as_str()));
+                problem.hint =
+                    did_you_mean(&name.value, names.iter().map(|(name, _)| name.as_str()));
                 section.report(&name.span, problem);
             }
         }

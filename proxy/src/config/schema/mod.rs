@@ -64,6 +64,8 @@ struct File {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::Value;
 
     use super::*;
@@ -92,6 +94,16 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_has_the_keys_of_all_types_of_schemes() {
+        let schema: Value = serde_json::from_str(&text()).expect("is JSON");
+        let keys_of =
+            |kind| read_keys(&format!("[auth_schemes.x]\ntype = \"{kind}\"\nzzzzzzzz = 1"));
+        let keys: BTreeSet<String> =
+            crate::config::auth::TYPES.into_iter().flat_map(keys_of).collect();
+        assert_eq!(schema_keys(&schema, "AuthScheme"), keys.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
     fn the_schema_has_the_keys_that_are_read() {
         let schema: Value = serde_json::from_str(&text()).expect("is JSON");
         let listener = "[[listeners]]\nbind = \"127.0.0.1:0\"\n";
@@ -111,10 +123,10 @@ mod tests {
             ("Acme", "[acme]\nzzzzzzzz = 1".to_owned()),
             ("Admin", "[admin]\nzzzzzzzz = 1".to_owned()),
             (
-                "AuthScheme",
-                "[auth_schemes.x]\ntype = \"bearer\"\ntokens = [\"12345678\"]\nzzzzzzzz = 1"
-                    .to_owned(),
+                "Failures",
+                "[auth_schemes.x]\ntype = \"mtls\"\nfailures = { zzzzzzzz = 1 }".to_owned(),
             ),
+            ("Require", format!("{route}require = {{ zzzzzzzz = 1 }}")),
             ("Route", format!("{route}zzzzzzzz = 1")),
             ("Redirect", "[[routes]]\nredirect = { to = \"/\", zzzzzzzz = 1 }".to_owned()),
             ("Respond", "[[routes]]\nrespond = { zzzzzzzz = 1 }".to_owned()),

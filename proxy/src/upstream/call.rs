@@ -1,0 +1,166 @@
+//! Questions that the proxy itself asks of one URL, over connections that are kept: it takes the way
+//! that requests take. What is asked, and what an answer means, is not known here.
+//!
+//! Bounds: 128 questions at once, beyond which a question fails without being asked; each has a
+//! time for all of it, and a length for the body of its answer. Only what may be asked twice can
+//! be asked: a kept connection that turns out to have been closed is replaced by a fresh one, once.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use actix_http::{Method, StatusCode};
+use actix_web::body::to_bytes_limited;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Answer, Asked, Bounds, Connection, Dialer, HeldBody, Pool, RequestBody, RequestFraming,
+    SendFailure,
+    request_head::{self, RequestLine},
+    send,
+};
+use crate::{
+    clock::Deadlines,
+    config::{BodyLimit, CallUrl, HeaderRules},
+    error::{ProxyError, Reason},
+    headers::lines::FieldLines,
+};
+
+const MOST_CALLS: usize = 128;
+/// Of the head of an answer, in bytes.
+const MOST_HEAD: usize = 64 << 10;
+
+/// Asks one URL for one worker.
+pub struct Caller {
+    url: CallUrl,
+    dialer: Dialer,
+    pool: Rc<Pool>,
+    deadlines: Rc<Deadlines>,
+    calls: Cell<usize>,
+}
+
+/// One question.
+pub struct Call<'a> {
+    pub method: Method,
+    /// Field lines as they go on the wire, without `Host` and the length fields.
+    pub fields: &'a [u8],
+    /// Sent with `Content-Length` unless it is empty.
+    pub body: Bytes,
+    /// From now to the last byte of the answer.
+    pub time: Duration,
+    /// Longest body of the answer, in bytes.
+    pub most: usize,
+}
+
+/// A whole answer.
+pub struct Called {
+    pub status: StatusCode,
+    /// The end-to-end fields, without `Content-Length`.
+    pub fields: FieldLines,
+    pub body: Bytes,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("{MOST_CALLS} questions wait for their answers already")]
+    TooMany,
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
+}
+
+/// A place among the questions on their way.
+struct Place<'a>(&'a Cell<usize>);
+
+impl Caller {
+    pub fn new(url: &CallUrl, dialer: Dialer, deadlines: &Rc<Deadlines>) -> Self {
+        Self {
+            url: url.clone(),
+            dialer,
+            pool: Rc::default(),
+            deadlines: Rc::clone(deadlines),
+            calls: Cell::default(),
+        }
+    }
+
+    /// Asks, and waits for the whole answer, whatever its status is.
+    ///
+    /// # Errors
+    /// `queue_full` beyond the bound, `total_timeout` after `time`, else why there is no answer.
+    pub async fn call(&self, call: Call<'_>) -> Result<Called, ProxyError> {
+        let _place = Place::take(&self.calls)?;
+        let asking = async {
+            let Answer { head, body, .. } = self.answer(&call).await?;
+            let body = to_bytes_limited(body, call.most).await.map_err(|_| {
+                ProxyError::new(Reason::UpstreamProtocol, CallError::TooLong(call.most))
+            })??;
+            Ok(Called { status: head.status, fields: head.fields, body })
+        };
+        match timeout_at(Instant::now() + call.time, asking).await {
+            Ok(answered) => answered,
+            Err(elapsed) => Err(ProxyError::new(Reason::TotalTimeout, elapsed)),
+        }
+    }
+
+    /// Whom it asks, for the log.
+    pub fn url(&self) -> &str {
+        &self.url.endpoint.url
+    }
+
+    /// Drops kept connections that are old or closed.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+    }
+
+    async fn answer(&self, call: &Call<'_>) -> Result<Answer, ProxyError> {
+        if let Some(kept) = self.pool.take() {
+            match self.exchange(call, kept).await {
+                Err(failure) if failure.is_stale => {}
+                sent => return sent.map_err(|failure| failure.error),
+            }
+        }
+        let fresh = self.dialer.connect(call.time).await?;
+        self.exchange(call, fresh).await.map_err(|failure| failure.error)
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        connection: Connection,
+    ) -> Result<Answer, SendFailure> {
+        let framing = match call.body.len() as u64 {
+            0 => RequestFraming::None,
+            length => RequestFraming::Length(length),
+        };
+        let line = RequestLine {
+            method: &call.method,
+            base: "",
+            path: self.url.target.as_bytes(),
+            query: None,
+            host: self.url.endpoint.authority.as_bytes(),
+        };
+        let head = request_head::write(&line, framing, None, None, call.fields);
+        let held = Some(Rc::new(HeldBody::of(&call.body)));
+        let body = RequestBody { framing, limit: BodyLimit::UNLIMITED, client: None, held };
+        let rules = HeaderRules::default();
+        let asked = Asked { method: &call.method, upgrade: None, rules: &rules };
+        // The end of it all is the caller's timer.
+        let (response, idle) = (call.time, call.time);
+        let bounds = Bounds { response, idle, end: None, head_bytes: MOST_HEAD };
+        send(connection, head, body, asked, bounds, &self.deadlines, &self.pool).await
+    }
+}
+
+impl<'a> Place<'a> {
+    fn take(calls: &'a Cell<usize>) -> Result<Self, ProxyError> {
+        if calls.get() == MOST_CALLS {
+            return Err(ProxyError::new(Reason::QueueFull, CallError::TooMany));
+        }
+        calls.set(calls.get() + 1);
+        Ok(Self(calls))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
