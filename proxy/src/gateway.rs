@@ -10,12 +10,13 @@ use crate::{
     auth::{Guesses, KeySource, PasswordDesk},
     clock::Millis,
     config::{
-        AcmeChallenge, AuthScheme, BodyLimit, Config, JwtConfig, JwtKeys, PathPolicy, SchemeConfig,
+        AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, JwtConfig, JwtKeys,
+        PathPolicy, SchemeConfig,
     },
     headers::forwarded::TrustedProxies,
     rate_limit::{RateLimits, gcra::nanos},
     record::Index,
-    routing::RouteTable,
+    routing::{OtherReadings, RouteTable},
     service::{Endpoint, Service},
     telemetry::series::KeyHasher,
     tls::acme::HttpChallenges,
@@ -23,6 +24,10 @@ use crate::{
 
 pub struct Gateway {
     pub routes: RouteTable,
+    /// `None` if it does not matter how else a path can be read.
+    pub readings: Option<OtherReadings>,
+    /// Whether a route has CORS.
+    pub has_cors: bool,
     pub trusted_proxies: TrustedProxies,
     pub health_path: Option<String>,
     /// `None`: no certificates are ordered.
@@ -61,10 +66,15 @@ impl Gateway {
         }
         Self {
             routes: RouteTable::new(&config.routes),
+            readings: (config.server.paths.ambiguous == AmbiguousPaths::Reject)
+                .then(|| OtherReadings::new(&config.routes))
+                .flatten(),
+            has_cors: config.routes.iter().any(|route| route.cors.is_some()),
             trusted_proxies: TrustedProxies::new(
                 &config.server.trusted_proxies,
                 config.server.trusts_unix_peers,
-            ),
+            )
+            .reading(config.server.forwarded),
             health_path: config.server.health_path.clone(),
             challenges: config
                 .acme

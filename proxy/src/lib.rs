@@ -1,5 +1,6 @@
 //! A reverse proxy and load balancer on actix-web and awc. See docs/architecture.md for the map.
 
+pub mod access;
 pub mod admin;
 pub mod auth;
 pub mod balance;

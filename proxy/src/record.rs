@@ -36,6 +36,8 @@ pub struct RequestRecord {
     /// The peer, or whom a trusted proxy speaks for; `None` if it is a peer over a Unix socket.
     pub client: Cell<Option<IpAddr>>,
     pub method: Method,
+    /// Whether a browser asks about a request of another method (CORS), and its route answers.
+    pub is_preflight: Cell<bool>,
     /// Who the client has proved to be.
     pub identity: OnceCell<Rc<Identity>>,
     /// Kept for the access log alone.
@@ -108,6 +110,7 @@ impl RequestRecord {
             trace_id: None,
             client: Cell::new(peer),
             method,
+            is_preflight: Cell::default(),
             identity: OnceCell::new(),
             logged: None,
             normal_path: OnceCell::new(),

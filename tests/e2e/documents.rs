@@ -310,6 +310,7 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("tls/clients.rs", "TICKET_KEY_LIFE: u32 = 30 * 60", "certificates are asked for 1 h"),
     ("tls/subject.rs", "LONGEST: usize = 256", "certificate | 256 B |"),
     ("tls/upstream.rs", "SESSIONS_PER_NAME: usize = 8", "| 8 per name of an endpoint"),
+    ("headers/rfc7239.rs", "MOST_ELEMENTS: usize = 64", "the last 64 of a request"),
     ("balance/cookie.rs", "MOST_CHECKS: usize = 8", "cookies checked | 8 per request"),
 ];
 

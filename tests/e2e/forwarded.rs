@@ -122,6 +122,41 @@ fn other_spellings_of_fields_that_strangers_may_not_send_are_dropped() {
     }
 }
 
+/// Each field that could say who the client is, in each spelling of each of its separators.
+#[test]
+fn no_spelling_of_a_strangers_word_about_itself_goes_on() {
+    let spellings = |name: &str| {
+        let mut all = vec![String::new()];
+        for character in name.chars() {
+            let written: &[char] = if character == '-' { &['-', '_', '.'] } else { &[character] };
+            let longer =
+                all.iter().flat_map(|one| written.iter().map(move |c| format!("{one}{c}")));
+            all = longer.collect();
+        }
+        all
+    };
+    for server in ["", "[server]\nforwarded = true\n"] {
+        let world = World::with(server);
+        for name in [
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Proto",
+            "X-Forwarded-Port",
+            "X-Forwarded-Prefix",
+            "X-Real-IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "Forwarded",
+        ] {
+            for spelling in spellings(name) {
+                let head = world.received(&[(&spelling, "for=6.6.6.6")]);
+                let kept = head.fields.iter().find(|(_, value)| value.contains("6.6.6.6"));
+                assert_eq!(kept, None, "{spelling}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_field_with_an_underscore_that_imitates_nothing_passes() {
     let head = World::start().received(&[("my_field", "1"), ("x.other", "2")]);
@@ -144,6 +179,74 @@ fn the_client_in_the_log_is_the_peer_unless_a_trusted_proxy_speaks_for_it() {
         let fields: Vec<(&str, &str)> =
             given.iter().map(|value| ("X-Forwarded-For", *value)).collect();
         world.received(&fields);
+        assert_eq!(world.proxy.access_line("/")["client_ip"], client, "{given:?}");
+    }
+}
+
+const READING: &str = "[server]\nforwarded = true\n\
+                       trusted_proxies = [\"127.0.0.0/8\", \"10.1.2.3\", \"unix\"]\n";
+
+#[test]
+fn forwarded_is_written_afresh_for_a_stranger_where_it_is_on() {
+    let world = World::with("[server]\nforwarded = true\n");
+    let head = world.received(&[("Forwarded", "for=1.2.3.4"), ("X-Forwarded-For", "5.6.7.8")]);
+    let ours = "for=127.0.0.1;host=\"shop.test:81\";proto=http";
+    assert_eq!(head.headers("forwarded"), [ours]);
+    assert_eq!(head.headers("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(World::start().received(&[]).header("forwarded"), None);
+}
+
+#[test]
+fn a_trusted_proxys_forwarded_is_kept_and_counts_instead_of_all_its_other_fields() {
+    let head = World::with(READING).received(&[
+        ("X-Forwarded-For", "6.6.6.6"),
+        ("X-Forwarded-Proto", "gopher"),
+        ("X-Forwarded-Host", "evil.test"),
+        ("X-Forwarded-Port", "666"),
+        ("X-Forwarded-Prefix", "/evil"),
+        ("X-Real-IP", "6.6.6.6"),
+        ("X-Original-URL", "/evil"),
+        ("Forwarded", "for=\"[2001:db8::1]:4711\";proto=https;host=public.test"),
+        ("Forwarded", "for=10.1.2.3"),
+    ]);
+    let chain = "for=\"[2001:db8::1]:4711\";proto=https;host=public.test, for=10.1.2.3, \
+                 for=127.0.0.1;host=\"shop.test:81\";proto=http";
+    assert_eq!(head.headers("forwarded"), [chain]);
+    assert_eq!(head.headers("x-forwarded-for"), ["2001:db8::1, 10.1.2.3, 127.0.0.1"]);
+    assert_eq!(head.headers("x-forwarded-proto"), ["https"]);
+    assert_eq!(head.headers("x-forwarded-host"), ["public.test"]);
+    for name in ["x-forwarded-port", "x-forwarded-prefix", "x-real-ip", "x-original-url"] {
+        assert_eq!(head.header(name), None, "{name}");
+    }
+}
+
+#[test]
+fn what_is_malformed_in_forwarded_goes_nowhere() {
+    let world = World::with(READING);
+    for wrong in
+        ["for=\"1.2.3.4", "for=1.2.3.4:80", "for=[::1]", "for=1.2.3.4;for=1.2.3.4", "1.2.3.4"]
+    {
+        let head = world.received(&[("Forwarded", wrong)]);
+        let ours = "for=127.0.0.1;host=\"shop.test:81\";proto=http";
+        assert_eq!(head.headers("forwarded"), [ours], "{wrong}");
+        assert_eq!(head.headers("x-forwarded-for"), ["127.0.0.1"], "{wrong}");
+        let more = format!("{wrong}, for=9.9.9.9");
+        let head = world.received(&[("Forwarded", more.as_str())]);
+        assert_eq!(head.headers("x-forwarded-for"), ["9.9.9.9, 127.0.0.1"], "{wrong}");
+    }
+}
+
+#[test]
+fn the_client_in_the_log_is_whom_forwarded_names_where_it_is_on() {
+    for (given, client) in [
+        (&[("X-Forwarded-For", "1.2.3.4")][..], "127.0.0.1"),
+        (&[("Forwarded", "for=1.2.3.4"), ("X-Forwarded-For", "6.6.6.6")], "1.2.3.4"),
+        (&[("Forwarded", "for=6.6.6.6, for=\"[2001:db8::1]\", for=10.1.2.3")], "2001:db8::1"),
+        (&[("Forwarded", "for=6.6.6.6, for=unknown")], "127.0.0.1"),
+        (&[("Forwarded", "for=6.6.6.6, for=_hidden, for=10.1.2.3")], "10.1.2.3"),
+    ] {
+        let world = World::with(READING);
+        world.received(given);
         assert_eq!(world.proxy.access_line("/")["client_ip"], client, "{given:?}");
     }
 }

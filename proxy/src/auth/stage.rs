@@ -14,7 +14,8 @@ use actix_web::{
 
 use super::{Asked, Identity, Refused, check_by, refused::AuthResult};
 use crate::{
-    config::Required, rate_limit, record::RequestRecord, telemetry::observe::record, worker::Worker,
+    access, config::Required, rate_limit, record::RequestRecord, telemetry::observe::record,
+    worker::Worker,
 };
 
 /// Answers 401, 403 or 429, or goes on.
@@ -39,6 +40,9 @@ pub async fn authenticate(
 /// Whether the request may pass.
 async fn admit(asked: Asked<'_>) -> Result<(), HttpResponse> {
     let Asked { worker, record, request } = asked;
+    if let Some(answer) = access::answer(&worker.gateway, record, request.head()) {
+        return Err(answer);
+    }
     rate_limit::stage::before(worker, record, request.head()).await?;
     if let Some(scheme) = worker.gateway.scheme(record.route.get()) {
         identify(scheme, asked).await?;

@@ -35,6 +35,12 @@ impl HeaderRules {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
+    /// Whether there is a rule for the field.
+    pub(super) fn has(&self, name: &HeaderName) -> bool {
+        let fields = self.set.iter().chain(&self.add).map(|(name, _)| name);
+        self.remove.iter().chain(fields).any(|known| known == name)
+    }
+
     pub(super) fn read(section: Option<Section<'_>>) -> Self {
         let Some(mut section) = section else {
             return Self::default();

@@ -9,6 +9,7 @@ mod breaker;
 mod call_url;
 mod clients;
 mod connections;
+mod cors;
 mod duration;
 mod endpoint;
 mod endpoints;
@@ -22,6 +23,7 @@ mod listeners;
 mod log;
 mod method;
 mod mirror;
+mod network;
 mod number;
 mod outlier;
 mod paths;
@@ -34,6 +36,7 @@ mod routes;
 pub mod schema;
 mod secret;
 mod section;
+mod security_headers;
 mod server;
 mod services;
 mod size;
@@ -56,6 +59,7 @@ pub use self::{
     call_url::{CallConfig, CallUrl},
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
+    cors::{CorsConfig, OriginPattern, Origins},
     endpoint::{EndpointAddress, EndpointUrl},
     endpoints::EndpointConfig,
     error::{ConfigError, ConfigErrors, Position},
@@ -66,8 +70,9 @@ pub use self::{
     listeners::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
     mirror::MirrorConfig,
+    network::ClientLists,
     outlier::OutlierConfig,
-    paths::{DotSegments, EncodedSlash, PathPolicy},
+    paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
     rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},
     redis::{OnFailure, RedisConfig},
@@ -90,6 +95,7 @@ use self::{
     rate_limits::LimitName,
     routes::{Names, find_scheme},
     section::{Reader, Section},
+    security_headers::SecurityHeaders,
     tls::AcmeUse,
 };
 
@@ -174,6 +180,7 @@ impl Config {
             schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
         let default_auth =
             top.get::<String>("auth").and_then(|name| find_scheme(&top, &name, &scheme_names));
+        let security = SecurityHeaders::read(&mut top, &SecurityHeaders::default());
         let services = top.named_sections("services");
         let services: Vec<ServiceConfig> = services
             .into_iter()
@@ -190,6 +197,7 @@ impl Config {
             schemes: &scheme_names,
             default_auth,
             rate_limits: &limit_names,
+            security: &security,
         };
         let routes = read_routes(&mut top, &names);
         if top.is_empty_array("listeners") {

@@ -1,4 +1,4 @@
-//! `encoded_slash` and `dot_segments`: what to do with paths that servers read differently.
+//! `encoded_slash`, `dot_segments` and `ambiguous_paths`: what to do with paths that servers read differently.
 
 use super::{
     error::Problem,
@@ -10,6 +10,7 @@ use super::{
 pub struct PathPolicy {
     pub encoded_slash: EncodedSlash,
     pub dot_segments: DotSegments,
+    pub ambiguous: AmbiguousPaths,
 }
 
 /// What a `%2F` in a path means.
@@ -32,11 +33,22 @@ pub enum DotSegments {
     Reject,
 }
 
+/// What happens to a path that a server may read as one that another route guards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AmbiguousPaths {
+    /// 400.
+    #[default]
+    Reject,
+    /// It goes on as it came.
+    Keep,
+}
+
 impl PathPolicy {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         Self {
             encoded_slash: section.or("encoded_slash", EncodedSlash::default()),
             dot_segments: section.or("dot_segments", DotSegments::default()),
+            ambiguous: section.or("ambiguous_paths", AmbiguousPaths::default()),
         }
     }
 }
@@ -61,6 +73,18 @@ impl FromText for DotSegments {
             "resolve" => Ok(Self::Resolve),
             "reject" => Ok(Self::Reject),
             other => Err(unknown_word(other, &["resolve", "reject"])),
+        }
+    }
+}
+
+impl FromText for AmbiguousPaths {
+    const EXPECTED: &'static str = "\"reject\" or \"keep\"";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        match text {
+            "reject" => Ok(Self::Reject),
+            "keep" => Ok(Self::Keep),
+            other => Err(unknown_word(other, &["reject", "keep"])),
         }
     }
 }

@@ -7,14 +7,17 @@ use actix_http::{
 
 use super::{
     auth::Required,
+    cors::CorsConfig,
     error::{Located, Position, Problem, did_you_mean},
     header_rules::{FieldName, FieldValue, HeaderRules},
     method::MethodName,
+    network::ClientLists,
     pattern::PathPattern,
     rate_limits::{self, LimitName},
     retry::RetryOverrides,
     route_action::RouteAction,
     section::Section,
+    security_headers::SecurityHeaders,
     services::check_name,
     size::BodyLimit,
     timeouts::TimeoutOverrides,
@@ -43,7 +46,11 @@ pub struct RouteConfig {
     pub require: Required,
     /// Indexes into the rate limits, in the order in which they are asked.
     pub rate_limits: Vec<usize>,
+    /// Which addresses may, whoever they are.
+    pub clients: ClientLists,
+    pub cors: Option<CorsConfig>,
     pub request_headers: HeaderRules,
+    /// With what `cors` and `security_headers` come to.
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
     pub timeouts: TimeoutOverrides,
@@ -64,6 +71,7 @@ pub(super) struct Names<'a> {
     pub(super) schemes: &'a [(String, bool)],
     pub(super) default_auth: Option<usize>,
     pub(super) rate_limits: &'a [LimitName],
+    pub(super) security: &'a SecurityHeaders,
 }
 
 impl RouteConfig {
@@ -87,11 +95,17 @@ impl RouteConfig {
             section.report(&section.key_span("require"), problem);
         }
         let rate_limits = rate_limits::read_route(&mut section, names.rate_limits, auth.is_some());
-        let methods = list::<MethodName>(&mut section, "methods");
+        let clients = ClientLists::read(&mut section);
+        let methods: Vec<Method> = list::<MethodName>(&mut section, "methods")
+            .into_iter()
+            .map(|method| method.0)
+            .collect();
         let hosts = list(&mut section, "host");
         let headers = matched_headers(&mut section);
         let request_headers = HeaderRules::read(section.section("request_headers"));
-        let response_headers = HeaderRules::read(section.section("response_headers"));
+        let mut response_headers = HeaderRules::read(section.section("response_headers"));
+        let cors = CorsConfig::read(&mut section, &methods, &mut response_headers);
+        SecurityHeaders::read(&mut section, names.security).expand(&mut response_headers);
         let max_body = section.get("max_body").map(|limit| limit.value);
         let timeouts = TimeoutOverrides::read(section.section("timeouts"));
         let retry = RetryOverrides::read(section.section("retry"));
@@ -101,12 +115,14 @@ impl RouteConfig {
             position,
             hosts,
             paths,
-            methods: methods.into_iter().map(|method| method.0).collect(),
+            methods,
             headers,
             action,
             auth,
             require,
             rate_limits,
+            clients,
+            cors,
             request_headers,
             response_headers,
             max_body,

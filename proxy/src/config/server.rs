@@ -8,6 +8,7 @@ use super::{
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
     error::{Located, Problem},
+    network,
     paths::PathPolicy,
     section::Section,
     size::BodyLimit,
@@ -28,6 +29,8 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether those of peers over Unix sockets are.
     pub trusts_unix_peers: bool,
+    /// Whether these are `Forwarded`, and not `X-Forwarded-*`.
+    pub forwarded: bool,
     pub connections: ConnectionLimits,
     pub max_body: BodyLimit,
     /// Answered by the proxy itself, without authentication.
@@ -45,6 +48,7 @@ impl Default for ServerConfig {
             drain_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
             trusts_unix_peers: false,
+            forwarded: false,
             connections: ConnectionLimits::default(),
             max_body: BodyLimit::UNLIMITED,
             health_path: None,
@@ -72,6 +76,7 @@ impl ServerConfig {
             drain_delay: section.or("drain_delay", default.drain_delay),
             trusted_proxies: networks.collect(),
             trusts_unix_peers: trusted.iter().any(|peer| matches!(peer.value, TrustedPeer::Unix)),
+            forwarded: section.or("forwarded", default.forwarded),
             connections: ConnectionLimits::read(&mut section),
             max_body: section.or("max_body", default.max_body),
             health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
@@ -112,9 +117,7 @@ impl FromText for TrustedPeer {
         if text == "unix" {
             return Ok(Self::Unix);
         }
-        let network = text.parse::<IpNet>().ok();
-        network
-            .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+        network::parse(text)
             .map(Self::Network)
             .ok_or_else(|| Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED)))
     }

@@ -1,11 +1,15 @@
 //! Whom a request comes from, and what the upstream is told about it.
 //!
-//! `X-Forwarded-*` is believed from trusted proxies only: a client can write anything into it.
+//! `X-Forwarded-*`, or `Forwarded` instead, is believed from trusted proxies only: a client can write
+//! anything into it. Never both: a proxy that writes one passes on what clients have put into the
+//! other.
 
 use std::net::IpAddr;
 
 use actix_http::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+use super::rfc7239::{self, Element};
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -16,11 +20,27 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
     unix_peers: bool,
+    reads_forwarded: bool,
+}
+
+/// What `Forwarded` of a trusted peer says.
+#[derive(Debug, Default)]
+pub struct Chain<'a> {
+    /// In their order; what is malformed, and what stands before it, is left out.
+    pub elements: Vec<Element<'a>>,
+    /// How many of the last ones were written by trusted proxies.
+    believed: usize,
 }
 
 impl TrustedProxies {
     pub fn new(networks: &[IpNet], unix_peers: bool) -> Self {
-        Self { networks: networks.to_vec(), unix_peers }
+        Self { networks: networks.to_vec(), unix_peers, reads_forwarded: false }
+    }
+
+    /// Whether it is `Forwarded` that is believed, and not `X-Forwarded-*`.
+    #[must_use]
+    pub fn reading(self, forwarded: bool) -> Self {
+        Self { reads_forwarded: forwarded, ..self }
     }
 
     /// Whether this peer is believed; over a Unix socket it has no address.
@@ -35,26 +55,68 @@ impl TrustedProxies {
         }
     }
 
-    /// The client: the peer itself, or the rightmost address in `X-Forwarded-For` that is no
-    /// trusted proxy. What stands left of it, or is no address, proves nothing.
+    /// The client: the peer itself, or the rightmost address in the field that is no trusted proxy. What stands left of it, or is no address, proves nothing.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         if !self.believes(peer) {
             return peer;
         }
-        let mut client = peer;
+        if self.reads_forwarded {
+            let addresses = rfc7239::elements(headers).map(|element| element.client);
+            return self.last_stranger(peer, addresses);
+        }
         let fields: Vec<&[u8]> =
             headers.get_all(X_FORWARDED_FOR).map(|value| value.as_bytes()).collect();
         let entries = fields.iter().rev().flat_map(|field| field.rsplit(|byte| *byte == b','));
+        self.last_stranger(peer, entries.map(|entry| parse_address(entry.trim_ascii())))
+    }
+
+    /// `entries` are read as long as those before them are trusted.
+    fn last_stranger(
+        &self,
+        peer: Option<IpAddr>,
+        entries: impl Iterator<Item = Option<IpAddr>>,
+    ) -> Option<IpAddr> {
+        let mut client = peer;
         for entry in entries {
-            let Some(address) = parse_address(entry.trim_ascii()) else {
-                return client;
-            };
+            let Some(address) = entry else { break };
             client = Some(address);
             if !self.contains(address) {
-                return client;
+                break;
             }
         }
         client
+    }
+
+    /// What is believed instead of `X-Forwarded-*`; `None` if these are.
+    pub fn chain<'a>(&self, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Option<Chain<'a>> {
+        if !self.reads_forwarded {
+            return None;
+        }
+        if !self.believes(peer) {
+            return Some(Chain::default());
+        }
+        let mut elements: Vec<Element<'_>> = rfc7239::elements(headers).collect();
+        let is_relayed = |one: &Element<'_>| one.client.is_some_and(|one| self.contains(one));
+        // The peer has written the last one, and whom a believed one names has written that before.
+        let relayed = elements.iter().take_while(|one| is_relayed(one)).count();
+        let believed = elements.len().min(relayed + 1);
+        elements.reverse();
+        Some(Chain { elements, believed })
+    }
+}
+
+impl Chain<'_> {
+    /// What the client asked for, as the first believed proxy that says it has it.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.believed().find_map(|element| element.host.as_deref())
+    }
+
+    pub fn proto(&self) -> Option<&'static str> {
+        self.believed().find_map(|element| element.proto)
+    }
+
+    fn believed(&self) -> impl Iterator<Item = &Element<'_>> {
+        self.elements.iter().skip(self.elements.len() - self.believed)
     }
 }
 
@@ -90,6 +152,38 @@ mod tests {
         let networks = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("is one"));
         assert!(local.believes(None) && !local.believes(Some([127, 0, 0, 1].into())));
         assert!(!TrustedProxies::new(&networks, false).believes(None));
+    }
+
+    #[test]
+    fn of_forwarded_the_first_believed_element_that_says_it_is_taken() {
+        let networks = ["10.0.0.0/8".parse().expect("is one")];
+        let trusted = TrustedProxies::new(&networks, false).reading(true);
+        let read = |peer: [u8; 4], field: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(rfc7239::FORWARDED, HeaderValue::from_static(field));
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
+            let client = trusted.client(Some(peer.into()), &headers).expect("has an address");
+            let chain = trusted.chain(Some(peer.into()), &headers).expect("is read");
+            let host = chain.host().map(|host| String::from_utf8_lossy(host).into_owned());
+            (client.to_string(), host, chain.proto(), chain.elements.len())
+        };
+        let host = |host: &str| Some(host.to_owned());
+        let (near, far) = ([10, 0, 0, 1], [1, 2, 3, 4]);
+        for (peer, field, expected) in [
+            (far, "for=9.9.9.9;host=a.test", ("1.2.3.4", None, None, 0)),
+            (near, "for=9.9.9.9;proto=https", ("9.9.9.9", None, Some("https"), 1)),
+            (near, "for=6.6.6.6;host=evil.test, for=9.9.9.9", ("9.9.9.9", None, None, 2)),
+            (
+                near,
+                "for=6.6.6.6;host=evil.test, for=9.9.9.9;host=a.test, for=10.0.0.2;proto=http",
+                ("9.9.9.9", host("a.test"), Some("http"), 3),
+            ),
+            (near, "for=6.6.6.6, for=unknown;host=a.test", ("10.0.0.1", host("a.test"), None, 2)),
+            (near, "for=6.6.6.6;host=\"evil.test", ("10.0.0.1", None, None, 0)),
+        ] {
+            let (client, host, proto, elements) = expected;
+            assert_eq!(read(peer, field), (client.to_owned(), host, proto, elements), "{field}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Field lines as they go on the wire, for one direction.
 
+use std::{fmt::Write, net::IpAddr};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::hop_by_hop::is;
@@ -77,4 +79,20 @@ pub fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
+}
+
+/// An address as text; an IPv4 one without the formatter, as it is written for every request.
+pub fn put_address(out: &mut BytesMut, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let mut digits = itoa::Buffer::new();
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.put_u8(b'.');
+                }
+                out.put_slice(digits.format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => write!(out, "{address}").expect("a BytesMut grows"),
+    }
 }

@@ -6,5 +6,6 @@ pub mod lines;
 pub mod request_fields;
 pub mod request_id;
 pub mod response_fields;
+pub mod rfc7239;
 pub mod stage;
 pub mod trace;

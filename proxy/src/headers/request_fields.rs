@@ -1,7 +1,7 @@
 //! Writes the fields that the upstream gets, straight as the bytes that go on the wire: no second
 //! header map is built. `Host` and the length fields are the request head's business.
 
-use std::{fmt::Write, net::IpAddr};
+use std::net::IpAddr;
 
 use actix_http::{
     RequestHead,
@@ -10,9 +10,10 @@ use actix_http::{
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    forwarded::{Chain, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     hop_by_hop,
-    lines::put,
+    lines::{put, put_address},
+    rfc7239,
 };
 use crate::config::HeaderRules;
 
@@ -22,6 +23,8 @@ pub struct Source<'a> {
     /// `None` over a Unix socket.
     pub peer: Option<IpAddr>,
     pub peer_is_trusted: bool,
+    /// What `Forwarded` says; `None` if `X-Forwarded-*` of trusted peers are believed instead.
+    pub chain: Option<Chain<'a>>,
     /// Of the client's connection.
     pub scheme: &'static str,
     pub request_id: &'a HeaderValue,
@@ -97,10 +100,21 @@ fn is_dropped(name: &str, source: &Source<'_>) -> bool {
         "host" | "content-length" | "expect" | "x-request-id" | "x-request-timeout-ms" => true,
         "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => true,
         "forwarded" | "x-real-ip" | "x-forwarded-port" | "x-forwarded-prefix"
-        | "x-original-url" | "x-rewrite-url" => !source.peer_is_trusted,
+        | "x-original-url" | "x-rewrite-url" => !is_believed(source),
         name => hop_by_hop::is_request_field(name) || is_alias(name, source),
     };
-    own || is_ruled(name, source.rules)
+    own || is_identity(name, source) || is_ruled(name, source.rules)
+}
+
+/// Whether what the peer says in `X-Forwarded-*` and the like is believed: if it is `Forwarded` that
+/// is, nothing shows that the peer has written the others.
+fn is_believed(source: &Source<'_>) -> bool {
+    source.peer_is_trusted && source.chain.is_none()
+}
+
+/// Whether `name` is a field that says who the client is, in any spelling.
+fn is_identity(name: &str, source: &Source<'_>) -> bool {
+    source.identity_fields.iter().any(|own| is_same(own.as_str(), name))
 }
 
 /// Whether the route removes or sets the field.
@@ -115,7 +129,6 @@ fn is_alias(name: &str, source: &Source<'_>) -> bool {
     (is_odd && OWN.iter().any(|own| is_same(own, name)))
         || source.rules.set.iter().any(|(own, _)| is_same(own.as_str(), name))
         || source.rules.remove.iter().any(|own| is_same(own.as_str(), name))
-        || source.identity_fields.iter().any(|own| is_same(own.as_str(), name))
 }
 
 fn is_same(own: &str, name: &str) -> bool {
@@ -125,20 +138,24 @@ fn is_same(own: &str, name: &str) -> bool {
 
 fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
     let is_ruled = |name: &str| is_ruled(name, source.rules);
-    let given = |name| source.peer_is_trusted.then(|| source.head.headers.get(name)).flatten();
+    let given = |name| is_believed(source).then(|| source.head.headers.get(name)).flatten();
+    let proto = source.chain.as_ref().and_then(Chain::proto).unwrap_or(source.scheme).as_bytes();
+    let host = source.chain.as_ref().and_then(Chain::host).unwrap_or(source.host);
     if !is_ruled("x-forwarded-for") {
         write_forwarded_for(source, out);
     }
     if !is_ruled("x-forwarded-proto") {
-        let proto =
-            given(X_FORWARDED_PROTO).map_or(source.scheme.as_bytes(), HeaderValue::as_bytes);
+        let proto = given(X_FORWARDED_PROTO).map_or(proto, HeaderValue::as_bytes);
         put(out, b"x-forwarded-proto", proto);
     }
     if !is_ruled("x-forwarded-host") {
-        let host = given(X_FORWARDED_HOST).map_or(source.host, HeaderValue::as_bytes);
+        let host = given(X_FORWARDED_HOST).map_or(host, HeaderValue::as_bytes);
         if !host.is_empty() {
             put(out, b"x-forwarded-host", host);
         }
+    }
+    if let Some(chain) = source.chain.as_ref().filter(|_| !is_ruled("forwarded")) {
+        write_chain(chain, source, out);
     }
 }
 
@@ -147,13 +164,21 @@ fn write_forwarded_for(source: &Source<'_>, out: &mut BytesMut) {
     let before = out.len();
     out.put_slice(b"x-forwarded-for: ");
     let mut separator: &[u8] = b"";
-    if source.peer_is_trusted {
+    if is_believed(source) {
         let given = source.head.headers.get_all(X_FORWARDED_FOR);
         for value in given.filter(|value| !value.is_empty()) {
             out.put_slice(separator);
             out.put_slice(value.as_bytes());
             separator = b", ";
         }
+    }
+    for element in source.chain.iter().flat_map(|chain| &chain.elements) {
+        out.put_slice(separator);
+        match element.client {
+            Some(client) => put_address(out, client),
+            None => out.put_slice(b"unknown"),
+        }
+        separator = b", ";
     }
     match source.peer {
         Some(peer) => {
@@ -166,48 +191,172 @@ fn write_forwarded_for(source: &Source<'_>, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-/// An address as text; an IPv4 one without the formatter, as it is written for every request.
-pub fn put_address(out: &mut BytesMut, address: IpAddr) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let mut digits = itoa::Buffer::new();
-            for (index, octet) in address.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.put_u8(b'.');
-                }
-                out.put_slice(digits.format(octet).as_bytes());
-            }
-        }
-        IpAddr::V6(address) => write!(out, "{address}").expect("a BytesMut grows"),
+/// What a trusted peer sent, as far as it can be read, and what this connection shows. A peer over a
+/// Unix socket adds nothing to a chain: readers would stop at it.
+fn write_chain(chain: &Chain<'_>, source: &Source<'_>, out: &mut BytesMut) {
+    out.put_slice(b"forwarded: ");
+    let mut separator: &[u8] = b"";
+    for element in &chain.elements {
+        out.put_slice(separator);
+        out.put_slice(element.text);
+        separator = b", ";
     }
+    if source.peer.is_some() || chain.elements.is_empty() {
+        out.put_slice(separator);
+        rfc7239::write(source.peer, source.host, source.scheme, out);
+    }
+    out.put_slice(b"\r\n");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_field_that_stays_behind_does_so_in_every_spelling() {
+    use super::*;
+    use crate::headers::{forwarded::TrustedProxies, rfc7239::FORWARDED};
+
+    const OWN_LINES: &str = "x-request-id: id-12345\r\nx-forwarded-for: 192.0.2.1\r\n\
+                             x-forwarded-proto: http\r\nx-forwarded-host: a.test\r\n";
+
+    fn head(fields: &[(&'static str, &str)]) -> RequestHead {
         let mut head = RequestHead::default();
-        for name in ["keep.alive", "proxy_authorization", "x_real.ip", "x-mine_or.not"] {
-            head.headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        for (name, value) in fields {
+            let value = HeaderValue::from_str(value).expect("is a value");
+            head.headers.append(HeaderName::from_static(name), value);
         }
-        let mut out = BytesMut::new();
-        let source = Source {
-            head: &head,
+        head
+    }
+
+    static ID: HeaderValue = HeaderValue::from_static("id-12345");
+    static RULES: HeaderRules =
+        HeaderRules { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
+
+    fn stranger(head: &RequestHead) -> Source<'_> {
+        Source {
+            head,
             peer: Some(IpAddr::from([192, 0, 2, 1])),
             peer_is_trusted: false,
+            chain: None,
             scheme: "http",
-            request_id: &HeaderValue::from_static("id-12345"),
+            request_id: &ID,
             host: b"a.test",
             identity: &[],
             identity_fields: &[],
-            rules: &HeaderRules::default(),
+            rules: &RULES,
+        }
+    }
+
+    fn written(source: &Source<'_>) -> String {
+        let mut out = BytesMut::new();
+        write(source, &mut out);
+        String::from_utf8(out.to_vec()).expect("is text")
+    }
+
+    #[test]
+    fn a_field_that_stays_behind_does_so_in_every_spelling() {
+        let head = head(&[
+            ("keep.alive", "1"),
+            ("proxy_authorization", "1"),
+            ("x_real.ip", "1"),
+            ("x-mine_or.not", "1"),
+        ]);
+        assert_eq!(written(&stranger(&head)), format!("x-mine_or.not: 1\r\n{OWN_LINES}"));
+    }
+
+    /// A route without a scheme forwards no identity, and must not let one through either.
+    #[test]
+    fn a_field_that_says_who_the_client_is_comes_from_the_proxy_alone() {
+        let names = ["x-user", "x_role", "x-real-ip"].map(HeaderName::from_static);
+        let spoofed = head(&[
+            ("x-user", "admin"),
+            ("x_user", "admin"),
+            ("x.user", "admin"),
+            ("x-role", "admin"),
+            ("x_role", "admin"),
+            ("x.role", "admin"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x_real.ip", "6.6.6.6"),
+            ("x-users", "kept"),
+        ]);
+        let identity = [(names[0].clone(), HeaderValue::from_static("alice"))];
+        for is_trusted in [false, true] {
+            let source = || Source {
+                peer_is_trusted: is_trusted,
+                identity_fields: &names,
+                ..stranger(&spoofed)
+            };
+            assert_eq!(written(&source()), format!("x-users: kept\r\n{OWN_LINES}"));
+            let known = written(&Source { identity: &identity, ..source() });
+            assert_eq!(known, format!("x-users: kept\r\n{OWN_LINES}x-user: alice\r\n"));
+        }
+    }
+
+    #[test]
+    fn forwarded_of_a_trusted_peer_replaces_what_it_says_otherwise() {
+        let trusted = TrustedProxies::new(&["10.0.0.0/8".parse().expect("is one")], true);
+        let trusted = trusted.reading(true);
+        let head = head(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-host", "evil.test"),
+            ("x-forwarded-proto", "gopher"),
+            ("x-forwarded-port", "1"),
+            ("x-real-ip", "6.6.6.6"),
+            ("forwarded", "for=\"broken, for=_x, for=\"[2001:db8::1]:80\";proto=https;host=b.test"),
+        ]);
+        let written = |peer: Option<[u8; 4]>| {
+            let peer = peer.map(IpAddr::from);
+            written(&Source {
+                peer,
+                peer_is_trusted: trusted.believes(peer),
+                chain: trusted.chain(peer, &head.headers),
+                ..stranger(&head)
+            })
         };
-        write(&source, &mut out);
-        let expected = "x-mine_or.not: 1\r\nx-request-id: id-12345\r\n\
-                        x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: http\r\n\
-                        x-forwarded-host: a.test\r\n";
-        assert_eq!(std::str::from_utf8(&out), Ok(expected));
+        let chain = "for=_x, for=\"[2001:db8::1]:80\";proto=https;host=b.test";
+        let told = "x-forwarded-proto: https\r\nx-forwarded-host: b.test\r\n";
+        let id = "x-request-id: id-12345\r\n";
+        assert_eq!(
+            written(Some([10, 0, 0, 1])),
+            format!(
+                "{id}x-forwarded-for: unknown, 2001:db8::1, 10.0.0.1\r\n{told}\
+                 forwarded: {chain}, for=10.0.0.1;host=a.test;proto=http\r\n"
+            )
+        );
+        assert_eq!(
+            written(None),
+            format!("{id}x-forwarded-for: unknown, 2001:db8::1\r\n{told}forwarded: {chain}\r\n")
+        );
+        assert_eq!(
+            written(Some([192, 0, 2, 1])),
+            format!("{OWN_LINES}forwarded: for=192.0.2.1;host=a.test;proto=http\r\n")
+        );
+    }
+
+    proptest! {
+        /// The next proxy, which trusts us, finds the peer where we found the client.
+        #[test]
+        fn a_chain_that_was_written_is_read_back(
+            before in "(for=|[\"\\\\,;=a1:._ ]|1\\.2\\.3\\.4){0,16}",
+            peer in any::<[u8; 4]>(),
+        ) {
+            let trusted = TrustedProxies::new(&["0.0.0.0/0".parse().expect("is one")], false);
+            let trusted = trusted.reading(true);
+            let head = head(&[("forwarded", &before)]);
+            let peer = Some(IpAddr::from(peer));
+            let chain = trusted.chain(peer, &head.headers).expect("is read");
+            let mut expected: Vec<_> = chain.elements.iter().map(|one| one.client).collect();
+            let chained =
+                Source { peer, peer_is_trusted: true, chain: Some(chain), ..stranger(&head) };
+            let lines = written(&chained);
+            let lines: Vec<&str> = lines.lines().collect();
+            let value = lines.iter().find_map(|line| line.strip_prefix("forwarded: "));
+            let mut next = actix_http::header::HeaderMap::new();
+            let value = value.expect("was written");
+            next.append(FORWARDED, HeaderValue::from_str(value).expect("is a value"));
+            let read: Vec<_> = rfc7239::elements(&next).map(|one| one.client).collect();
+            expected.push(peer);
+            expected.reverse();
+            prop_assert_eq!(read, expected);
+        }
     }
 }

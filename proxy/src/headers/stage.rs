@@ -1,8 +1,9 @@
-//! Stage: writes the fields for the upstream on the way in, applies the route's rules on the way
-//! out.
+//! Stage: writes the fields for the upstream on the way in. On the way out, what the route says of
+//! its answers holds for those of every stage.
 
 use std::rc::Rc;
 
+use actix_http::StatusCode;
 use actix_web::{
     Error,
     body::BoxBody,
@@ -16,8 +17,8 @@ use super::{
     response_fields,
 };
 use crate::{
-    config::HeaderRules, record::RequestRecord, routing::stage::host, telemetry::observe::record,
-    worker::Worker,
+    access::cors, config::HeaderRules, gateway::Gateway, record::RequestRecord,
+    routing::stage::host, telemetry::observe::record, worker::Worker,
 };
 
 /// Room for the fields of a usual request, in bytes.
@@ -41,11 +42,22 @@ pub async fn headers(
     let source = source(&worker, &record, &request, &rules.request_headers);
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);
-    let mut response = next.call(request).await?;
-    if !rules.response_headers.is_empty() {
-        response_fields::apply(&rules.response_headers, response.headers_mut());
+    next.call(request).await
+}
+
+/// Applies the route's rules to an answer, whichever stage has made it.
+pub fn finish(gateway: &Gateway, record: &RequestRecord, response: &mut ServiceResponse) {
+    let Some(route) = record.route.get() else { return };
+    let route = &gateway.routes.route(route).config;
+    if !route.response_headers.is_empty() {
+        response_fields::apply(&route.response_headers, response.headers_mut());
     }
-    Ok(response)
+    if let Some(cors) = &route.cors {
+        let origin = cors::allowed(cors, response.request().headers());
+        let is_allowed = record.is_preflight.get() && response.status() == StatusCode::NO_CONTENT;
+        let answer = if is_allowed { cors::Answer::Preflight } else { cors::Answer::Other };
+        cors::finish(cors, origin, answer, response.headers_mut());
+    }
 }
 
 /// What the fields of a request are made from, for the upstream and for whoever else is shown it.
@@ -58,10 +70,12 @@ pub fn source<'a>(
     let head = request.head();
     // A peer over a Unix socket has no address.
     let peer = head.peer_addr.map(|peer| peer.ip());
+    let trusted = &worker.gateway.trusted_proxies;
     Source {
         head,
         peer,
-        peer_is_trusted: worker.gateway.trusted_proxies.believes(peer),
+        peer_is_trusted: trusted.believes(peer),
+        chain: trusted.chain(peer, &head.headers),
         scheme: record.from.arrival().scheme(),
         request_id: &record.request_id,
         host: host(head),

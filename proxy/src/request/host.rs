@@ -2,7 +2,7 @@
 
 /// Whether `host` is a name, an IPv4 address or a bracketed IPv6 address, with a port or without.
 /// Narrower than RFC 3986: no user, no comma, no percent-encoding.
-pub(super) fn is_valid(host: &[u8]) -> bool {
+pub fn is_valid(host: &[u8]) -> bool {
     let (name, port) = match host {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };

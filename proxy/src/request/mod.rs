@@ -5,6 +5,7 @@
 //! `http1/` has refused before: heads that are not HTTP/1, ambiguous length fields, a repeated
 //! `Host`.
 
+mod fold;
 mod host;
 mod path;
 
@@ -13,7 +14,10 @@ use actix_http::{
     header::{self, HeaderMap, HeaderValue},
 };
 
-pub use self::host::without_port;
+pub use self::{
+    fold::{fold, is_plain},
+    host::{is_valid as is_host, without_port},
+};
 use crate::{config::PathPolicy, error::Reason};
 
 /// Longest method name, in bytes.

@@ -8,6 +8,7 @@
 mod explain;
 mod group;
 mod host;
+mod readings;
 mod rewrite;
 pub mod stage;
 
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 
 use actix_http::{Method, header::HeaderMap};
 
-pub use self::{explain::Verdict, host::host_without_port};
+pub use self::{explain::Verdict, host::host_without_port, readings::OtherReadings};
 use self::{group::Group, rewrite::Filled};
 use crate::{
     config::{HostPattern, RouteConfig, Template},

@@ -13,8 +13,9 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::{Found, Request};
+use super::{Found, OtherReadings, Request, RouteMatch};
 use crate::{
+    access::cors,
     downstream::TlsSession,
     error::Reason,
     forward::redirect,
@@ -59,7 +60,9 @@ pub async fn route(
     if let Some(answer) = own_answer(gateway, &record, request.head()) {
         return Ok(request.into_response(answer));
     }
-    find(gateway, &record, request.head());
+    if let Some(refusal) = find(gateway, &record, request.head()) {
+        return Ok(request.into_response(refusal));
+    }
     drop(record);
     next.call(request).await
 }
@@ -106,18 +109,44 @@ fn own_answer(
     Some(redirect.unwrap_or_else(|| reply::reject(record, Reason::BadRequest)))
 }
 
-fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
+/// Finds the client and the route; the answer if the path could be read as one that another guards.
+fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<HttpResponse> {
     record.client.set(gateway.trusted_proxies.client(record.client.get(), &head.headers));
-    let found = gateway.routes.find(Request {
+    let request = Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
         path: record.path(&head.uri),
         method: &head.method,
         headers: &head.headers,
-    });
+    };
+    if gateway.has_cors
+        && let Some(method) = cors::requested(head)
+        && let Some(found) = preflight(gateway, Request { method: &method, ..request })
+    {
+        record.is_preflight.set(true);
+        record.route.set(Some(found.route));
+        record.found.replace(Some(Found::Route(found)));
+        return None;
+    }
+    let found = gateway.routes.find(request);
     if let Found::Route(found) = &found {
+        let evades = |one: &OtherReadings| one.evade(found, request);
+        if gateway.readings.as_ref().is_some_and(evades) {
+            return Some(reply::reject(record, Reason::BadRequest));
+        }
         record.route.set(Some(found.route));
     }
     record.found.replace(Some(found));
+    None
+}
+
+/// The route of the request that a browser asks about, if it answers such questions.
+fn preflight(gateway: &Gateway, asked: Request<'_>) -> Option<RouteMatch> {
+    match gateway.routes.find(asked) {
+        Found::Route(found) => {
+            gateway.routes.route(found.route).config.cors.is_some().then_some(found)
+        }
+        Found::MethodNotAllowed(_) | Found::NoRoute => None,
+    }
 }
 
 fn is_health_check(health_path: Option<&str>, path: &str, method: &Method) -> bool {

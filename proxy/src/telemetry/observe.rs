@@ -23,6 +23,7 @@ use crate::{
     downstream::Client,
     error::{ProxyError, Reason},
     headers::{
+        self,
         lines::FieldLines,
         request_id::{self, X_REQUEST_ID},
         trace,
@@ -46,6 +47,7 @@ pub async fn observe(
     let open = OpenRecord { worker, record, is_whole: false };
     let mut response = next.call(request).await?;
     open.record.status.set(Some(response.status()));
+    headers::stage::finish(&open.worker.gateway, &open.record, &mut response);
     response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
     let tls = open.record.from.arrival().tls.as_ref();
     if let Some(hsts) = tls.and_then(|tls| tls.hsts.as_ref()) {

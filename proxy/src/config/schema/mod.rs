@@ -12,6 +12,7 @@ mod server;
 mod services;
 mod text;
 mod tls;
+mod trust;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use self::{
     server::{Admin, Listener, Log, Server},
     services::Service,
     tls::Acme,
+    trust::SecurityHeadersOrSwitch,
 };
 
 /// The schema as indented JSON (draft 2020-12).
@@ -40,6 +42,9 @@ struct File {
     /// lets everybody in.
     #[schemars(default)]
     auth: Option<String>,
+    /// Fields that tell browsers to be careful, for every route that says nothing of them.
+    #[schemars(default)]
+    security_headers: Option<SecurityHeadersOrSwitch>,
     #[schemars(default)]
     server: Option<Server>,
     #[schemars(default)]
@@ -133,6 +138,8 @@ mod tests {
             ("Route", format!("{route}zzzzzzzz = 1")),
             ("Redirect", "[[routes]]\nredirect = { to = \"/\", zzzzzzzz = 1 }".to_owned()),
             ("Respond", "[[routes]]\nrespond = { zzzzzzzz = 1 }".to_owned()),
+            ("Cors", format!("{route}cors = {{ zzzzzzzz = 1 }}")),
+            ("SecurityHeaders", "security_headers = { zzzzzzzz = 1 }".to_owned()),
             ("HeaderRules", format!("{route}request_headers = {{ zzzzzzzz = 1 }}")),
             ("Service", format!("{service}zzzzzzzz = 1")),
             ("Split", format!("{route}split = [{{ service = \"x\", zzzzzzzz = 1 }}]")),

@@ -8,6 +8,7 @@ use super::{
     resilience::RouteRetry,
     services::Timeouts,
     text::{OneOrMore, SizeText},
+    trust::{Cors, SecurityHeadersOrSwitch},
 };
 
 /// Which requests a route takes, and one of "service", "split", "redirect" and
@@ -55,6 +56,18 @@ pub(super) struct Route {
     /// Names of rate limits, 8 at most, in the order in which they are asked.
     #[schemars(default)]
     rate_limits: Option<OneOrMore>,
+    /// Addresses and networks of clients that are let in; all others get 403.
+    #[schemars(default, length(min = 1))]
+    allow_clients: Option<Vec<String>>,
+    /// Addresses and networks of clients that get 403, before "allow_clients".
+    #[schemars(default)]
+    deny_clients: Option<Vec<String>>,
+    /// Pages of which other origins may read the answers.
+    #[schemars(default)]
+    cors: Option<Cors>,
+    /// Instead of the top level's.
+    #[schemars(default)]
+    security_headers: Option<SecurityHeadersOrSwitch>,
     /// Changes to the fields of requests.
     #[schemars(default)]
     request_headers: Option<HeaderRules>,

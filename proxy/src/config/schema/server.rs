@@ -23,6 +23,9 @@ pub(super) struct Server {
     /// Addresses and networks whose forwarding headers are believed; "unix": peers over sockets.
     #[schemars(default)]
     trusted_proxies: Option<Vec<String>>,
+    /// Whether `Forwarded` is believed and written, and `X-Forwarded-*` not believed; false by default.
+    #[schemars(default)]
+    forwarded: Option<bool>,
     /// Most connections of all clients together, 1 to 1000000; 20000 by default.
     #[schemars(default, range(min = 1, max = 1_000_000))]
     max_connections: Option<u64>,
@@ -62,6 +65,9 @@ pub(super) struct Server {
     /// Whether dot segments in a path are resolved, or 400.
     #[schemars(default)]
     dot_segments: Option<DotSegments>,
+    /// What happens to a path that a server may read as one that another route guards: 400, or nothing.
+    #[schemars(default)]
+    ambiguous_paths: Option<AmbiguousPaths>,
 }
 
 #[derive(JsonSchema)]
@@ -76,6 +82,13 @@ pub(super) enum EncodedSlash {
 pub(super) enum DotSegments {
     Resolve,
     Reject,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(super) enum AmbiguousPaths {
+    Reject,
+    Keep,
 }
 
 /// The access log on stdout and the events on stderr.
