@@ -184,6 +184,9 @@ fn every_origin_is_allowed_by_a_star_and_the_answer_is_the_same_for_all() {
         assert_eq!(fields(&answer), [("allow-origin", "*")]);
         assert_eq!(answer.headers("vary"), ["accept"]);
     }
+    // A cache may keep this one, and give it to a page.
+    let answer = world.proxy.get("/x").bearer("secret-token").send();
+    assert_eq!(fields(&answer), [("allow-origin", "*")]);
     let answer = world.preflight(APP, "PATCH");
     assert_eq!(
         fields(&answer),

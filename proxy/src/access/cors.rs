@@ -23,20 +23,18 @@ pub fn requested(head: &RequestHead) -> Option<Method> {
     methods.next().is_none().then_some(method)
 }
 
-/// The origin that the request comes from, as it is to be allowed; `None` if it is not.
+/// The origin that the request comes from, as it is to be allowed; `None` if it is not. Where all
+/// are, a request that names none is answered alike: without `Vary`, a cache gives that answer to
+/// pages too (Fetch standard, "CORS protocol and HTTP caches").
 pub fn allowed(cors: &CorsConfig, headers: &HeaderMap) -> Option<HeaderValue> {
+    let Origins::Listed(patterns) = &cors.origins else { return Some(ANY) };
     let mut given = headers.get_all(header::ORIGIN);
     let origin = given.next()?;
     if given.next().is_some() {
         return None;
     }
-    match &cors.origins {
-        Origins::Any => Some(ANY),
-        Origins::Listed(patterns) => {
-            let is_it = |pattern: &OriginPattern| matches(pattern, origin.as_bytes());
-            patterns.iter().any(is_it).then(|| origin.clone())
-        }
-    }
+    let is_it = |pattern: &OriginPattern| matches(pattern, origin.as_bytes());
+    patterns.iter().any(is_it).then(|| origin.clone())
 }
 
 fn matches(pattern: &OriginPattern, origin: &[u8]) -> bool {
