@@ -195,6 +195,30 @@ fn a_stranger_uses_up_its_own_address_and_nothing_else() {
     assert_refused(&world.proxy.get("/own").bearer(ALICE).send());
 }
 
+/// A client could choose another count with each request, or use up that of somebody else.
+#[test]
+fn a_field_that_says_who_the_client_is_counts_as_the_upstream_gets_it() {
+    let server = Origin::answering("HTTP/1.1 204 No Content\r\nX-User: alice\r\n\r\n");
+    let config = [
+        format!(
+            "[auth_schemes.main]\ntype = \"forward\"\nurl = \"http://{}/\"\n\
+             copy_headers = [\"X-User\"]\n",
+            server.address
+        ),
+        limit("few", 2, "\"header:x-user\""),
+        routes(&[("known", "\"few\"\nauth = \"main\""), ("open", "\"few\"")]),
+    ];
+    let world = World::start(&config.concat());
+    let users = std::cell::Cell::new(0);
+    let as_another = |path: &'static str| {
+        world.passed(4, |world| {
+            users.set(users.get() + 1);
+            world.proxy.get(path).header("X-User", &format!("user{}", users.get()))
+        })
+    };
+    assert_eq!([as_another("/known"), as_another("/open")], [2, 2]);
+}
+
 /// Answers when the gate is opened.
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-use actix_http::RequestHead;
+use actix_http::{RequestHead, header::HeaderName};
 use sha2::{Digest, Sha256};
 
 use crate::{config::KeyPart, downstream::ClientNetwork, record::RequestRecord};
@@ -22,6 +22,8 @@ pub struct Parts<'a> {
     pub head: &'a RequestHead,
     /// The name of the route.
     pub route: &'a str,
+    /// Fields that say who the client is: what it writes into them itself counts for nothing.
+    pub identity_fields: &'a [HeaderName],
 }
 
 impl Parts<'_> {
@@ -52,6 +54,12 @@ impl Parts<'_> {
                     },
                     None => values(take, []),
                 },
+                KeyPart::Header(name) if self.identity_fields.contains(name) => {
+                    let identity = self.record.identity.get();
+                    let fields = identity.iter().flat_map(|identity| &identity.fields);
+                    let fields = fields.filter(|(field, _)| field == name);
+                    values(take, fields.map(|(_, value)| value.as_bytes()));
+                }
                 KeyPart::Header(name) => {
                     values(take, self.head.headers.get_all(name).map(|value| value.as_bytes()));
                 }

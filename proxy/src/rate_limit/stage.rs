@@ -81,11 +81,12 @@ async fn ask(
     head: &RequestHead,
     limits: &[usize],
 ) -> Result<(), HttpResponse> {
+    let identity_fields = &worker.gateway.identity_fields;
     let route =
         record.route.get().map_or("", |route| &worker.gateway.routes.route(route).config.name);
     for index in limits {
         let limit = worker.gateway.rate_limits.limit(*index);
-        let parts = Parts { key: &limit.key, record, head, route };
+        let parts = Parts { key: &limit.key, record, head, route, identity_fields };
         let place = match &limit.places {
             Some(places) => match places.take(parts) {
                 Some(place) => Some(place),
