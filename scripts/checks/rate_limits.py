@@ -119,6 +119,13 @@ class Redis:
             link.sendall(b"KEYS *\r\n")
             return link.recv(65536).decode()
 
+    def set_ahead(self, key, seconds):
+        """What the script has stored by a clock that was ahead."""
+        micros = (time.time() - 1767225600 + seconds) * 1e6
+        with self.connect() as link:
+            link.sendall(f"SET {key} {micros:.3f} PX {seconds * 1000}\r\n".encode())
+            return link.recv(64).startswith(b"+OK")
+
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=1)
 
@@ -209,6 +216,17 @@ def come_back(what, proxies, verdict):
         verdict.expect(held and took < BACK_WITHIN, f"{what}: counted again after {took:.1f} s")
 
 
+def set_clock_back(redis, key, proxy, verdict):
+    """A key that was charged by a clock an hour ahead waits no longer than one that is used up."""
+    client = Client(proxy)
+    verdict.expect(redis.set_ahead(key, 3600), "a key is charged an hour ahead")
+    status, fields, _ = client.get("/minute")
+    waits = int(fields.get("retry-after", 0))
+    verdict.expect((status, waits) == (429, 1), f"{status}, to come back in {waits} s")
+    held = world.eventually(lambda: client.get("/minute")[0] == 200, 3)
+    verdict.expect(held, "it passes again then")
+
+
 def tell_events(proxy, verdict, times):
     down = [line for line in proxy.stderr_lines if "rate limits does not answer" in line]
     back = [line for line in proxy.stderr_lines if "rate limits is back" in line]
@@ -271,6 +289,8 @@ def main():
         verdict.expect(
             "proxy:rl:minute:" in keys and "127.0.0.1" not in keys, "keys tell no addresses"
         )
+        key = next(key for key in keys.split() if key.startswith("proxy:rl:minute:"))
+        set_clock_back(redis, key, proxies[0], verdict)
         tell_costs(proxies[0])
         redis.signal(signal.SIGSTOP)
         lose("stopped", proxies, verdict)

@@ -5,11 +5,17 @@
 local time = redis.call('TIME')
 local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])
 local interval, depth = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tat = tonumber(redis.call('GET', KEYS[1]) or 0)
+-- No TAT is further ahead than the depth, unless the clock was set back, as that of a server which took
+-- over may be, or the limit allowed more when it was written: nobody waits for that to pass.
+local stored = tonumber(redis.call('GET', KEYS[1]) or 0)
+local tat = math.min(stored, now + depth)
 local new_tat = math.max(tat, now) + interval
 local ahead = new_tat - now
 -- What is stored is rounded: a thousandth of a microsecond is nobody's.
 if ahead > depth + 0.1 then
+  if stored > tat then
+    redis.call('SET', KEYS[1], string.format('%.3f', tat), 'PX', math.ceil(depth / 1000))
+  end
   return {0, math.ceil((ahead - depth) * 1000)}
 end
 -- When the TAT has passed, the key is as good as absent.
