@@ -1,6 +1,6 @@
-//! A path as the most lenient of servers may read it: escapes decoded, twice if need be, what
-//! stands behind a `;` left out, slashes merged, one at the end dropped, case ignored. Two spellings of what some server
-//! takes for one path fold to the same; nothing is ever forwarded folded.
+//! A path as the most lenient of servers may read it: escapes decoded, twice if need be, what stands
+//! behind a `;` left out, slashes merged, one at the end dropped, case ignored. Two spellings of what
+//! some server takes for one path fold to the same; nothing is ever forwarded folded.
 
 /// Whether the path folds to itself; most do.
 pub fn is_plain(path: &str) -> bool {
@@ -17,10 +17,33 @@ pub fn is_plain(path: &str) -> bool {
 
 /// The path in the one form that all its spellings share.
 pub fn fold(path: &str) -> String {
-    let mut folded: Vec<u8> = decode(&decode(path.as_bytes()));
-    folded.make_ascii_lowercase();
+    resolve(&decode(&lower(path)))
+}
+
+/// What servers may read that do less than `fold`, each in lower case: escapes decoded once, and
+/// segments as they come. The path that folds to an open one may be a guarded one to them.
+pub fn half_folded(path: &str) -> Vec<String> {
+    let once = lower(path);
+    let twice = decode(&once);
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    if once == twice {
+        return vec![text(&once)];
+    }
+    vec![text(&once), text(&twice), resolve(&once)]
+}
+
+/// Decoded once.
+fn lower(path: &str) -> Vec<u8> {
+    let mut decoded = decode(path.as_bytes());
+    decoded.make_ascii_lowercase();
+    decoded
+}
+
+/// Without parameters, dot segments and empty ones.
+fn resolve(path: &[u8]) -> String {
+    let path = path.to_ascii_lowercase();
     let mut kept: Vec<&[u8]> = Vec::new();
-    for segment in folded.split(|byte| b"/\\".contains(byte)) {
+    for segment in path.split(|byte| b"/\\".contains(byte)) {
         match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
             b"" | b"." => {}
             b".." => drop(kept.pop()),
@@ -90,6 +113,16 @@ mod tests {
         ] {
             assert_eq!(fold(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn servers_that_do_less_read_each_step_on_the_way() {
+        assert_eq!(half_folded("/a/b"), ["/a/b"]);
+        assert_eq!(half_folded("/%41//b;x"), ["/a//b;x"]);
+        assert_eq!(
+            half_folded("/%61/x;y/%252E%252e/b"),
+            ["/a/x;y/%2e%2e/b", "/a/x;y/../b", "/a/x/%2e%2e/b"]
+        );
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use actix_http::{
 };
 
 pub use self::{
-    fold::{fold, is_plain},
+    fold::{fold, half_folded, is_plain},
     host::{is_valid as is_host, without_port},
 };
 use crate::{config::PathPolicy, error::Reason};

@@ -2,15 +2,17 @@
 //!
 //! A route without guard for all paths beside one with a guard for `/admin` is a common pair, and
 //! the path is compared as it came. A server behind them that decodes `/%61dmin`, merges `//admin`,
-//! drops the `;x` of `/admin;x` or the slash of `/admin/`, or ignores case would serve what the second route guards to whoever
-//! asks the first. So the folded path is looked up among folded patterns, and if that finds a guard
-//! that the request has not passed, it can be read in two ways. A path that stands in the file as it
-//! is, without a placeholder, was meant as it is.
+//! drops the `;x` of `/admin;x` or the slash of `/admin/`, or ignores case would serve what the second
+//! route guards to whoever asks the first. So the folded path is looked up among folded patterns, and
+//! if that finds a guard that the request has not passed, it can be read in two ways. A server may
+//! also do some of this and not the rest, and what it then reads is looked up too: beside an open
+//! `/admin/login`, the guarded `/admin/x/%2e%2e/login` is what comes of `/%61dmin/x/%252e%252e/login`
+//! decoded once. A path that stands in the file as it is, without a placeholder, was meant as it is.
 
 use super::{Found, Request, RouteMatch, RouteTable};
 use crate::{
     config::{PathPattern, RouteConfig},
-    request::{fold, is_plain},
+    request::{fold, half_folded, is_plain},
 };
 
 pub struct OtherReadings {
@@ -45,14 +47,15 @@ impl OtherReadings {
         if is_named || (self.guards_are_plain && is_plain(request.path)) {
             return false;
         }
-        let path = fold(request.path);
-        match self.table.find(Request { path: &path, ..request }) {
+        let evades = |path: &String| match self.table.find(Request { path, ..request }) {
             Found::Route(other) => {
                 let (found, other) = (route(found.route), route(other.route));
                 has_guard(other) && !has_same_guard(found, other)
             }
             Found::MethodNotAllowed(_) | Found::NoRoute => false,
-        }
+        };
+        evades(&fold(request.path))
+            || (!is_plain(request.path) && half_folded(request.path).iter().any(evades))
     }
 }
 
@@ -117,6 +120,29 @@ mod tests {
         }
         let named = [("/admin/", ""), ("/admin", "auth = \"a\"")];
         assert_eq!(evades(&named, "/admin/"), Some(false));
+    }
+
+    #[test]
+    fn a_server_that_reads_less_leniently_is_thought_of_as_well() {
+        let routes = [
+            ("/{*rest}", ""),
+            ("/admin/{*rest}", "auth = \"a\""),
+            ("/admin/login", ""),
+            ("/admin/open/{*rest}", ""),
+        ];
+        for path in [
+            "/%61dmin/x/%252e%252e/login",
+            "/%61dmin/x%252f..%252flogin",
+            "/%61dmin/x%252f%252e%252e%252fopen/y",
+            "/%61dmin//open/y",
+            "/ADMIN/;/open/y",
+        ] {
+            assert_eq!(evades(&routes, path), Some(true), "{path}");
+        }
+        for path in ["/%61dmin/login", "/ADMIN/open/y", "/admin/open/x%2Fy//z", "/admin/open/%2561"]
+        {
+            assert_eq!(evades(&routes, path), Some(false), "{path}");
+        }
     }
 
     #[test]
