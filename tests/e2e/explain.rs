@@ -118,3 +118,19 @@ fn explain_of_a_wrong_file_says_what_is_wrong_with_it() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.starts_with("FILE:1:1: unknown key \"auht\""), "{}", ended.stderr);
 }
+
+#[test]
+fn explain_refuses_a_path_that_could_be_read_as_one_that_another_route_guards() {
+    let routes = "[auth_schemes.a]\ntype = \"bearer\"\ntokens = [\"secret-token\"]\n\
+                  [[routes]]\npath = \"/admin/{*rest}\"\nauth = \"a\"\nrespond = {}\n\
+                  [[routes]]\npath = \"/{*rest}\"\nrespond = {}\n";
+    let ended = Ended::with_file("explain", routes, &["GET", "/%61dmin/x"]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (
+            Some(1),
+            "400 bad_request: a server may read this path as one that another route guards\n"
+        )
+    );
+    assert_eq!(Proxy::start(routes).get("/%61dmin/x").send().status, 400);
+}

@@ -11,6 +11,7 @@ use clap::Args;
 use super::{ConfigArg, FAILED, source};
 use crate::{
     config::{RouteAction, ServiceChoice},
+    error::Reason,
     forward::redirect::location,
     gateway::Gateway,
     request::normal_path,
@@ -71,6 +72,11 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         println!("the proxy answers it itself: \"health_path\" of [server]");
         return ExitCode::SUCCESS;
     }
+    if is_ambiguous(&gateway, &found, request) {
+        let reason = Reason::BadRequest.word();
+        println!("400 {reason}: a server may read this path as one that another route guards");
+        return ExitCode::from(FAILED);
+    }
     println!("{}", outcome(&gateway, &found, path, uri.query()));
     for (route, verdict) in gateway.routes.explain(request) {
         let is_taken = taken.is_some_and(|taken| std::ptr::eq(taken, route));
@@ -82,6 +88,11 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         );
     }
     if taken.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn is_ambiguous(gateway: &Gateway, found: &Found, request: Request<'_>) -> bool {
+    let Found::Route(found) = found else { return false };
+    gateway.readings.as_ref().is_some_and(|readings| readings.evade(found, request))
 }
 
 fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {
