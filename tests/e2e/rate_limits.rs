@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Answer, Client, ClosedPort, Origin, Proxy, Request, eventually};
+use crate::support::{Answer, Client, ClosedPort, Origin, Proxy, RedisStub, Request, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const ALICE: &str = "alice-token-of-ours";
@@ -325,4 +325,16 @@ fn without_the_store_requests_are_refused_if_they_may_not() {
     }
     let line = world.proxy.access_line("/a");
     assert_eq!(line["reason"], "rate_limit_unavailable");
+}
+
+#[test]
+fn a_store_whose_connection_takes_longer_than_a_decision_is_used_once_it_is_open() {
+    let store = RedisStub::start();
+    let redis = format!("[redis]\nurl = \"redis://{}\"\non_failure = \"deny\"\n", store.address);
+    let shared = limit("shared", 1, "\"client_ip\"") + "store = \"redis\"\n";
+    let world = World::start(&[redis, shared, routes(&[("a", "\"shared\"")])].concat());
+    assert_eq!(world.proxy.get("/a").send().status, 503);
+    store.answer();
+    eventually("a decision", || (world.proxy.get("/a").send().status == 200).then_some(()));
+    assert_eq!(store.connections(), 1);
 }

@@ -2,8 +2,10 @@
 //! worker, which carries all decisions at once.
 //!
 //! A store that does not answer in time costs its first requests the timeout, and then nothing: for a
-//! second it counts as down and nobody waits for it, then one request tries it. What becomes of requests
-//! without a decision is not decided here.
+//! second it counts as down and nobody waits for it, then one request tries it. A connection may take
+//! longer to open than a decision may take, and goes on opening when nobody waits any more: or a store
+//! that is some way off would never be up. What becomes of requests without a decision is not decided
+//! here.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,10 +16,11 @@ use std::{
     time::Duration,
 };
 
-use redis::{
-    RedisError, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
 };
+use redis::{AsyncConnectionConfig, RedisError, RedisResult, Script, aio::MultiplexedConnection};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -32,6 +35,8 @@ use crate::{
 const SCRIPT: &str = include_str!("gcra.lua");
 /// How long a store that has failed is left alone.
 const DOWN: Duration = Duration::from_secs(1);
+/// How long a connection may take to open.
+const OPENING: Duration = Duration::from_secs(2);
 /// Decisions of one worker that wait for the store.
 const MOST_WAITING: usize = 1024;
 
@@ -52,13 +57,17 @@ pub struct SharedStore {
     down: Arc<AtomicU32>,
 }
 
-/// Opened when it is first wanted, and given up with the first failure: the next has a new one.
+/// Opened when it is first wanted, and given up with the first failure of it once it is open: the next
+/// has a new one.
 #[derive(Default)]
 struct Connection {
-    opened: Option<ConnectionManager>,
+    opening: Option<Opening>,
     /// How many there have been.
     number: u64,
 }
+
+/// A connection, from its first step on.
+type Opening = Shared<LocalBoxFuture<'static, RedisResult<MultiplexedConnection>>>;
 
 #[derive(Debug, thiserror::Error)]
 enum StoreError {
@@ -126,45 +135,38 @@ impl SharedStore {
         let (interval, depth) = quota.micros();
         let mut call = self.script.key(key);
         call.arg(interval).arg(depth);
-        let (mut connection, number) = self.connection()?;
-        let first = call.invoke_async(&mut connection).await;
+        let (opening, number) = self.connection();
+        let first = call.invoke_async(&mut opening.await?).await;
         match first {
             // A connection that was idle may have been closed: that is no failure yet. If the answer was
             // lost and not the question, this request is counted twice.
             Err(error) if error.is_connection_dropped() => {
                 self.give_up(number);
-                let (mut connection, _) = self.connection()?;
-                call.invoke_async(&mut connection).await
+                let (opening, _) = self.connection();
+                call.invoke_async(&mut opening.await?).await
             }
             first => first,
         }
     }
 
-    fn connection(&self) -> Result<(ConnectionManager, u64), RedisError> {
+    fn connection(&self) -> (Opening, u64) {
         let mut connection = self.connection.borrow_mut();
-        let opened = match &connection.opened {
-            Some(opened) => opened.clone(),
-            None => {
-                let config = ConnectionManagerConfig::new()
-                    .set_number_of_retries(0)
-                    .set_connection_timeout(Some(self.redis.timeout))
-                    .set_response_timeout(Some(self.redis.timeout))
-                    .set_pipeline_buffer_size(MOST_WAITING);
-                let client = self.redis.client.clone();
-                let opened = ConnectionManager::new_lazy_with_config(client, config)?;
-                connection.opened = Some(opened.clone());
-                connection.number += 1;
-                opened
-            }
-        };
-        Ok((opened, connection.number))
+        let usable = |opening: &Opening| !matches!(opening.peek(), Some(Err(_)));
+        if let Some(opening) = connection.opening.clone().filter(usable) {
+            return (opening, connection.number);
+        }
+        let opening = open(&self.redis).boxed_local().shared();
+        actix_rt::spawn(opening.clone().map(drop));
+        connection.opening = Some(opening.clone());
+        connection.number += 1;
+        (opening, connection.number)
     }
 
     /// The next decision has a new connection, unless there is one already.
     fn give_up(&self, number: u64) {
         let mut connection = self.connection.borrow_mut();
         if connection.number == number {
-            connection.opened = None;
+            connection.opening = None;
         }
     }
 
@@ -175,11 +177,30 @@ impl SharedStore {
     }
 
     fn is_down(&self, error: &StoreError) {
-        self.connection.borrow_mut().opened = None;
+        let mut connection = self.connection.borrow_mut();
+        // One that is still opening may be open when the store is tried again.
+        connection.opening.take_if(|opening| opening.peek().is_some());
+        drop(connection);
         let was_up = self.down_until.replace(Some(Instant::now() + DOWN)).is_none();
         if was_up && self.down.fetch_add(1, Relaxed) == 0 {
             tracing::warn!(error = chain(error), "the store of rate limits does not answer");
         }
+    }
+}
+
+/// Opens a connection, whoever waits for it.
+fn open(redis: &RedisConfig) -> impl Future<Output = RedisResult<MultiplexedConnection>> + use<> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(OPENING))
+        .set_response_timeout(Some(redis.timeout))
+        .set_pipeline_buffer_size(MOST_WAITING);
+    let client = redis.client.clone();
+    async move {
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        // So that no decision has to. If it fails, one shows why.
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).take();
+        let _: RedisResult<redis::Value> = load.query_async(&mut connection).await;
+        Ok(connection)
     }
 }
 

@@ -14,6 +14,7 @@ mod origin;
 mod pool;
 mod port;
 mod program;
+mod redis_stub;
 mod secured;
 mod switching;
 mod unix_door;
@@ -31,6 +32,7 @@ pub use self::{
     pool::pool_of,
     port::ClosedPort,
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
+    redis_stub::RedisStub,
     secured::{Secured, Shaking, TlsFiles},
     switching::{OFFER, switching, switching_tls},
     unix_door::UnixDoor,
