@@ -43,6 +43,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
 /// RFC 6750 section 3.1.
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+const LACKING: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
 const EXPIRED: HeaderValue = HeaderValue::from_static(
     "Bearer error=\"invalid_token\", error_description=\"the token has expired\"",
 );
@@ -96,6 +97,16 @@ impl Jwt {
         }
     }
 
+    /// Fetches keys that are old. Not left to requests: after a pause, the first of them would still be
+    /// judged by keys that may have been withdrawn long ago.
+    pub(super) fn refresh(&self, now: Millis) {
+        if let Keys::Fetched { source, caller } = &self.keys
+            && source.is_old(now)
+        {
+            fetch(source, caller, now);
+        }
+    }
+
     pub(super) fn check<'a>(&'a self, asked: &Asked<'a>) -> Verdict<'a> {
         let Some(token) = credentials::bearer(asked.request.headers()) else {
             return Verdict::Now(Err(Refused::missing(CHALLENGE)));
@@ -109,10 +120,7 @@ impl Jwt {
             Keys::Fixed(keys) => {
                 Verdict::Now(self.judge(token, digest, keys, now).map_err(refuse).flatten())
             }
-            Keys::Fetched { source, caller } => {
-                if source.is_old(now) {
-                    fetch(source, caller, now);
-                }
+            Keys::Fetched { source, .. } => {
                 let keys = source.keys();
                 match self.judge(token, digest, &keys, now) {
                     Err(Untrue::UnknownKey) => {
@@ -169,7 +177,11 @@ impl Jwt {
 
 impl Known {
     fn checked(&self) -> Checked {
-        if self.is_entitled { Ok(Rc::clone(&self.identity)) } else { Err(Refused::Forbidden(None)) }
+        if self.is_entitled {
+            Ok(Rc::clone(&self.identity))
+        } else {
+            Err(Refused::Forbidden(Some(LACKING)))
+        }
     }
 }
 
