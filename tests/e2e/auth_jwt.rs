@@ -164,7 +164,10 @@ fn a_valid_token_without_what_is_required_is_forbidden() {
     }
     let write = |token: &str| world.proxy.get("/write").bearer(token).send().status;
     assert_eq!(write(&world.key.sign(&claims())), 200);
-    assert_eq!(write(&world.key.sign(&changed(&json!({"scope": "read"})))), 403);
+    let reader = world.key.sign(&changed(&json!({"scope": "read"})));
+    let answer = world.proxy.get("/write").bearer(&reader).send();
+    let lacks = "Bearer error=\"insufficient_scope\", scope=\"write\"";
+    assert_eq!((answer.status, answer.headers("www-authenticate")), (403, vec![lacks]));
     assert_eq!(write(&world.key.sign(&changed(&json!({"roles": ["user"]})))), 403);
 }
 

@@ -36,6 +36,11 @@ impl Required {
         self.scopes.is_empty() && self.claims.is_empty()
     }
 
+    /// Whether a name alone would not do: the claim `sub` is known of every client with a name.
+    pub(in crate::config) fn needs_claims(&self) -> bool {
+        !self.scopes.is_empty() || self.claims.iter().any(|(name, _)| name != "sub")
+    }
+
     /// `require` of a route.
     pub(in crate::config) fn read_route(section: Option<Section<'_>>) -> Self {
         let Some(mut section) = section else { return Self::default() };
