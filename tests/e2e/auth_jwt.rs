@@ -266,9 +266,8 @@ fn keys_are_fetched_again_though_nobody_asks_for_anything() {
         keys.origin.address
     );
     let proxy = Proxy::start(&config);
-    let fetches = |result: &str| {
-        format!("proxy_jwks_fetches_total{{scheme=\"tokens\",result=\"{result}\"}}")
-    };
+    let fetches =
+        |result: &str| format!("proxy_jwks_fetches_total{{scheme=\"tokens\",result=\"{result}\"}}");
     proxy.wait_for_metric(&fetches("failed"), 1.0);
     keys.publish(&[&key]);
     proxy.wait_for_metric(&fetches("ok"), 1.0);

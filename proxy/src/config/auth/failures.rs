@@ -26,7 +26,13 @@ impl Default for FailureLimit {
 impl FailureLimit {
     /// On by default where people choose the secret.
     pub(super) fn read(section: &mut Section<'_>, kind: &str) -> Option<Self> {
-        let mut table = match section.value_or_table::<Off>("failures") {
+        let given = section.value_or_table::<Off>("failures");
+        if matches!(&given, Some(ValueOrTable::Table(_))) && ["mtls", "forward"].contains(&kind) {
+            let message = format!("\"failures\" would count nothing with \"{kind}\"");
+            let hint = "there are no guesses, or only whoever is asked can tell which are wrong";
+            section.report(&section.key_span("failures"), Problem::new(message).hint(hint));
+        }
+        let mut table = match given {
             None => return (kind == "basic").then(Self::default),
             Some(ValueOrTable::Value(_)) => return None,
             Some(ValueOrTable::Table(table)) => table,

@@ -99,6 +99,11 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
         return Some(JwtKeys::Here(vec![key]));
     }
     let public = public?;
+    if public.value.reveal().contains("PRIVATE KEY-----") {
+        let problem = Problem::new("\"public_key\" is a private key: whoever reads it can sign");
+        section.report(&public.span, problem.hint("it need not leave the issuer"));
+        return None;
+    }
     let mut keys = Vec::<DecodingKey>::new();
     for algorithm in algorithms.iter().map(|name| name.value.0) {
         if keys.iter().any(|known| known.family() == algorithm.family()) {
