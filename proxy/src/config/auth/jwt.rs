@@ -85,6 +85,10 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
         section.report(&section.span, Problem::new(message));
         return None;
     }
+    if section.has("tls") && !section.has("jwks_url") {
+        let problem = Problem::new("\"tls\" is for \"jwks_url\"");
+        section.report(&section.key_span("tls"), problem);
+    }
     check_algorithms(section, section.has("secret"), algorithms);
     if let Some(set) = set {
         return Some(JwtKeys::Set(Box::new(set)));
