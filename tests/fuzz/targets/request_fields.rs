@@ -91,8 +91,12 @@ fn check_fields(request: &Request, peer: Option<IpAddr>, is_trusted: bool, rules
         head,
         peer,
         peer_is_trusted: is_trusted,
+        chain: None,
+        scheme: "http",
         request_id: &request_id,
         host: host(head),
+        identity: &[],
+        identity_fields: &[],
         rules,
     };
     write(&source, &mut out);
