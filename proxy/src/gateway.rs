@@ -14,7 +14,7 @@ use crate::{
         PathPolicy, SchemeConfig,
     },
     headers::forwarded::TrustedProxies,
-    rate_limit::gcra::nanos,
+    rate_limit::{RateLimits, gcra::nanos},
     record::Index,
     routing::{OtherReadings, RouteTable},
     service::{Endpoint, Service},
@@ -44,6 +44,7 @@ pub struct Gateway {
     /// Wrong guesses, by scheme.
     pub guesses: Vec<Option<Arc<Guesses>>>,
     default_auth: Option<usize>,
+    pub rate_limits: RateLimits,
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
     service_names: HashMap<String, Index, BuildHasherDefault<KeyHasher>>,
@@ -88,6 +89,7 @@ impl Gateway {
             guesses: config.auth_schemes.iter().map(guesses).collect(),
             identity_fields: config.auth_schemes.iter().flat_map(SchemeConfig::fields).collect(),
             default_auth: config.default_auth,
+            rate_limits: RateLimits::new(config),
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
             services,
             epoch: Instant::now(),

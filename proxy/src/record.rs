@@ -18,6 +18,7 @@ use crate::{
     error::Reason,
     forward::tunnel::Tunnel,
     headers::lines::FieldLines,
+    rate_limit::Limited,
     routing::Found,
     service::{InFlight, Permit},
 };
@@ -60,6 +61,8 @@ pub struct RequestRecord {
     pub in_flight: RefCell<Option<InFlight>>,
     /// The place in a service that limits how many requests it has.
     pub permit: RefCell<Option<Permit>>,
+    /// The rate limits that have counted it, and its places among those in flight.
+    pub limited: RefCell<Limited>,
     /// What the connection becomes behind a 101.
     pub tunnel: RefCell<Option<Tunnel>>,
     /// Of the response head; `None` until there is one.
@@ -121,6 +124,7 @@ impl RequestRecord {
             tries: RefCell::default(),
             in_flight: RefCell::default(),
             permit: RefCell::default(),
+            limited: RefCell::default(),
             tunnel: RefCell::default(),
             status: Cell::default(),
             reason: Cell::default(),

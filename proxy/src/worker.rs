@@ -17,6 +17,7 @@ use crate::{
     downstream::ConnTable,
     forward::mirror::Copies,
     gateway::Gateway,
+    rate_limit::SharedStore,
     record::Index,
     retry::budget::RetryBudget,
     scratch::Scratch,
@@ -54,6 +55,8 @@ pub struct Worker {
     pools: Vec<Rc<Pool>>,
     budgets: Vec<RetryBudget>,
     authenticators: Vec<Authenticator>,
+    /// `None` if no rate limit is shared with other processes.
+    pub shared_limits: Option<SharedStore>,
     /// By scheme.
     callers: Vec<Option<Rc<Caller>>>,
     /// Copies of requests that are on their way.
@@ -98,6 +101,7 @@ impl Worker {
             pools: shared.gateway.endpoints().map(pool).collect(),
             authenticators: authenticators.collect(),
             callers,
+            shared_limits: SharedStore::new(&shared.gateway.rate_limits),
             copies: Copies::default(),
             budgets: shared
                 .gateway

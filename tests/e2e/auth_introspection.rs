@@ -224,6 +224,37 @@ fn what_is_no_answer_lets_nobody_in_and_is_not_kept() {
 }
 
 #[test]
+fn a_token_of_a_kind_that_the_issuer_does_not_look_at_is_refused() {
+    let unsupported = r#"{"error": "unsupported_token_type"}"#;
+    let unsupported = with_body("400 Bad Request", unsupported);
+    let world = World::start("", move |exchange, _| exchange.write(&unsupported));
+    assert_eq!(world.get("a.signed.token").send().status, 401);
+    assert_eq!(world.get("a.signed.token").send().status, 401);
+    assert_eq!(world.questions(), 1);
+}
+
+#[test]
+fn that_the_issuer_fails_is_said_once_and_that_it_is_back_too() {
+    let answers = ["401 Unauthorized", "500 Oops", "200 OK", "200 OK"];
+    let answers = answers.map(|status| with_body(status, ACTIVE));
+    let given = Mutex::new(answers.into_iter());
+    let world = World::start("cache = \"off\"", move |exchange, _| {
+        let next = given.lock().expect("no panic").next();
+        exchange.write(next.expect("is asked four times"))
+    });
+    for status in [503, 503, 200, 200] {
+        assert_eq!(world.get("token-1234").send().status, status);
+    }
+    let said = |what: &str| {
+        let lines = world.proxy.program.stderr();
+        lines.iter().filter(|line| line.contains(what)).count()
+    };
+    eventually("it is said", || (said("answers again") == 1).then_some(()));
+    assert_eq!(said("does not answer"), 1);
+    assert_eq!(said("status 401"), 1);
+}
+
+#[test]
 fn an_issuer_that_cannot_be_reached_or_says_nothing_lets_nobody_in() {
     let origin = Origin::answering(OK);
     let closed = ClosedPort::reserve();
@@ -360,7 +391,7 @@ fn neither_token_nor_secret_stands_in_the_log() {
     assert_unavailable(&world.get("a-guess-of-theirs").send(), "no JSON");
     world.proxy.access_line("/");
     let logged = [world.proxy.program.stdout(), world.proxy.program.stderr()].concat().join("\n");
-    assert!(logged.contains("says nothing about the token"), "{logged}");
+    assert!(logged.contains("nothing about the token"), "{logged}");
     for secret in ["guess-of-theirs", "p:ss%", "bXkrY2xpZW50"] {
         assert!(!logged.contains(secret), "{logged}");
     }

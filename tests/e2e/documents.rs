@@ -62,6 +62,16 @@ fn mentions(text: &str, key: &str) -> bool {
 fn config_of_every_metric(silent: SocketAddr, dead: SocketAddr) -> String {
     format!(
         r#"
+        [rate_limits.local]
+        requests = 1
+
+        [rate_limits.shared]
+        requests = 1
+        store = "redis"
+
+        [redis]
+        url = "redis://{dead}"
+
         [[routes]]
         path = "/retried"
         service = "retried"
@@ -269,6 +279,7 @@ fn every_promise_of_security_md_is_held_by_a_test_that_exists() {
 /// A file, a constant in it, and how configuration.md says the same.
 const BOUNDS: &[(&str, &str, &str)] = &[
     ("upstream/pool.rs", "MOST_IDLE: usize = 1024", "1024 per worker and endpoint"),
+    ("rate_limit/store.rs", "MOST_WAITING: usize = 1024", "1024 per worker, each for `timeout`"),
     ("upstream/exchange.rs", "MOST_INTERIM: u8 = 16", "16 per request"),
     ("upstream/response_head.rs", "MOST_FIELDS: usize = 128", "128 fields"),
     ("upstream/body.rs", "LARGEST_ROOM: u64 = 64 << 10", "64 KiB read"),

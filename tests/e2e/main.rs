@@ -63,6 +63,7 @@ mod outliers;
 mod path_confusion;
 mod pooling;
 mod proxy_protocol;
+mod rate_limits;
 mod refusals;
 mod request_ids;
 mod retries;

@@ -5,7 +5,7 @@
 //! otherwise. With 2xx it lets the client in, and its `copy_headers` go upstream; 3xx and 4xx are
 //! answers to the client; all else is no answer. Bound: 64 KiB of body.
 
-use std::{rc::Rc, time::Duration};
+use std::{fmt::Display, rc::Rc, time::Duration};
 
 use actix_http::{
     Method,
@@ -88,22 +88,16 @@ impl Forward {
             time: self.timeout,
             most: LONGEST,
         });
-        match called.await {
-            Ok(called) if called.status.is_success() => Ok(Rc::new(self.identity(&called))),
+        let (checked, failure) = match called.await {
+            Ok(called) if called.status.is_success() => (Ok(Rc::new(self.identity(&called))), None),
             Ok(called) if called.status.is_redirection() || called.status.is_client_error() => {
-                Err(Refused::Answered(Box::new(answer(called))))
+                (Err(Refused::Answered(Box::new(answer(called)))), None)
             }
-            Ok(called) => {
-                let (scheme, status) = (&self.name, called.status.as_u16());
-                tracing::debug!(scheme, status, "the server does not decide");
-                Err(Refused::Unavailable)
-            }
-            Err(error) => {
-                let (scheme, error) = (&self.name, chain(&error));
-                tracing::debug!(scheme, error, "the server does not answer");
-                Err(Refused::Unavailable)
-            }
-        }
+            Ok(called) => (Err(Refused::Unavailable), Some(format!("status {}", called.status))),
+            Err(error) => (Err(Refused::Unavailable), Some(chain(&error))),
+        };
+        self.caller.tell(&self.name, failure.as_ref().map(|failure| failure as &dyn Display));
+        checked
     }
 
     fn identity(&self, called: &Called) -> Identity {

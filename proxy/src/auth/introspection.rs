@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    fmt::Display,
     rc::Rc,
     time::{Duration, SystemTime},
 };
@@ -137,7 +138,12 @@ impl Introspection {
     }
 
     async fn ask(&self, token: &[u8]) -> Option<Answer> {
-        let scheme = &self.name;
+        let answered = self.question(token).await;
+        self.caller.tell(&self.name, answered.as_ref().err().map(|error| error as &dyn Display));
+        answered.ok()
+    }
+
+    async fn question(&self, token: &[u8]) -> Result<Answer, String> {
         let called = self.caller.call(Call {
             method: Method::POST,
             fields: &self.fields,
@@ -145,18 +151,15 @@ impl Introspection {
             time: self.config.timeout,
             most: LONGEST_ANSWER,
         });
-        let called = called.await.inspect_err(|error| {
-            tracing::debug!(scheme, error = chain(error), "the issuer does not answer");
-        });
-        let called = called.ok()?;
-        let answer = (called.status == StatusCode::OK)
-            .then(|| self.read(&called.body, SystemTime::now()))
-            .flatten();
-        if answer.is_none() {
-            let status = called.status.as_u16();
-            tracing::debug!(scheme, status, "the issuer's answer says nothing about the token");
-        }
-        answer
+        let called = called.await.map_err(|error| chain(&error))?;
+        let answer = match called.status {
+            StatusCode::OK => self.read(&called.body, SystemTime::now()),
+            StatusCode::BAD_REQUEST if is_unsupported(&called.body) => {
+                Some(Answer { token: Token::Inactive, left: None })
+            }
+            _ => None,
+        };
+        answer.ok_or_else(|| format!("status {}, and nothing about the token", called.status))
     }
 
     /// RFC 7662 section 2.2. `None` if it is not that.
@@ -193,6 +196,13 @@ impl Drop for Share<'_> {
             self.asked.borrow_mut().remove(&self.digest);
         }
     }
+}
+
+/// A token of a kind that the issuer says nothing about is not one of those that are let in (RFC
+/// 7009 section 2.2.1 has the word, and issuers use it here too).
+fn is_unsupported(body: &[u8]) -> bool {
+    let error = serde_json::from_slice::<Value>(body).ok();
+    error.is_some_and(|error| error["error"] == "unsupported_token_type")
 }
 
 /// RFC 6749 section 2.3.1: both are encoded as in a form before they are joined.

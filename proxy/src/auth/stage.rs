@@ -14,10 +14,11 @@ use actix_web::{
 
 use super::{Asked, Identity, Refused, check_by, refused::AuthResult};
 use crate::{
-    access, config::Required, record::RequestRecord, telemetry::observe::record, worker::Worker,
+    access, config::Required, rate_limit, record::RequestRecord, telemetry::observe::record,
+    worker::Worker,
 };
 
-/// Answers 401 or 403, or goes on.
+/// Answers 401, 403 or 429, or goes on.
 ///
 /// # Errors
 /// None of its own.
@@ -27,17 +28,26 @@ pub async fn authenticate(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
-    if let Some(answer) = access::answer(&worker.gateway, &record, request.head()) {
-        return Ok(request.into_response(answer));
+    let asked = Asked { worker: &worker, record: &record, request: &request };
+    let mut answered = match admit(asked).await {
+        Ok(()) => next.call(request).await?,
+        Err(refusal) => request.into_response(refusal),
+    };
+    rate_limit::stage::tell(&worker, &record, answered.headers_mut());
+    Ok(answered)
+}
+
+/// Whether the request may pass.
+async fn admit(asked: Asked<'_>) -> Result<(), HttpResponse> {
+    let Asked { worker, record, request } = asked;
+    if let Some(answer) = access::answer(&worker.gateway, record, request.head()) {
+        return Err(answer);
     }
+    rate_limit::stage::before(worker, record, request.head()).await?;
     if let Some(scheme) = worker.gateway.scheme(record.route.get()) {
-        let asked = Asked { worker: &worker, record: &record, request: &request };
-        if let Err(refusal) = identify(scheme, asked).await {
-            return Ok(request.into_response(refusal));
-        }
+        identify(scheme, asked).await?;
     }
-    drop(record);
-    next.call(request).await
+    rate_limit::stage::after(worker, record, request.head()).await
 }
 
 /// Puts who the client is into the record.

@@ -3,7 +3,7 @@
 use actix_http::uri::{PathAndQuery, Uri};
 
 use super::{
-    endpoint::EndpointUrl,
+    endpoint::{EndpointUrl, has_user},
     error::{Position, Problem},
     section::Section,
     tls::UpstreamTls,
@@ -48,6 +48,9 @@ impl FromText for CallUrl {
     const EXPECTED: &'static str = "a URL such as \"https://id.example.com/keys\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
+        if has_user(text) {
+            return Err(Problem::new("the URL must not carry a user name"));
+        }
         let refused = || Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED));
         let uri: Uri = text.parse().map_err(|_| refused())?;
         let (Some(scheme @ ("http" | "https")), Some(authority)) =

@@ -51,6 +51,9 @@ impl FromText for EndpointUrl {
         "a URL such as \"http://10.0.0.1:8000/base\" or \"unix:/run/app.sock:/base\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
+        if has_user(text) {
+            return Err(Problem::new("the URL of an endpoint must not carry a user name"));
+        }
         let endpoint = if let Some(rest) = text.strip_prefix(UNIX) {
             unix(text, rest)
         } else if let Some(rest) = text.strip_prefix(HTTP) {
@@ -67,12 +70,15 @@ impl FromText for EndpointUrl {
     }
 }
 
+/// Whether a URL has a user in front of its host, and so perhaps a password, which no message shows.
+pub(super) fn has_user(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+}
+
 fn http(text: &str, rest: &str, default_port: u16) -> Result<EndpointUrl, String> {
     let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
     let authority = uri.authority().ok_or("has no host")?;
-    if authority.as_str().contains('@') {
-        return Err("must not carry a user name".to_owned());
-    }
     if rest.contains(['?', '#']) {
         return Err("must not have a query or fragment".to_owned());
     }

@@ -28,6 +28,8 @@ mod number;
 mod outlier;
 mod paths;
 mod pattern;
+mod rate_limits;
+mod redis;
 mod retry;
 mod route_action;
 mod routes;
@@ -72,6 +74,8 @@ pub use self::{
     outlier::OutlierConfig,
     paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
+    rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},
+    redis::{OnFailure, RedisConfig},
     retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},
     route_action::{RouteAction, ServiceChoice},
     routes::{HostPattern, NO_ROUTE, RouteConfig},
@@ -88,6 +92,7 @@ pub use self::{
 };
 use self::{
     error::{Located, Problem},
+    rate_limits::LimitName,
     routes::{Names, find_scheme},
     section::{Reader, Section},
     security_headers::SecurityHeaders,
@@ -112,6 +117,9 @@ pub struct Config {
     pub auth_schemes: Vec<SchemeConfig>,
     /// For requests that match no route: an index into the auth schemes.
     pub default_auth: Option<usize>,
+    pub rate_limits: Vec<RateLimitConfig>,
+    /// There if a rate limit is counted in it.
+    pub redis: Option<RedisConfig>,
     pub routes: Vec<RouteConfig>,
     pub services: Vec<ServiceConfig>,
 }
@@ -180,10 +188,15 @@ impl Config {
             .collect();
         let service_names: Vec<String> =
             services.iter().map(|service| service.name.clone()).collect();
+        let limits = top.named_sections("rate_limits");
+        let (limit_names, limits): (Vec<LimitName>, Vec<Option<RateLimitConfig>>) =
+            RateLimitConfig::read_all(limits, top.has("redis")).into_iter().unzip();
+        let redis = top.section("redis").map(RedisConfig::read);
         let names = Names {
             services: &service_names,
             schemes: &scheme_names,
             default_auth,
+            rate_limits: &limit_names,
             security: &security,
         };
         let routes = read_routes(&mut top, &names);
@@ -203,6 +216,11 @@ impl Config {
             },
             auth_schemes: schemes.into_iter().map(|(_, scheme)| scheme).collect::<Option<_>>()?,
             default_auth,
+            rate_limits: limits.into_iter().collect::<Option<_>>()?,
+            redis: match redis {
+                Some(redis) => Some(redis?),
+                None => None,
+            },
             routes,
             services,
         })

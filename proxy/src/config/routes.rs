@@ -13,6 +13,7 @@ use super::{
     method::MethodName,
     network::ClientLists,
     pattern::PathPattern,
+    rate_limits::{self, LimitName},
     retry::RetryOverrides,
     route_action::RouteAction,
     section::Section,
@@ -43,6 +44,8 @@ pub struct RouteConfig {
     pub auth: Option<usize>,
     /// What the client must be allowed, once it is known.
     pub require: Required,
+    /// Indexes into the rate limits, in the order in which they are asked.
+    pub rate_limits: Vec<usize>,
     /// Which addresses may, whoever they are.
     pub clients: ClientLists,
     pub cors: Option<CorsConfig>,
@@ -67,6 +70,7 @@ pub(super) struct Names<'a> {
     pub(super) services: &'a [String],
     pub(super) schemes: &'a [(String, bool)],
     pub(super) default_auth: Option<usize>,
+    pub(super) rate_limits: &'a [LimitName],
     pub(super) security: &'a SecurityHeaders,
 }
 
@@ -90,6 +94,7 @@ impl RouteConfig {
             let problem = Problem::new("\"require\" needs an auth scheme: nobody is known");
             section.report(&section.key_span("require"), problem);
         }
+        let rate_limits = rate_limits::read_route(&mut section, names.rate_limits, auth.is_some());
         let clients = ClientLists::read(&mut section);
         let methods: Vec<Method> = list::<MethodName>(&mut section, "methods")
             .into_iter()
@@ -115,6 +120,7 @@ impl RouteConfig {
             action,
             auth,
             require,
+            rate_limits,
             clients,
             cors,
             request_headers,

@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use crate::config::RateConfig;
+
 /// `burst` requests at once, then one each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -34,18 +36,12 @@ pub struct Decision {
 }
 
 impl Quota {
-    /// Most of `requests` and `burst` that the arithmetic has room for, with `per` up to
-    /// [`Self::LONGEST`].
-    pub const MOST_REQUESTS: u32 = 1_000_000;
-    pub const MOST_AT_ONCE: u32 = 100_000;
-    pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-    /// `burst` at once, then `requests` in each `per`, evenly. Numbers out of bounds count as the
-    /// nearest within.
+    /// `burst` at once, then `requests` in each `per`, evenly. Numbers that no configuration can have
+    /// count as the nearest that it can: with those the arithmetic does not overflow.
     pub fn new(requests: u32, per: Duration, burst: u32) -> Self {
-        let requests = requests.clamp(1, Self::MOST_REQUESTS);
-        let per = nanos(per.min(Self::LONGEST));
-        let burst = burst.clamp(1, Self::MOST_AT_ONCE);
+        let requests = requests.clamp(1, RateConfig::MOST_REQUESTS);
+        let per = nanos(per.min(RateConfig::LONGEST_PER));
+        let burst = burst.clamp(1, RateConfig::MOST_AT_ONCE);
         // Rounded up: never more than was asked for.
         let interval = per.div_ceil(u64::from(requests)).max(1);
         Self { interval, depth: interval * u64::from(burst) }
@@ -57,16 +53,34 @@ impl Quota {
         let new_tat = paid + self.interval;
         let ahead = new_tat - now;
         if ahead > self.depth {
-            let wait = Duration::from_nanos(ahead - self.depth);
-            return Decision {
-                is_allowed: false,
-                new_tat: tat,
-                remaining: 0,
-                retry_after: wait,
-                reset_after: wait,
-            };
+            return Self::refused(tat, ahead - self.depth);
         }
-        let left = self.depth - ahead;
+        self.allowed(new_tat, self.depth - ahead)
+    }
+
+    /// What another has decided by the same arithmetic: that the request passes, and how much of the
+    /// depth is left, or that it does not, and how long it has to wait; in nanoseconds.
+    pub fn decided(&self, is_allowed: bool, left_or_wait: u64) -> Decision {
+        if is_allowed { self.allowed(0, left_or_wait) } else { Self::refused(0, left_or_wait) }
+    }
+
+    /// Interval and depth in microseconds, for who counts in them.
+    pub fn micros(&self) -> (f64, f64) {
+        (self.interval as f64 / 1000.0, self.depth as f64 / 1000.0)
+    }
+
+    fn refused(tat: u64, wait: u64) -> Decision {
+        let wait = Duration::from_nanos(wait);
+        Decision {
+            is_allowed: false,
+            new_tat: tat,
+            remaining: 0,
+            retry_after: wait,
+            reset_after: wait,
+        }
+    }
+
+    fn allowed(&self, new_tat: u64, left: u64) -> Decision {
         Decision {
             is_allowed: true,
             new_tat,
@@ -132,10 +146,10 @@ mod tests {
 
     #[test]
     fn the_largest_numbers_do_not_overflow() {
-        let quota = Quota::new(1, Quota::LONGEST, u32::MAX);
-        let century = 100 * 365 * nanos(Quota::LONGEST);
+        let quota = Quota::new(1, RateConfig::LONGEST_PER, u32::MAX);
+        let century = 100 * 365 * nanos(RateConfig::LONGEST_PER);
         let decision = quota.decide(0, century);
-        assert_eq!(decision.remaining, Quota::MOST_AT_ONCE - 1);
+        assert_eq!(decision.remaining, RateConfig::MOST_AT_ONCE - 1);
         assert!(!quota.decide(century + quota.depth, century).is_allowed);
         assert!(Quota::new(u32::MAX, Duration::ZERO, 0).decide(0, 0).is_allowed);
     }

@@ -33,6 +33,7 @@ use std::{
 };
 
 use super::gcra::{Decision, Quota};
+use crate::config::RateConfig;
 
 /// Two lines of a cache.
 const SLOTS: usize = 8;
@@ -40,10 +41,8 @@ const SLOTS: usize = 8;
 const TRIES: usize = 64;
 const EMPTY: u64 = 0;
 
-/// How many keys a table can have.
-pub const FEWEST_KEYS: u32 = 1024;
-pub const USUAL_KEYS: u32 = 65_536;
-pub const MOST_KEYS: u32 = 4_194_304;
+/// Room for this many keys is enough for most.
+pub const USUAL_KEYS: u32 = RateConfig::USUAL_KEYS;
 
 /// Of one quota: TATs are compared, so all of them must mean the same.
 pub struct Table {
@@ -79,7 +78,7 @@ enum Place<'a> {
 impl Table {
     /// Room for `keys`, rounded up to a power of two; 16 bytes each, taken once.
     pub fn new(keys: u32) -> Self {
-        let keys = keys.clamp(FEWEST_KEYS, MOST_KEYS).next_power_of_two();
+        let keys = keys.clamp(RateConfig::FEWEST_KEYS, RateConfig::MOST_KEYS).next_power_of_two();
         Self {
             hasher: RandomState::new(),
             sets: (0..keys as usize / SLOTS).map(|_| Set::default()).collect(),
@@ -182,6 +181,7 @@ mod tests {
     use super::*;
     use crate::rate_limit::gcra::nanos;
 
+    const FEWEST_KEYS: u32 = RateConfig::FEWEST_KEYS;
     const SECOND: u64 = 1_000_000_000;
 
     /// 100 in a minute, 20 at once.
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn threads_that_race_on_one_key_pass_just_the_burst() {
-        let quota = Quota::new(1, Quota::LONGEST, 1000);
+        let quota = Quota::new(1, RateConfig::LONGEST_PER, 1000);
         for round in 0..20 {
             let (table, start) = (Table::new(FEWEST_KEYS), Barrier::new(2));
             let key = table.key(round);

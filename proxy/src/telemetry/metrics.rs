@@ -51,6 +51,9 @@ pub struct SharedShard {
     pub(super) copies: Published<CopyLabels, Counter>,
     pub(super) budgets: Published<Index, Counter>,
     pub(super) checks: Published<CheckLabels, Counter>,
+    /// By the index of the limit.
+    pub(super) rate_limited: Published<u32, Counter>,
+    pub(super) rate_limit_store_errors: Counter,
     pub(super) errors: [Counter; Reason::ALL.len()],
     pub(super) in_flight: Counter,
     pub(super) log_lines_dropped: Counter,
@@ -92,6 +95,7 @@ pub struct Shard {
     copies: Series<CopyLabels, Counter>,
     budgets: Series<Index, Counter>,
     checks: Series<CheckLabels, Counter>,
+    rate_limited: Series<u32, Counter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,6 +180,7 @@ impl Metrics {
             copies: Series::new(Arc::clone(&shared.copies)),
             budgets: Series::new(Arc::clone(&shared.budgets)),
             checks: Series::new(Arc::clone(&shared.checks)),
+            rate_limited: Series::new(Arc::clone(&shared.rate_limited)),
             shared,
         }
     }
@@ -249,6 +254,17 @@ impl Shard {
     pub fn authenticated(&self, scheme: usize, result: AuthResult) {
         let scheme = u32::try_from(scheme).expect("a file has fewer schemes");
         self.checks.with(CheckLabels { scheme, result }, |count| count.add(1));
+    }
+
+    /// A rate limit has refused a request.
+    pub fn rate_limited(&self, limit: usize) {
+        let limit = u32::try_from(limit).expect("a file has fewer limits");
+        self.rate_limited.with(limit, |count| count.add(1));
+    }
+
+    /// A request that the store of rate limits has not decided on.
+    pub fn rate_limit_store_failed(&self) {
+        self.shared.rate_limit_store_errors.add(1);
     }
 
     /// A copy for `service` has ended.

@@ -9,6 +9,7 @@ pub mod events;
 pub mod metrics;
 pub mod observe;
 mod publish;
+mod rate_limits;
 pub mod series;
 mod timestamp;
 mod traffic;

@@ -93,6 +93,7 @@ impl Drop for OpenRecord {
             in_flight.ended(record.reason.get());
         }
         record.permit.take();
+        record.limited.take();
         if !self.is_whole && record.reason.get().is_none() {
             record.reason.set(Some(record.from.why_cut()));
         }

@@ -19,6 +19,7 @@ use super::{
     counter::{BUCKETS, Distribution},
     downstream,
     metrics::{Metrics, SharedShard},
+    rate_limits,
     series::read,
     traffic,
 };
@@ -67,6 +68,7 @@ impl Collector for Page {
         write_requests(metrics, &shards, &mut encoder)?;
         write_upstream(metrics, &shards, &mut encoder)?;
         traffic::write(metrics, &shards, &mut encoder)?;
+        rate_limits::write(metrics, &shards, &mut encoder)?;
         write_errors(&shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
         certificates::write(&metrics.tls, &mut encoder)?;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// One row: its labels and its number.
-type Row<'a> = (Vec<(&'static str, &'a str)>, u64);
+pub(super) type Row<'a> = (Vec<(&'static str, &'a str)>, u64);
 
 pub(super) fn write(
     metrics: &Metrics,
@@ -39,7 +39,7 @@ pub(super) fn write(
     write_checks_of_clients(metrics, shards, encoder)
 }
 
-fn rows<'a>(
+pub(super) fn rows<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

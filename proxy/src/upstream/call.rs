@@ -5,7 +5,7 @@
 //! time for all of it, and a length for the body of its answer. Only what may be asked twice can
 //! be asked: a kept connection that turns out to have been closed is replaced by a fresh one, once.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, fmt, rc::Rc, time::Duration};
 
 use actix_http::{Method, StatusCode};
 use actix_web::body::to_bytes_limited;
@@ -36,6 +36,7 @@ pub struct Caller {
     pool: Rc<Pool>,
     deadlines: Rc<Deadlines>,
     calls: Cell<usize>,
+    is_failing: Cell<bool>,
 }
 
 /// One question.
@@ -78,6 +79,7 @@ impl Caller {
             pool: Rc::default(),
             deadlines: Rc::clone(deadlines),
             calls: Cell::default(),
+            is_failing: Cell::default(),
         }
     }
 
@@ -97,6 +99,23 @@ impl Caller {
         match timeout_at(Instant::now() + call.time, asking).await {
             Ok(answered) => answered,
             Err(elapsed) => Err(ProxyError::new(Reason::TotalTimeout, elapsed)),
+        }
+    }
+
+    /// Says in the log, once, that questions of `scheme` are not answered, and why; or that they are
+    /// again.
+    pub fn tell(&self, scheme: &str, failure: Option<&dyn fmt::Display>) {
+        let was_failing = self.is_failing.replace(failure.is_some());
+        let url = self.url();
+        match failure {
+            Some(error) if !was_failing => {
+                tracing::warn!(scheme, url, %error, "who is asked about clients does not answer");
+            }
+            Some(error) => tracing::debug!(scheme, url, %error, "no answer about a client"),
+            None if was_failing => {
+                tracing::info!(scheme, url, "who is asked about clients answers again");
+            }
+            None => {}
         }
     }
 

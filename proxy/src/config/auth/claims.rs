@@ -70,6 +70,17 @@ impl ClaimFields {
     }
 }
 
+/// What the proxy says of the request itself.
+const WRITTEN: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
 /// A field that says who the client is: not one that the proxy writes anyway.
 pub(super) struct IdentityField(pub(super) HeaderName);
 
@@ -79,8 +90,7 @@ impl FromText for IdentityField {
     fn from_text(text: &str) -> Result<Self, Problem> {
         let FieldName(name) = FieldName::from_text(text)?;
         crate::config::header_rules::check_own(&FieldName(name.clone()))?;
-        let is_taken = ["x-request-id", "forwarded"].contains(&name.as_str())
-            || name.as_str().starts_with("x-forwarded-");
+        let is_taken = WRITTEN.contains(&name.as_str());
         if is_taken {
             return Err(Problem::new(format!("the proxy writes \"{name}\" itself")));
         }

@@ -5,6 +5,7 @@
 #![expect(dead_code)]
 
 mod auth;
+mod rate_limits;
 mod resilience;
 mod routes;
 mod server;
@@ -19,6 +20,7 @@ use schemars::{JsonSchema, schema_for};
 
 use self::{
     auth::AuthScheme,
+    rate_limits::{RateLimit, Redis},
     routes::Route,
     server::{Admin, Listener, Log, Server},
     services::Service,
@@ -56,6 +58,10 @@ struct File {
     acme: Option<Acme>,
     #[schemars(default)]
     auth_schemes: Option<BTreeMap<String, AuthScheme>>,
+    #[schemars(default)]
+    rate_limits: Option<BTreeMap<String, RateLimit>>,
+    #[schemars(default)]
+    redis: Option<Redis>,
     #[schemars(default)]
     routes: Option<Vec<Route>>,
     #[schemars(default)]
@@ -126,6 +132,8 @@ mod tests {
                 "Failures",
                 "[auth_schemes.x]\ntype = \"mtls\"\nfailures = { zzzzzzzz = 1 }".to_owned(),
             ),
+            ("RateLimit", "[rate_limits.x]\nrequests = 1\nzzzzzzzz = 1".to_owned()),
+            ("Redis", "[redis]\nurl = \"redis://a\"\nzzzzzzzz = 1".to_owned()),
             ("Require", format!("{route}require = {{ zzzzzzzz = 1 }}")),
             ("Route", format!("{route}zzzzzzzz = 1")),
             ("Redirect", "[[routes]]\nredirect = { to = \"/\", zzzzzzzz = 1 }".to_owned()),

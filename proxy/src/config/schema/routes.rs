@@ -53,6 +53,9 @@ pub(super) struct Route {
     /// Name of an auth scheme, or "none".
     #[schemars(default)]
     auth: Option<String>,
+    /// Names of rate limits, 8 at most, in the order in which they are asked.
+    #[schemars(default)]
+    rate_limits: Option<OneOrMore>,
     /// Addresses and networks of clients that are let in; all others get 403.
     #[schemars(default, length(min = 1))]
     allow_clients: Option<Vec<String>>,

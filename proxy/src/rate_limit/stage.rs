@@ -1,0 +1,153 @@
+//! Stage, within that of auth: lets a request pass if its route's limits do, those of the client's
+//! address before it is known who the client is, the others after. All that applied are told to the
+//! client with the answer, whatever it is.
+//!
+//! Limits are asked in the order in which the route names them, those before and then those after. The
+//! first that refuses ends it: later ones have counted nothing.
+
+use std::rc::Rc;
+
+use actix_http::{RequestHead, header::HeaderMap};
+use actix_web::HttpResponse;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::{
+    fields::{Standing, secs},
+    gcra::Decision,
+    key::Parts,
+    limit::{Counted, Rate},
+    places::Place,
+    store::Unavailable,
+};
+use crate::{config::OnFailure, error::Reason, record::RequestRecord, reply, worker::Worker};
+
+/// What limits have to do with one request.
+#[derive(Default)]
+pub struct Limited {
+    /// By the index of the limit.
+    standings: SmallVec<[(usize, Standing); 2]>,
+    /// Given back when the record is closed.
+    places: SmallVec<[Place; 1]>,
+}
+
+/// For requests in flight nobody knows when one of them ends.
+const SOON_SECS: u64 = 1;
+
+/// Asks the limits of the client's address.
+///
+/// # Errors
+/// The answer: 429, or 503.
+pub async fn before(
+    worker: &Rc<Worker>,
+    record: &RequestRecord,
+    head: &RequestHead,
+) -> Result<(), HttpResponse> {
+    match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
+        Some(limits) if !limits.before.is_empty() => {
+            ask(worker, record, head, &limits.before).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks all others.
+///
+/// # Errors
+/// The answer: 429, or 503.
+pub async fn after(
+    worker: &Rc<Worker>,
+    record: &RequestRecord,
+    head: &RequestHead,
+) -> Result<(), HttpResponse> {
+    match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
+        Some(limits) if !limits.after.is_empty() => ask(worker, record, head, &limits.after).await,
+        _ => Ok(()),
+    }
+}
+
+/// Writes into the answer where the client stands.
+pub fn tell(worker: &Worker, record: &RequestRecord, headers: &mut HeaderMap) {
+    for (limit, standing) in &record.limited.borrow().standings {
+        if let Some(rate) = &worker.gateway.rate_limits.limit(*limit).rate {
+            rate.policy.tell(*standing, headers);
+        }
+    }
+}
+
+async fn ask(
+    worker: &Worker,
+    record: &RequestRecord,
+    head: &RequestHead,
+    limits: &[usize],
+) -> Result<(), HttpResponse> {
+    let route =
+        record.route.get().map_or("", |route| &worker.gateway.routes.route(route).config.name);
+    for index in limits {
+        let limit = worker.gateway.rate_limits.limit(*index);
+        let parts = Parts { key: &limit.key, record, head, route };
+        let place = match &limit.places {
+            Some(places) => match places.take(parts) {
+                Some(place) => Some(place),
+                None => return Err(refuse(worker, record, *index, SOON_SECS)),
+            },
+            None => None,
+        };
+        if let Some(rate) = &limit.rate {
+            match count(worker, rate, parts).await {
+                Ok(Some(decision)) => {
+                    let standing = Standing::from(&decision);
+                    record.limited.borrow_mut().standings.push((*index, standing));
+                    if !decision.is_allowed {
+                        let retry_after = secs(decision.retry_after);
+                        return Err(refuse(worker, record, *index, retry_after));
+                    }
+                }
+                Ok(None) => {}
+                Err(Unavailable) => {
+                    return Err(reply::reject(record, Reason::RateLimitUnavailable));
+                }
+            }
+        }
+        record.limited.borrow_mut().places.extend(place);
+    }
+    Ok(())
+}
+
+/// Counts the request; `None` if it passes uncounted.
+async fn count(
+    worker: &Worker,
+    rate: &Rate,
+    parts: Parts<'_>,
+) -> Result<Option<Decision>, Unavailable> {
+    let prefix = match &rate.counted {
+        Counted::Here(table) => {
+            return Ok(Some(table.take(
+                table.key(parts),
+                &rate.quota,
+                worker.gateway.nanos_at(Instant::now()),
+            )));
+        }
+        Counted::Shared(prefix) => prefix,
+    };
+    let store = worker.shared_limits.as_ref().expect("a worker has a store if a limit is shared");
+    let decided = store.take([prefix, &*parts.digest()].concat(), &rate.quota).await;
+    if decided.is_err() {
+        worker.shard.rate_limit_store_failed();
+    }
+    match (decided, store.on_failure) {
+        (Ok(decision), _) => Ok(Some(decision)),
+        (Err(Unavailable), OnFailure::Allow) => Ok(None),
+        (Err(Unavailable), OnFailure::Deny) => Err(Unavailable),
+    }
+}
+
+fn refuse(
+    worker: &Worker,
+    record: &RequestRecord,
+    limit: usize,
+    retry_after_secs: u64,
+) -> HttpResponse {
+    worker.shard.rate_limited(limit);
+    reply::rate_limited(record, retry_after_secs)
+}
