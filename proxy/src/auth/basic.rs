@@ -41,7 +41,7 @@ pub struct Basic {
     challenge: HeaderValue,
     desk: Arc<PasswordDesk>,
     guesses: Option<Arc<Guesses>>,
-    right: RefCell<Cache<Rc<Identity>>>,
+    right: RefCell<Cache<[u8; 32], Rc<Identity>>>,
     /// So that a digest in memory says nothing to who has a table of passwords.
     salt: [u8; 16],
 }

@@ -50,7 +50,7 @@ pub struct Introspection {
     caller: Rc<Caller>,
     /// The field lines of every question.
     fields: BytesMut,
-    known: RefCell<Cache<Token>>,
+    known: RefCell<Cache<TokenDigest, Token>>,
     /// What is being asked now. Bound: one for each request that waits.
     asked: RefCell<HashMap<TokenDigest, Rc<Pending>>>,
 }
