@@ -136,11 +136,15 @@ impl Jwt {
         let Keys::Fetched { source, caller } = &self.keys else {
             return Err(Refused::wrong(INVALID));
         };
+        let before = source.keys().fingerprint;
         fetch(source, caller, now);
         source.wait(FETCH_TIMEOUT).await;
         let keys = source.keys();
         if keys.is_empty() {
             return Err(Refused::Unavailable);
+        }
+        if keys.fingerprint == before {
+            return Err(refuse(Untrue::UnknownKey));
         }
         self.judge(token, &keys, now).map_err(refuse).flatten()
     }
