@@ -175,6 +175,8 @@ async fn sweep(worker: Weak<Worker>) {
     while let Some(live) = worker.upgrade() {
         live.pools.iter().for_each(|pool| pool.sweep());
         live.callers.iter().flatten().for_each(|caller| caller.sweep());
+        let now = live.gateway.now();
+        live.authenticators.iter().for_each(|one| one.refresh(now));
         live.tell_budgets();
         drop(live);
         interval.tick().await;

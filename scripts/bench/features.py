@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a feature costs: CPU per request of this proxy with it, beside the same program without.
 
-    scripts/bench/features.py [feature...]     features: bearer jwt api-key, or all (default)
+    scripts/bench/features.py [feature...]     features: bearer long-bearer jwt api-key, or all
     ROUNDS=7 SECONDS_EACH=2
 
 Answers of 60 B, 64 connections, one worker on core 0; load and origin (nginx) share core 1. Rounds
@@ -30,6 +30,8 @@ ROUNDS = int(os.environ.get("ROUNDS", "7"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "2"))
 SCRIPT = pathlib.Path(__file__).with_name("report.lua")
 TOKEN = "secret-token"
+# As long as a signed token usually is.
+LONG = "x" * 740
 
 
 def base64url(data):
@@ -90,6 +92,9 @@ def features(issuer):
             f'{scheme}type = "jwt"\njwks_url = "{issuer.url}"\nissuer = "https://id.test"\n'
             'audience = "https://api.test"\nalgorithms = ["RS256"]\n',
             f"Authorization: Bearer {issuer.token()}",
+        ),
+        "long-bearer": (
+            f'{scheme}type = "bearer"\ntokens = ["{LONG}"]\n', f"Authorization: Bearer {LONG}"
         ),
         "api-key": (
             f'{scheme}type = "api_key"\nheader = "x-api-key"\nkey_sha256 = ["{digest}"]\n',

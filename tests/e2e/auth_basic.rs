@@ -6,7 +6,7 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD},
 };
 
-use crate::support::{Answer, Origin, Proxy, Request};
+use crate::support::{Answer, Client, Origin, Proxy, Request};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const CHALLENGE: &str = "Basic realm=\"back office\", charset=\"UTF-8\"";
@@ -19,18 +19,23 @@ struct World {
 
 impl World {
     fn start(more: &str) -> Self {
+        Self::costing(64, 1, more)
+    }
+
+    /// The more KiB and rounds, the longer takes the password of alice.
+    fn costing(memory: u32, rounds: u32, more: &str) -> Self {
         let origin = Origin::answering(OK);
         let folder = tempfile::tempdir().expect("a folder");
         let users = folder.path().join("users");
         let bcrypt = bcrypt::hash("pass:word", 4).expect("can be hashed");
-        let params = argon2::Params::new(64, 1, 1, None).expect("are valid");
+        let params = argon2::Params::new(memory, rounds, 1, None).expect("are valid");
         let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
         let mut output = [0; 32];
         let salt = b"salt-of-ours";
         argon2.hash_password_into("größe".as_bytes(), salt, &mut output).expect("can be hashed");
         let encoded = |bytes: &[u8]| BASE64_STANDARD_NO_PAD.encode(bytes);
         let (salt, output) = (encoded(salt), encoded(&output));
-        let argon2 = format!("$argon2id$v=19$m=64,t=1,p=1${salt}${output}");
+        let argon2 = format!("$argon2id$v=19$m={memory},t={rounds},p=1${salt}${output}");
         let text = format!("# two users\nbob:{bcrypt}\n\nalice:{argon2}\n");
         std::fs::write(&users, text).expect("can be written");
         let config = format!(
@@ -120,4 +125,16 @@ fn right_passwords_and_requests_without_any_are_no_guesses() {
     }
     assert_eq!(world.from("192.0.2.1", "bob:guess").status, 401);
     assert_eq!(world.from("192.0.2.1", "bob:pass:word").status, 429);
+}
+
+#[test]
+fn who_leaves_before_a_guess_is_judged_has_spent_it() {
+    let world = World::costing(64 << 10, 20, "failures = { requests = 1, per = \"1h\" }");
+    let mut client = Client::connect(world.proxy.address);
+    client.write(world.login("alice:guess").header("X-Forwarded-For", "192.0.2.1").bytes());
+    world.proxy.wait_for_metric("proxy_requests_in_flight", 1.0);
+    drop(client);
+    world.proxy.wait_for_metric("proxy_requests_in_flight", 0.0);
+    assert_eq!(world.from("192.0.2.1", "bob:pass:word").status, 429);
+    assert_eq!(world.from("192.0.2.2", "bob:pass:word").status, 200);
 }

@@ -156,12 +156,18 @@ fn a_valid_token_without_what_is_required_is_forbidden() {
     for tier in [json!("silver"), json!(null), json!("7")] {
         for _ in 0..2 {
             let token = world.key.sign(&changed(&json!({ "tier": tier })));
-            assert_eq!(world.ask(&token).status, 403, "{tier}");
+            let answer = world.ask(&token);
+            assert_eq!(answer.status, 403, "{tier}");
+            let lacks = "Bearer error=\"insufficient_scope\"";
+            assert_eq!(answer.headers("www-authenticate"), [lacks], "{tier}");
         }
     }
     let write = |token: &str| world.proxy.get("/write").bearer(token).send().status;
     assert_eq!(write(&world.key.sign(&claims())), 200);
-    assert_eq!(write(&world.key.sign(&changed(&json!({"scope": "read"})))), 403);
+    let reader = world.key.sign(&changed(&json!({"scope": "read"})));
+    let answer = world.proxy.get("/write").bearer(&reader).send();
+    let lacks = "Bearer error=\"insufficient_scope\", scope=\"write\"";
+    assert_eq!((answer.status, answer.headers("www-authenticate")), (403, vec![lacks]));
     assert_eq!(write(&world.key.sign(&changed(&json!({"roles": ["user"]})))), 403);
 }
 
@@ -247,6 +253,24 @@ fn without_any_keys_nobody_can_be_known_and_that_is_said() {
         let lines = proxy.program.stderr();
         lines.iter().any(|line| line.contains("key set could not be fetched")).then_some(())
     });
+}
+
+#[test]
+fn keys_are_fetched_again_though_nobody_asks_for_anything() {
+    let key = SigningKey::new("first");
+    let keys = KeyServer::start(&[&key]);
+    keys.go_down();
+    let config = format!(
+        "auth = \"tokens\"\n[auth_schemes.tokens]\ntype = \"jwt\"\nissuer = \"a\"\naudience = \"off\"\n\
+         algorithms = \"ES256\"\njwks_url = \"http://{}/\"\n",
+        keys.origin.address
+    );
+    let proxy = Proxy::start(&config);
+    let fetches =
+        |result: &str| format!("proxy_jwks_fetches_total{{scheme=\"tokens\",result=\"{result}\"}}");
+    proxy.wait_for_metric(&fetches("failed"), 1.0);
+    keys.publish(&[&key]);
+    proxy.wait_for_metric(&fetches("ok"), 1.0);
 }
 
 #[test]

@@ -41,9 +41,9 @@ fn world() -> (Origin, Proxy) {
         auth = "either"
         service = "origin"
         [[routes]]
-        path = "/scoped"
+        path = "/named"
         auth = "either"
-        require = {{ scopes = ["read", "write"] }}
+        require = {{ claims = {{ sub = ["alice", "carol"] }} }}
         service = "origin"
         [services.origin]
         endpoints = ["http://{address}"]
@@ -118,18 +118,19 @@ fn any_takes_the_first_that_fits_and_names_all_when_none_does() {
 }
 
 #[test]
-fn who_is_known_but_lacks_a_scope_is_forbidden() {
+fn who_is_known_but_has_another_name_than_is_required_is_forbidden() {
     let (origin, proxy) = world();
-    let answer = proxy.get("/scoped").bearer("token-of-ci").send();
+    let answer = proxy.get("/named").bearer("token-of-ci").send();
     assert_eq!((answer.status, answer.text().as_str()), (403, r#"{"message": "Forbidden"}"#));
-    let lacks = "Bearer error=\"insufficient_scope\", scope=\"read write\"";
-    assert_eq!(answer.headers("www-authenticate"), [lacks]);
+    assert_eq!(answer.headers("www-authenticate"), ["Bearer error=\"insufficient_scope\""]);
     let status = "proxy; error=http_request_denied; details=\"forbidden\"";
     assert_eq!(answer.headers("proxy-status"), [status]);
-    assert_eq!(proxy.get("/scoped").send().status, 401);
+    assert_eq!(proxy.get("/named").send().status, 401);
     assert_eq!(origin.connections(), 0);
     let count = |result: &str| {
         proxy.metric(&format!("proxy_auth_total{{scheme=\"either\",result=\"{result}\"}}"))
     };
     assert_eq!((count("forbidden"), count("missing")), (1.0, 1.0));
+    let alice = proxy.get("/named").header("X-Api-Key", "alice-key-1234");
+    assert_eq!(alice.send().status, 200);
 }

@@ -169,6 +169,19 @@ fn what_the_proxy_refuses_itself_can_be_read_too() {
     let failed = Proxy::start(&config).get("/").header("Origin", APP).send();
     assert_eq!((failed.status, failed.header("access-control-allow-origin")), (502, Some(APP)));
 
+    let config = format!(
+        "[rate_limits.few]\nrequests = 1\nper = \"1h\"\nburst = 1\n\
+         [[routes]]\nrespond = {{}}\nrate_limits = [\"few\"]\n{CORS}\n"
+    );
+    let limited = Proxy::start(&config);
+    for expected in [200, 429] {
+        // A preflight is no request of the route's limits.
+        assert_eq!(preflight(&limited, "/", APP, "GET").send().status, 204);
+        let answer = limited.get("/").header("Origin", APP).send();
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!((answer.status, allowed), (expected, Some(APP)));
+    }
+
     let denied = World::start(&format!("{CORS}\ndeny_clients = [\"127.0.0.1\"]"));
     for answer in [denied.get(APP), denied.preflight(APP, "GET")] {
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, Some(APP)));

@@ -252,6 +252,30 @@ fn every_flag_and_variable_is_documented() {
     }
 }
 
+/// Each `tests/e2e/FILE.rs: NAME` is a test that is run.
+#[test]
+fn every_promise_of_security_md_is_held_by_a_test_that_exists() {
+    let text = document("proxy/docs/security.md");
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| promise"))
+        .collect();
+    assert!(rows.len() > 30, "{rows:#?}");
+    for row in rows {
+        let tests: Vec<(&str, &str)> = row
+            .split('`')
+            .filter(|word| word.starts_with("tests/"))
+            .filter_map(|word| word.split_once(": "))
+            .collect();
+        assert!(!tests.is_empty(), "nothing holds {row}");
+        for (file, name) in tests {
+            let code = document(file);
+            let test = format!("#[test]\nfn {name}()");
+            assert!(code.contains(&test), "{file} has no test {name}");
+        }
+    }
+}
+
 /// A file, a constant in it, and how configuration.md says the same.
 const BOUNDS: &[(&str, &str, &str)] = &[
     ("upstream/pool.rs", "MOST_IDLE: usize = 1024", "1024 per worker and endpoint"),

@@ -2,11 +2,13 @@
 //! the workers, by as many threads as there are cores; what was right is remembered for 5 minutes by
 //! a salted digest.
 //!
-//! Bounds: 64 checks wait for a thread, more are answered 503; 1,024 right ones are remembered by
-//! each worker; 512 bytes of credentials.
+//! Bounds: 64 checks wait for a thread, more are answered 503; one that has begun has its thread until
+//! it ends, whether or not the client is still there; 1,024 right ones are remembered by each worker;
+//! 512 bytes of credentials.
 
 use std::{
     cell::RefCell,
+    hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::{
         Arc,
@@ -17,11 +19,11 @@ use std::{
 };
 
 use actix_http::header::HeaderValue;
-use actix_rt::task::spawn_blocking;
+use actix_rt::task::{JoinHandle, spawn_blocking};
 use argon2::{Argon2, PasswordVerifier, password_hash::phc};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Asked, Cache, Checked, Guesses, Identity, Refused, Verdict, credentials};
 use crate::{
@@ -39,21 +41,27 @@ pub struct Basic {
     challenge: HeaderValue,
     desk: Arc<PasswordDesk>,
     guesses: Option<Arc<Guesses>>,
-    right: RefCell<Cache<Rc<Identity>>>,
+    right: RefCell<Cache<[u8; 32], Rc<Identity>>>,
     /// So that a digest in memory says nothing to who has a table of passwords.
     salt: [u8; 16],
 }
 
 /// Where passwords are checked: one for all workers.
 pub struct PasswordDesk {
-    threads: Semaphore,
+    threads: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Which hash is computed for a name that nobody has; nobody outside can tell.
+    stand_ins: RandomState,
 }
 
 impl Default for PasswordDesk {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: Semaphore::new(cores), waiting: AtomicUsize::new(0) }
+        Self {
+            threads: Arc::new(Semaphore::new(cores)),
+            waiting: AtomicUsize::new(0),
+            stand_ins: RandomState::new(),
+        }
     }
 }
 
@@ -99,15 +107,19 @@ impl Basic {
         let now = asked.worker.gateway.at(asked.record.started);
         let user = self.users.binary_search_by(|user| user.name.as_str().cmp(&name));
         // A name that nobody has takes as long: or it could be told from one that somebody has.
-        let hash = self.users[user.unwrap_or_default()].hash.clone();
+        let user_or_other = user.unwrap_or_else(|_| self.desk.stand_in(&name, self.users.len()));
+        let hash = self.users[user_or_other].hash.clone();
         let permit = self.desk.enter().await.ok_or(Refused::Unavailable)?;
         if let Some(identity) = self.right.borrow_mut().get(&digest, now) {
             return Ok(identity);
         }
         // Others from there may have been wrong while this one waited.
         self.guesses.as_ref().map_or(Ok(()), |guesses| guesses.allow(asked))?;
-        let is_right = spawn_blocking(move || is_right(&hash, &password)).await;
-        drop(permit);
+        let guess = self.guesses.as_ref().map(|guesses| guesses.begin(asked));
+        let is_right = compute(permit, move || is_right(&hash, &password)).await;
+        if let Some(guess) = guess {
+            guess.judged();
+        }
         if !(is_right.unwrap_or(false) && user.is_ok()) {
             return Err(Refused::wrong(self.challenge.clone()));
         }
@@ -120,7 +132,7 @@ impl Basic {
 
 impl PasswordDesk {
     /// A thread, unless too many wait for one.
-    async fn enter(&self) -> Option<SemaphorePermit<'_>> {
+    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         struct Waiting<'a>(&'a AtomicUsize);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -132,10 +144,30 @@ impl PasswordDesk {
         if before >= MOST_WAITING {
             return None;
         }
-        let permit = self.threads.acquire().await.ok();
+        let permit = Arc::clone(&self.threads).acquire_owned().await.ok();
         drop(waiting);
         permit
     }
+
+    /// One of so many users, always the same for a name, and not the same for all names: where hashes
+    /// cost differently, one hash for all would show who is nobody.
+    fn stand_in(&self, name: &str, users: usize) -> usize {
+        let hash = self.stand_ins.hash_one(name) % users as u64;
+        usize::try_from(hash).expect("is less than a usize")
+    }
+}
+
+/// Computes on the thread that `permit` stands for. It is given back when that has ended: a client
+/// that leaves stops nothing, and must not make room for another computation.
+fn compute(
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce() -> bool + Send + 'static,
+) -> JoinHandle<bool> {
+    spawn_blocking(move || {
+        let is_right = work();
+        drop(permit);
+        is_right
+    })
 }
 
 /// Name and password; the name ends at the first colon.
@@ -154,5 +186,33 @@ fn is_right(hash: &PasswordHash, password: &str) -> bool {
             Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
         }),
         PasswordHash::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_is_taken_until_its_check_ends_even_if_nobody_waits_for_it() {
+        let desk = PasswordDesk { threads: Arc::new(Semaphore::new(1)), ..Default::default() };
+        let (end, ended) = mpsc::channel::<()>();
+        let permit = desk.enter().await.expect("nobody waits");
+        drop(compute(permit, move || ended.recv().is_ok()));
+        assert_eq!(desk.threads.available_permits(), 0);
+        drop(end);
+        assert!(desk.enter().await.is_some());
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_stands_for_one_user_and_not_all_for_the_same() {
+        let desk = PasswordDesk::default();
+        let stand_ins = (0..100).map(|number| desk.stand_in(&number.to_string(), 2));
+        let stand_ins: Vec<usize> = stand_ins.collect();
+        assert!(stand_ins.contains(&0) && stand_ins.contains(&1));
+        assert!((0..100).all(|number| desk.stand_in(&number.to_string(), 2) == stand_ins[number]));
+        assert_eq!(desk.stand_in("a", 1), 0);
     }
 }

@@ -1,20 +1,20 @@
-//! What was found out about credentials, by their SHA-256, until it no longer holds.
+//! What was found out about credentials, by a digest of them, until it no longer holds.
 //!
 //! Two generations: entries are added to the young one; when it holds half of what may be kept, it
 //! becomes the old one, and the old one goes. An entry that is used while old becomes young again.
 //! So the least recently used go first, in constant time, and there are never more than asked for.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
 use crate::clock::Millis;
 
 /// Keyed by a secret: strangers can look for digests that begin alike.
-type Generation<V> = HashMap<[u8; 32], Entry<V>>;
+type Generation<K, V> = HashMap<K, Entry<V>>;
 
-pub struct Cache<V> {
+pub struct Cache<K, V> {
     most: usize,
-    young: Generation<V>,
-    old: Generation<V>,
+    young: Generation<K, V>,
+    old: Generation<K, V>,
 }
 
 struct Entry<V> {
@@ -22,14 +22,14 @@ struct Entry<V> {
     until: Millis,
 }
 
-impl<V: Clone> Cache<V> {
+impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     /// Holds `most` entries, 2 or more.
     pub fn new(most: usize) -> Self {
         Self { most, young: HashMap::new(), old: HashMap::new() }
     }
 
     /// What is known at `now`.
-    pub fn get(&mut self, digest: &[u8; 32], now: Millis) -> Option<V> {
+    pub fn get(&mut self, digest: &K, now: Millis) -> Option<V> {
         if let Some(entry) = self.young.get(digest) {
             return (now < entry.until).then(|| entry.value.clone());
         }
@@ -39,7 +39,7 @@ impl<V: Clone> Cache<V> {
     }
 
     /// Remembers `value` until then; what was known before is forgotten.
-    pub fn insert(&mut self, digest: [u8; 32], value: V, until: Millis) {
+    pub fn insert(&mut self, digest: K, value: V, until: Millis) {
         if self.young.len() >= self.most / 2 && !self.young.contains_key(&digest) {
             self.old = std::mem::take(&mut self.young);
         }

@@ -1,6 +1,7 @@
 //! How many wrong guesses a client address has (an IPv6 client being its /64): each costs, and who
 //! has spent all of them is not checked any more until time has passed, right or wrong. Requests
-//! without credentials are no guesses, and right ones cost nothing.
+//! without credentials are no guesses, and right ones cost nothing. A password that is being checked
+//! when the client leaves counts as wrong.
 //!
 //! Bounds: the table's; what happens there when many addresses guess is said there.
 
@@ -15,6 +16,14 @@ use crate::{
         table::{Key, Table, USUAL_KEYS},
     },
 };
+
+/// A guess that is being judged; one that nobody waits for any more counts as wrong, or clients that
+/// leave could have as many judged as they like.
+pub struct Guess<'a> {
+    guesses: &'a Guesses,
+    asked: Asked<'a>,
+    is_judged: bool,
+}
 
 /// Those of one scheme, for all workers.
 pub struct Guesses {
@@ -35,13 +44,19 @@ impl Guesses {
         self.allow(asked)?;
         let checked = authenticator.check(asked).known().await;
         if matches!(&checked, Err(Refused::NotAuthenticated { is_guess: true, .. })) {
-            self.table.take(
-                self.key(asked),
-                &self.quota,
-                asked.worker.gateway.nanos_at(Instant::now()),
-            );
+            self.count(asked);
         }
         checked
+    }
+
+    /// To be told when it is known what came of the guess.
+    pub(super) fn begin<'a>(&'a self, asked: Asked<'a>) -> Guess<'a> {
+        Guess { guesses: self, asked, is_judged: false }
+    }
+
+    fn count(&self, asked: Asked<'_>) {
+        let now = asked.worker.gateway.nanos_at(Instant::now());
+        self.table.take(self.key(asked), &self.quota, now);
     }
 
     /// Whether the client may still guess.
@@ -56,5 +71,20 @@ impl Guesses {
     /// Peers over a Unix socket count as one.
     fn key(&self, asked: Asked<'_>) -> Key {
         self.table.key(asked.record.client.get().map(ClientNetwork::of))
+    }
+}
+
+impl Guess<'_> {
+    /// Whoever waits knows now, and counts it if it was wrong.
+    pub(super) fn judged(mut self) {
+        self.is_judged = true;
+    }
+}
+
+impl Drop for Guess<'_> {
+    fn drop(&mut self) {
+        if !self.is_judged {
+            self.guesses.count(self.asked);
+        }
     }
 }

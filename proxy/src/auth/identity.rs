@@ -49,7 +49,7 @@ impl Identity {
         }
     }
 
-    /// Whether every condition holds.
+    /// Whether every condition holds; as in `claim`, the client's name stands for `sub`.
     pub fn meets(&self, required: &Required) -> bool {
         required.scopes.iter().all(|scope| self.has_scope(scope))
             && required.claims.iter().all(|(name, one_of)| match self.claims.get(name) {
@@ -57,8 +57,12 @@ impl Identity {
                     values.iter().any(|value| one_of.iter().any(|one| is(one, value)))
                 }
                 Some(value) => one_of.iter().any(|one| is(one, value)),
-                None => false,
+                None => name == SUBJECT && one_of.iter().any(|one| self.is_named(one)),
             })
+    }
+
+    fn is_named(&self, wanted: &ClaimValue) -> bool {
+        matches!(wanted, ClaimValue::Text(text) if self.subject.as_deref() == Some(text))
     }
 
     /// `scope` as RFC 8693 section 4.2 has it, or `scp`, as text or as an array.
@@ -138,7 +142,13 @@ mod tests {
 
     #[test]
     fn the_name_stands_for_the_subject_in_every_scheme() {
-        assert_eq!(Identity::named(Some("key")).claim("sub").as_deref(), Some("key"));
+        let named = Identity::named(Some("key"));
+        assert_eq!(named.claim("sub").as_deref(), Some("key"));
+        let is = |name: &str| {
+            let one_of = vec![ClaimValue::Text(name.to_owned())];
+            named.meets(&Required { scopes: vec![], claims: vec![("sub".to_owned(), one_of)] })
+        };
+        assert!(is("key") && !is("Key"));
         assert_eq!(identity(&claims()).claim("sub").as_deref(), Some("alice"));
         assert_eq!(identity(&claims()).claim("none"), None);
     }

@@ -2,7 +2,8 @@
 //!
 //! Answers are believed for a while, those that a token is not valid for a shorter one, and none
 //! beyond the end of its token. Requests of one worker with the same token wait for one answer.
-//! Bounds: tokens of 8 KiB, answers of 64 KiB, 4096 of them kept by each worker.
+//! Bounds: tokens of 8 KiB, answers of 64 KiB; of active tokens 4096 are kept
+//! by each worker, of others 1024.
 
 use std::{
     cell::RefCell,
@@ -38,6 +39,7 @@ const LONGEST_TOKEN: usize = 8 << 10;
 const LONGEST_ANSWER: usize = 64 << 10;
 /// Tokens that a worker remembers.
 const MOST_REMEMBERED: usize = 4096;
+const MOST_INACTIVE: usize = 1024;
 /// A token may become valid later, and a client that has just got it must not wait for long.
 const INACTIVE: Duration = Duration::from_secs(10);
 
@@ -50,7 +52,9 @@ pub struct Introspection {
     caller: Rc<Caller>,
     /// The field lines of every question.
     fields: BytesMut,
-    known: RefCell<Cache<Token>>,
+    active: RefCell<Cache<TokenDigest, Rc<Identity>>>,
+    /// Apart: strangers can send as many of them as they like, and must not push out the others.
+    inactive: RefCell<Cache<TokenDigest, ()>>,
     /// What is being asked now. Bound: one for each request that waits.
     asked: RefCell<HashMap<TokenDigest, Rc<Pending>>>,
 }
@@ -85,7 +89,8 @@ impl Introspection {
             name: parts.config.name.clone(),
             caller: parts.caller(),
             fields: fields(config),
-            known: RefCell::new(Cache::new(MOST_REMEMBERED)),
+            active: RefCell::new(Cache::new(MOST_REMEMBERED)),
+            inactive: RefCell::new(Cache::new(MOST_INACTIVE)),
             asked: RefCell::default(),
         }
     }
@@ -105,8 +110,7 @@ impl Introspection {
             }));
         }
         let digest: TokenDigest = Sha256::digest(token).into();
-        let known = self.known.borrow_mut().get(&digest, gateway.now());
-        match known {
+        match self.known(&digest, gateway.now()) {
             Some(known) => Verdict::Now(self.judge(Some(known))),
             None => Verdict::Later(Box::pin(async move {
                 let share = Share::take(&self.asked, digest);
@@ -114,6 +118,11 @@ impl Introspection {
                 self.judge(learned.await.clone())
             })),
         }
+    }
+
+    fn known(&self, digest: &TokenDigest, now: Millis) -> Option<Token> {
+        let active = self.active.borrow_mut().get(digest, now).map(Token::Active);
+        active.or_else(|| self.inactive.borrow_mut().get(digest, now).map(|()| Token::Inactive))
     }
 
     fn judge(&self, token: Option<Token>) -> Checked {
@@ -133,7 +142,12 @@ impl Introspection {
             Token::Inactive => self.config.cache.min(INACTIVE),
         };
         let until = gateway.now().plus(Millis::count(lasts));
-        self.known.borrow_mut().insert(digest, token.clone(), until);
+        match &token {
+            Token::Active(identity) => {
+                self.active.borrow_mut().insert(digest, Rc::clone(identity), until);
+            }
+            Token::Inactive => self.inactive.borrow_mut().insert(digest, (), until),
+        }
         Some(token)
     }
 

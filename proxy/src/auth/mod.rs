@@ -112,6 +112,13 @@ impl Authenticator {
         }
     }
 
+    /// Does what is due whether or not there are requests; called now and then by each worker.
+    pub fn refresh(&self, now: Millis) {
+        if let Self::Jwt(jwt) = self {
+            jwt.refresh(now);
+        }
+    }
+
     /// Who the client is.
     pub fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
         match self {

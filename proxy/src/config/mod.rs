@@ -178,6 +178,7 @@ impl Config {
         let schemes = SchemeConfig::read_all(top.named_sections("auth_schemes"));
         let scheme_names: Vec<(String, bool)> =
             schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
+        let have_claims = SchemeConfig::have_claims(&schemes);
         let default_auth =
             top.get::<String>("auth").and_then(|name| find_scheme(&top, &name, &scheme_names));
         let security = SecurityHeaders::read(&mut top, &SecurityHeaders::default());
@@ -195,6 +196,7 @@ impl Config {
         let names = Names {
             services: &service_names,
             schemes: &scheme_names,
+            have_claims: &have_claims,
             default_auth,
             rate_limits: &limit_names,
             security: &security,

@@ -69,6 +69,8 @@ pub enum HostPattern {
 pub(super) struct Names<'a> {
     pub(super) services: &'a [String],
     pub(super) schemes: &'a [(String, bool)],
+    /// Whether each of them knows more of a client than a name.
+    pub(super) have_claims: &'a [bool],
     pub(super) default_auth: Option<usize>,
     pub(super) rate_limits: &'a [LimitName],
     pub(super) security: &'a SecurityHeaders,
@@ -89,11 +91,7 @@ impl RouteConfig {
             Some(scheme) => find_scheme(&section, &scheme, names.schemes),
             None => names.default_auth,
         };
-        let require = Required::read_route(section.section("require"));
-        if !require.is_empty() && auth.is_none() {
-            let problem = Problem::new("\"require\" needs an auth scheme: nobody is known");
-            section.report(&section.key_span("require"), problem);
-        }
+        let require = read_require(&mut section, auth, names);
         let rate_limits = rate_limits::read_route(&mut section, names.rate_limits, auth.is_some());
         let clients = ClientLists::read(&mut section);
         let methods: Vec<Method> = list::<MethodName>(&mut section, "methods")
@@ -145,6 +143,23 @@ fn route_name(section: &mut Section<'_>, number: usize) -> Located<String> {
         section.report(&name.span, Problem::new(message));
     }
     Located { span: section.key_span("name"), ..name }
+}
+
+/// What nobody could have would let nobody in.
+fn read_require(section: &mut Section<'_>, auth: Option<usize>, names: &Names<'_>) -> Required {
+    let require = Required::read_route(section.section("require"));
+    let problem = match auth {
+        None if !require.is_empty() => {
+            Problem::new("\"require\" needs an auth scheme: nobody is known")
+        }
+        Some(scheme) if require.needs_claims() && !names.have_claims[scheme] => {
+            Problem::new("nobody can have what is required: this auth scheme only knows names")
+                .hint("scopes and claims other than \"sub\" need \"jwt\" or \"introspection\"")
+        }
+        _ => return require,
+    };
+    section.report(&section.key_span("require"), problem);
+    require
 }
 
 fn list<T: FromText>(section: &mut Section<'_>, key: &'static str) -> Vec<T> {

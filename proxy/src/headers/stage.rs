@@ -21,8 +21,8 @@ use crate::{
     routing::stage::host, telemetry::observe::record, worker::Worker,
 };
 
-/// Room for the fields of a usual request, in bytes.
-const USUAL_FIELDS: usize = 512;
+/// Room for the fields that the proxy adds to a usual request, in bytes.
+const OWN_FIELDS: usize = 384;
 
 /// Puts the field lines for the upstream into the record.
 ///
@@ -38,7 +38,8 @@ pub async fn headers(
         return next.call(request).await;
     };
     let rules = &worker.gateway.routes.route(route).config;
-    let mut fields = BytesMut::with_capacity(USUAL_FIELDS);
+    let given = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let mut fields = BytesMut::with_capacity(OWN_FIELDS + given.sum::<usize>());
     let source = source(&worker, &record, &request, &rules.request_headers);
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);

@@ -22,11 +22,11 @@ pub struct OtherReadings {
 }
 
 impl OtherReadings {
-    /// `None` if all routes have the same guard, so that it does not matter which of them takes a
-    /// request.
+    /// `None` if each route's guard does for all others, so that it does not matter which of them takes
+    /// a request.
     pub fn new(routes: &[RouteConfig]) -> Option<Self> {
         let first = routes.first()?;
-        if routes.iter().all(|route| has_same_guard(first, route)) {
+        if routes.iter().all(|route| covers(first, route) && covers(route, first)) {
             return None;
         }
         let mut folded = routes.to_vec();
@@ -50,7 +50,7 @@ impl OtherReadings {
         let evades = |path: &String| match self.table.find(Request { path, ..request }) {
             Found::Route(other) => {
                 let (found, other) = (route(found.route), route(other.route));
-                has_guard(other) && !has_same_guard(found, other)
+                !covers(found, other)
             }
             Found::MethodNotAllowed(_) | Found::NoRoute => false,
         };
@@ -68,11 +68,16 @@ fn fold_pattern(pattern: &mut PathPattern) {
 }
 
 fn has_guard(route: &RouteConfig) -> bool {
-    route.auth.is_some() || !route.clients.is_empty()
+    route.auth.is_some() || !route.clients.is_empty() || !route.rate_limits.is_empty()
 }
 
-fn has_same_guard(one: &RouteConfig, other: &RouteConfig) -> bool {
-    (one.auth, &one.require, &one.clients) == (other.auth, &other.require, &other.clients)
+/// Whether who has passed the guard of `found` has passed that of `other`. Limits guard as well, but
+/// where both routes have some, neither is a way around them.
+fn covers(found: &RouteConfig, other: &RouteConfig) -> bool {
+    let is_let_in = (found.auth, &found.require, &found.clients)
+        == (other.auth, &other.require, &other.clients)
+        || (other.auth.is_none() && other.clients.is_empty());
+    is_let_in && (other.rate_limits.is_empty() || !found.rate_limits.is_empty())
 }
 
 #[cfg(test)]
@@ -82,7 +87,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    const SCHEME: &str = "[auth_schemes.a]\ntype = \"bearer\"\ntokens = [\"12345678\"]\n";
+    const SCHEME: &str = "[auth_schemes.a]\ntype = \"bearer\"\ntokens = [\"12345678\"]\n\
+                          [rate_limits.few]\nrequests = 1\n[rate_limits.many]\nrequests = 9\n";
 
     /// Whether a GET of `path` could evade a guard; routes by path, and what else they say.
     fn evades(routes: &[(&str, &str)], path: &str) -> Option<bool> {
@@ -143,6 +149,14 @@ mod tests {
         {
             assert_eq!(evades(&routes, path), Some(false), "{path}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_not_evaded_by_a_route_without_any() {
+        let few = "rate_limits = [\"few\"]";
+        assert_eq!(evades(&[("/{*rest}", ""), ("/login", few)], "//login"), Some(true));
+        let both = [("/{*rest}", "rate_limits = [\"many\"]"), ("/login", few)];
+        assert_eq!(evades(&both, "//login"), None);
     }
 
     #[test]

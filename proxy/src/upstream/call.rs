@@ -26,6 +26,7 @@ use crate::{
 };
 
 const MOST_CALLS: usize = 128;
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// Of the head of an answer, in bytes.
 const MOST_HEAD: usize = 64 << 10;
 
@@ -36,7 +37,9 @@ pub struct Caller {
     pool: Rc<Pool>,
     deadlines: Rc<Deadlines>,
     calls: Cell<usize>,
+    /// As the log has it.
     is_failing: Cell<bool>,
+    warned_at: Cell<Option<Instant>>,
 }
 
 /// One question.
@@ -80,6 +83,7 @@ impl Caller {
             deadlines: Rc::clone(deadlines),
             calls: Cell::default(),
             is_failing: Cell::default(),
+            warned_at: Cell::default(),
         }
     }
 
@@ -105,18 +109,29 @@ impl Caller {
     /// Says in the log, once, that questions of `scheme` are not answered, and why; or that they are
     /// again.
     pub fn tell(&self, scheme: &str, failure: Option<&dyn fmt::Display>) {
-        let was_failing = self.is_failing.replace(failure.is_some());
         let url = self.url();
-        match failure {
-            Some(error) if !was_failing => {
+        match (failure, self.is_failing.get()) {
+            (Some(error), false) if self.may_warn() => {
+                self.is_failing.set(true);
                 tracing::warn!(scheme, url, %error, "who is asked about clients does not answer");
             }
-            Some(error) => tracing::debug!(scheme, url, %error, "no answer about a client"),
-            None if was_failing => {
+            (Some(error), _) => tracing::debug!(scheme, url, %error, "no answer about a client"),
+            (None, true) => {
+                self.is_failing.set(false);
                 tracing::info!(scheme, url, "who is asked about clients answers again");
             }
-            None => {}
+            (None, false) => {}
         }
+    }
+
+    /// Not twice within a while: strangers may know what is answered and what is not.
+    fn may_warn(&self) -> bool {
+        let now = Instant::now();
+        let may = self.warned_at.get().is_none_or(|warned| now - warned >= BETWEEN_WARNINGS);
+        if may {
+            self.warned_at.set(Some(now));
+        }
+        may
     }
 
     /// Whom it asks, for the log.

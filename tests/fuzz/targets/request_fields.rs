@@ -1,6 +1,7 @@
 //! Fields on their way to an endpoint. Each is one line; none belongs to the client's connection;
 //! what the proxy says stands there once and in one spelling; all else goes on as it came. And the
-//! address of the client is one that no untrusted peer could have chosen.
+//! address of the client is one that no untrusted peer could have chosen, whichever of `Forwarded` and
+//! `X-Forwarded-For` is believed.
 
 #![no_main]
 
@@ -18,6 +19,7 @@ use proxy::{
         forwarded::TrustedProxies,
         request_fields::{Source, write},
         request_id,
+        rfc7239::{FORWARDED, elements},
     },
     routing::stage::host,
 };
@@ -62,6 +64,7 @@ fuzz_target!(|input: &[u8]| {
     let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("is one"));
     let trusted = TrustedProxies::new(&networks, flags & 1 == 1);
     check_client(&trusted, peer, request.head());
+    check_forwarded(&trusted.clone().reading(true), peer, request.head());
     check_fields(&request, peer, trusted.believes(peer), &rules(flags >> 2 & 0xf));
 });
 
@@ -91,8 +94,12 @@ fn check_fields(request: &Request, peer: Option<IpAddr>, is_trusted: bool, rules
         head,
         peer,
         peer_is_trusted: is_trusted,
+        chain: None,
+        scheme: "http",
         request_id: &request_id,
         host: host(head),
+        identity: &[],
+        identity_fields: &[],
         rules,
     };
     write(&source, &mut out);
@@ -230,4 +237,42 @@ fn last_stranger(
         known = Some(address.to_canonical());
     }
     known
+}
+
+/// What is written is one line; who reads it finds the peer where it was found, and the client is
+/// the same whatever stands to the left.
+fn check_forwarded(trusted: &TrustedProxies, peer: Option<IpAddr>, head: &RequestHead) {
+    let mut out = BytesMut::new();
+    let source = Source {
+        head,
+        peer,
+        peer_is_trusted: trusted.believes(peer),
+        chain: trusted.chain(peer, &head.headers),
+        scheme: "http",
+        request_id: &request_id::choose(&head.headers),
+        host: host(head),
+        identity: &[],
+        identity_fields: &[],
+        rules: &HeaderRules::default(),
+    };
+    write(&source, &mut out);
+    let lines = read(&out);
+    let written: Vec<_> = lines.iter().filter(|(name, _)| name == "forwarded").collect();
+    assert_eq!(written.len(), 1, "{lines:?}");
+    let mut next = HeaderMap::new();
+    next.append(FORWARDED, HeaderValue::from_bytes(&written[0].1).expect("was a value"));
+    let last = elements(&next).next().expect("is well-formed");
+    if let Some(peer) = peer {
+        assert_eq!(last.client, Some(peer.to_canonical()));
+    }
+    let client = trusted.client(peer, &head.headers);
+    if trusted.believes(client) {
+        return;
+    }
+    let mut forged = HeaderMap::new();
+    forged.append(FORWARDED, HeaderValue::from_static("for=6.6.6.6, for=\"6.6.6.6"));
+    for value in head.headers.get_all(FORWARDED) {
+        forged.append(FORWARDED, value.clone());
+    }
+    assert_eq!(trusted.client(peer, &forged), client);
 }

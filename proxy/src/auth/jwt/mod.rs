@@ -1,6 +1,7 @@
 //! Signed tokens (RFC 7519) in `Authorization: Bearer`. A token that was verified is known until it
-//! expires or the keys change, by its SHA-256: the signature costs 40 µs or more, the digest of a
-//! usual token less than one.
+//! expires or the keys change: a signature costs 40 µs or more. It is found by its end, which is that
+//! of its signature and so as good as a hash, and then compared whole: a digest of all of it would
+//! cost more than everything else that is done with it.
 //!
 //! Bounds: 8 KiB a token; those of up to 4 KiB are remembered, 4,096 by each worker.
 
@@ -17,7 +18,6 @@ use std::{
 
 use actix_http::{Method, StatusCode, header::HeaderValue};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 pub use self::source::KeySource;
 use self::{
@@ -33,6 +33,8 @@ use crate::{
 };
 
 const LONGEST_TOKEN: usize = 8 << 10;
+/// Bytes at the end of a token that it is found by: the shortest signatures have 43.
+const END: usize = 32;
 const LONGEST_REMEMBERED: usize = 4 << 10;
 const MOST_REMEMBERED: usize = 4096;
 /// Of a key set, in bytes.
@@ -43,6 +45,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
 /// RFC 6750 section 3.1.
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+const LACKING: HeaderValue = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
 const EXPIRED: HeaderValue = HeaderValue::from_static(
     "Bearer error=\"invalid_token\", error_description=\"the token has expired\"",
 );
@@ -51,7 +54,7 @@ pub struct Jwt {
     rules: Rules,
     config: JwtConfig,
     keys: Keys,
-    known: RefCell<Cache<Known>>,
+    known: RefCell<Cache<[u8; END], Rc<Known>>>,
 }
 
 enum Keys {
@@ -64,8 +67,8 @@ enum Keys {
 }
 
 /// A token that was verified.
-#[derive(Clone)]
 struct Known {
+    token: Box<[u8]>,
     identity: Rc<Identity>,
     is_entitled: bool,
     /// Of the keys it was verified with.
@@ -96,6 +99,16 @@ impl Jwt {
         }
     }
 
+    /// Fetches keys that are old. Not left to requests: after a pause, the first of them would still be
+    /// judged by keys that may have been withdrawn long ago.
+    pub(super) fn refresh(&self, now: Millis) {
+        if let Keys::Fetched { source, caller } = &self.keys
+            && source.is_old(now)
+        {
+            fetch(source, caller, now);
+        }
+    }
+
     pub(super) fn check<'a>(&'a self, asked: &Asked<'a>) -> Verdict<'a> {
         let Some(token) = credentials::bearer(asked.request.headers()) else {
             return Verdict::Now(Err(Refused::missing(CHALLENGE)));
@@ -104,20 +117,14 @@ impl Jwt {
             return Verdict::Now(Err(Refused::wrong(INVALID)));
         }
         let now = asked.worker.gateway.at(asked.record.started);
-        let digest: [u8; 32] = Sha256::digest(token).into();
         match &self.keys {
             Keys::Fixed(keys) => {
-                Verdict::Now(self.judge(token, digest, keys, now).map_err(refuse).flatten())
+                Verdict::Now(self.judge(token, keys, now).map_err(refuse).flatten())
             }
-            Keys::Fetched { source, caller } => {
-                if source.is_old(now) {
-                    fetch(source, caller, now);
-                }
+            Keys::Fetched { source, .. } => {
                 let keys = source.keys();
-                match self.judge(token, digest, &keys, now) {
-                    Err(Untrue::UnknownKey) => {
-                        Verdict::Later(Box::pin(self.ask_again(token, digest, now)))
-                    }
+                match self.judge(token, &keys, now) {
+                    Err(Untrue::UnknownKey) => Verdict::Later(Box::pin(self.ask_again(token, now))),
                     judged => Verdict::Now(judged.map_err(refuse).flatten()),
                 }
             }
@@ -125,43 +132,43 @@ impl Jwt {
     }
 
     /// With the keys that a fetch may bring.
-    async fn ask_again(&self, token: &[u8], digest: [u8; 32], now: Millis) -> Checked {
+    async fn ask_again(&self, token: &[u8], now: Millis) -> Checked {
         let Keys::Fetched { source, caller } = &self.keys else {
             return Err(Refused::wrong(INVALID));
         };
+        let before = source.keys().fingerprint;
         fetch(source, caller, now);
         source.wait(FETCH_TIMEOUT).await;
         let keys = source.keys();
         if keys.is_empty() {
             return Err(Refused::Unavailable);
         }
-        self.judge(token, digest, &keys, now).map_err(refuse).flatten()
+        if keys.fingerprint == before {
+            return Err(refuse(Untrue::UnknownKey));
+        }
+        self.judge(token, &keys, now).map_err(refuse).flatten()
     }
 
     /// What is known of a token, or can be told with these keys.
-    fn judge(
-        &self,
-        token: &[u8],
-        digest: [u8; 32],
-        keys: &KeySet,
-        now: Millis,
-    ) -> Result<Checked, Untrue> {
-        let mut known = self.known.borrow_mut();
-        let is_of_these = |one: &Known| one.fingerprint == keys.fingerprint;
-        if let Some(known) = known.get(&digest, now).filter(is_of_these) {
+    fn judge(&self, token: &[u8], keys: &KeySet, now: Millis) -> Result<Checked, Untrue> {
+        let end = token.last_chunk::<END>().ok_or(Untrue::Malformed)?;
+        let known = self.known.borrow_mut().get(end, now);
+        let is_it = |one: &Rc<Known>| *one.token == *token && one.fingerprint == keys.fingerprint;
+        if let Some(known) = known.filter(is_it) {
             return Ok(known.checked());
         }
         let verified = self.rules.verify(token, keys)?;
         let until = expiry(&verified, now);
         let identity = Identity::of_claims(verified.claims, &self.config.fields);
-        let known_now = Known {
+        let known = Rc::new(Known {
+            token: token.into(),
             is_entitled: identity.meets(&self.config.required),
             identity: Rc::new(identity),
             fingerprint: keys.fingerprint,
-        };
-        let checked = known_now.checked();
+        });
+        let checked = known.checked();
         if token.len() <= LONGEST_REMEMBERED {
-            known.insert(digest, known_now, until);
+            self.known.borrow_mut().insert(*end, known, until);
         }
         Ok(checked)
     }
@@ -169,7 +176,11 @@ impl Jwt {
 
 impl Known {
     fn checked(&self) -> Checked {
-        if self.is_entitled { Ok(Rc::clone(&self.identity)) } else { Err(Refused::Forbidden(None)) }
+        if self.is_entitled {
+            Ok(Rc::clone(&self.identity))
+        } else {
+            Err(Refused::Forbidden(Some(LACKING)))
+        }
     }
 }
 

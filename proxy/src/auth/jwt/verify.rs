@@ -47,7 +47,7 @@ pub enum Untrue {
 
 impl Rules {
     pub fn new(config: &JwtConfig) -> Self {
-        let leeway_secs = config.leeway.as_secs();
+        let leeway_secs = config.leeway.as_secs_f64().ceil() as u64;
         let validation = |algorithm: &Algorithm| {
             let mut validation = Validation::new(*algorithm);
             validation.leeway = leeway_secs;

@@ -93,6 +93,9 @@ impl PasswordHash {
         const EXPECTED: &str = "the hash must be argon2 ($argon2id$…) or bcrypt ($2b$…)";
         if text.starts_with("$argon2") {
             let hash = phc::PasswordHash::new(text).map_err(|_| EXPECTED)?;
+            if hash.hash.is_none() {
+                return Err("the argon2 hash is not whole");
+            }
             let params = argon2::Params::try_from(&hash).map_err(|_| EXPECTED)?;
             if params.m_cost() > MOST_ARGON2_KIB || params.t_cost() > 64 {
                 return Err("the argon2 hash costs more than 256 MiB or 64 rounds");

@@ -36,6 +36,11 @@ impl Required {
         self.scopes.is_empty() && self.claims.is_empty()
     }
 
+    /// Whether a name alone would not do: the claim `sub` is known of every client with a name.
+    pub(in crate::config) fn needs_claims(&self) -> bool {
+        !self.scopes.is_empty() || self.claims.iter().any(|(name, _)| name != "sub")
+    }
+
     /// `require` of a route.
     pub(in crate::config) fn read_route(section: Option<Section<'_>>) -> Self {
         let Some(mut section) = section else { return Self::default() };
@@ -61,13 +66,26 @@ impl ClaimFields {
     /// `claims_to_headers`.
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let Some(table) = section.section("claims_to_headers") else { return Self::default() };
-        let entries = table.entries::<IdentityField>();
-        Self(entries.into_iter().map(|(claim, field)| (claim.value, field.value.0)).collect())
+        let mut fields = Vec::<(String, HeaderName)>::new();
+        for (claim, Located { value: IdentityField(field), span }) in table.entries() {
+            if let Some((other, _)) = fields.iter().find(|(_, known)| is_same(known, &field)) {
+                let message = format!("the field \"{field}\" is already that of \"{other}\"");
+                section.report(&span, Problem::new(message));
+            }
+            fields.push((claim.value, field));
+        }
+        Self(fields)
     }
 
     pub fn names(&self) -> Vec<HeaderName> {
         self.0.iter().map(|(_, name)| name.clone()).collect()
     }
+}
+
+/// Whether two names are spellings of one: who reads one may read the other.
+fn is_same(one: &HeaderName, other: &HeaderName) -> bool {
+    let normal = |name: &HeaderName| name.as_str().replace(['_', '.'], "-");
+    normal(one) == normal(other)
 }
 
 /// What the proxy says of the request itself.

@@ -26,7 +26,13 @@ impl Default for FailureLimit {
 impl FailureLimit {
     /// On by default where people choose the secret.
     pub(super) fn read(section: &mut Section<'_>, kind: &str) -> Option<Self> {
-        let mut table = match section.value_or_table::<Off>("failures") {
+        let given = section.value_or_table::<Off>("failures");
+        let pointless = pointless(kind).filter(|_| matches!(&given, Some(ValueOrTable::Table(_))));
+        if let Some(why) = pointless {
+            let message = format!("\"failures\" is not for \"{kind}\"");
+            section.report(&section.key_span("failures"), Problem::new(message).hint(why));
+        }
+        let mut table = match given {
             None => return (kind == "basic").then(Self::default),
             Some(ValueOrTable::Value(_)) => return None,
             Some(ValueOrTable::Table(table)) => table,
@@ -37,6 +43,17 @@ impl FailureLimit {
         table.finish();
         Some(Self { requests, per })
     }
+}
+
+/// Why such a scheme has no guesses of its own.
+fn pointless(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "mtls" => "nobody can guess a certificate",
+        "forward" => "only the server that is asked can tell which credentials are wrong",
+        // What one scheme says more than that a guess was wrong would hide that it was.
+        "any" => "set it on the schemes that it names",
+        _ => return None,
+    })
 }
 
 struct Off;

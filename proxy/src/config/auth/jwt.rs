@@ -85,6 +85,10 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
         section.report(&section.span, Problem::new(message));
         return None;
     }
+    if section.has("tls") && !section.has("jwks_url") {
+        let problem = Problem::new("\"tls\" is for \"jwks_url\"");
+        section.report(&section.key_span("tls"), problem);
+    }
     check_algorithms(section, section.has("secret"), algorithms);
     if let Some(set) = set {
         return Some(JwtKeys::Set(Box::new(set)));
@@ -99,6 +103,11 @@ fn read_keys(section: &mut Section<'_>, algorithms: &[Located<AlgorithmName>]) -
         return Some(JwtKeys::Here(vec![key]));
     }
     let public = public?;
+    if public.value.reveal().contains("PRIVATE KEY-----") {
+        let problem = Problem::new("\"public_key\" is a private key: whoever reads it can sign");
+        section.report(&public.span, problem.hint("it need not leave the issuer"));
+        return None;
+    }
     let mut keys = Vec::<DecodingKey>::new();
     for algorithm in algorithms.iter().map(|name| name.value.0) {
         if keys.iter().any(|known| known.family() == algorithm.family()) {

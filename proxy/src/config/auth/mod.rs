@@ -94,6 +94,26 @@ impl SchemeConfig {
         Some(Self { name: name.to_owned(), kind: kind?, failures })
     }
 
+    /// Whether each knows more of a client than a name.
+    pub(super) fn have_claims(all: &[(String, Option<Self>)]) -> Vec<bool> {
+        all.iter().map(|(_, scheme)| Self::has_claims(scheme.as_ref(), all)).collect()
+    }
+
+    /// `None` is one that was reported.
+    fn has_claims(scheme: Option<&Self>, all: &[(String, Option<Self>)]) -> bool {
+        scheme.is_none_or(|scheme| match &scheme.kind {
+            AuthScheme::Jwt(_) | AuthScheme::Introspection(_) => true,
+            AuthScheme::Any(schemes) => {
+                schemes.iter().any(|index| Self::has_claims(all[*index].1.as_ref(), all))
+            }
+            AuthScheme::Bearer(_)
+            | AuthScheme::ApiKey(_)
+            | AuthScheme::Basic(_)
+            | AuthScheme::Forward(_)
+            | AuthScheme::Mtls(_) => false,
+        })
+    }
+
     /// Whom the scheme asks, if it asks anybody.
     pub fn call(&self) -> Option<&CallConfig> {
         match &self.kind {
