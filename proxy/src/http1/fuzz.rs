@@ -3,7 +3,7 @@
 use actix_http::Request;
 use bytes::Bytes;
 
-use super::{head::HeadScanner, parse};
+use super::{credentials::Credentials, head::HeadScanner, parse};
 use crate::{config::HeadBounds, error::Reason, framing::Rest};
 
 #[derive(Default)]
@@ -24,7 +24,8 @@ impl Scanner {
 }
 
 pub fn parse(head: &Bytes) -> Result<Head, Reason> {
-    let parse::Head { request, body, keeps_alive, offers_upgrade, .. } = parse::parse(head, None)?;
+    let parse::Head { request, body, keeps_alive, offers_upgrade, .. } =
+        parse::parse(head, None, &mut Credentials::default())?;
     Ok(Head { request, body, keeps_alive, offers_upgrade })
 }
 

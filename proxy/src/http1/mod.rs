@@ -9,6 +9,7 @@
 
 mod answer;
 mod conn;
+mod credentials;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;

@@ -10,6 +10,7 @@ use actix_http::{
 };
 use bytes::Bytes;
 
+use super::credentials::Credentials;
 use crate::{
     error::Reason,
     framing::{ChunkBounds, Rest},
@@ -48,7 +49,11 @@ struct Control {
 ///
 /// # Errors
 /// `bad_request`.
-pub(super) fn parse(head: &Bytes, peer: Option<SocketAddr>) -> Result<Head, Reason> {
+pub(super) fn parse(
+    head: &Bytes,
+    peer: Option<SocketAddr>,
+    credentials: &mut Credentials,
+) -> Result<Head, Reason> {
     let mut storage = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut storage) {
@@ -69,7 +74,7 @@ pub(super) fn parse(head: &Bytes, peer: Option<SocketAddr>) -> Result<Head, Reas
     into.uri = Uri::from_maybe_shared(target).map_err(|_| Reason::BadRequest)?;
     into.version = if is_1_0 { Version::HTTP_10 } else { Version::HTTP_11 };
     into.peer_addr = peer;
-    let control = read_fields(head, parsed.headers, is_1_0, &mut into.headers)?;
+    let control = read_fields(head, parsed.headers, is_1_0, credentials, &mut into.headers)?;
     if !control.has_host && !is_1_0 {
         return Err(Reason::BadRequest);
     }
@@ -96,6 +101,7 @@ fn read_fields(
     head: &Bytes,
     given: &[httparse::Header<'_>],
     is_1_0: bool,
+    credentials: &mut Credentials,
     fields: &mut HeaderMap,
 ) -> Result<Control, Reason> {
     let mut control = Control::default();
@@ -112,8 +118,13 @@ fn read_fields(
             }
             _ => {}
         }
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
-        fields.append(name, value.map_err(|_| Reason::BadRequest)?);
+        let value = if name == header::AUTHORIZATION {
+            credentials.value(head, field.value)?
+        } else {
+            let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
+            value.map_err(|_| Reason::BadRequest)?
+        };
+        fields.append(name, value);
     }
     Ok(control)
 }
@@ -167,7 +178,7 @@ mod tests {
     use super::*;
 
     fn read(wire: &str) -> Result<Head, Reason> {
-        parse(&Bytes::copy_from_slice(wire.as_bytes()), None)
+        parse(&Bytes::copy_from_slice(wire.as_bytes()), None, &mut Credentials::default())
     }
 
     fn post(fields: &str) -> Result<Head, Reason> {

@@ -14,7 +14,10 @@ use std::{
 use actix_http::Request;
 use bytes::BytesMut;
 
-use super::parse::{self, Head};
+use super::{
+    credentials::Credentials,
+    parse::{self, Head},
+};
 use crate::{
     downstream::{Arrival, ConnTable, Preread, Stall, Stream},
     error::Reason,
@@ -56,6 +59,8 @@ pub struct Conn {
     io: RefCell<Stream>,
     /// Bytes that were read and belong to nobody yet.
     buffer: RefCell<BytesMut>,
+    /// Of the request before.
+    credentials: RefCell<Credentials>,
     /// What is to come of the body of the current request.
     body: RefCell<Rest>,
     /// What is still to be written of a `100 Continue` that the client waits for.
@@ -99,6 +104,7 @@ impl Conn {
             arrival,
             io: RefCell::new(io),
             buffer: RefCell::new(early),
+            credentials: RefCell::default(),
             body: RefCell::new(Rest::Length(0)),
             continue_left: Cell::default(),
             uploads: Cell::default(),
