@@ -132,7 +132,7 @@ async fn count(
         Counted::Shared(prefix) => prefix,
     };
     let store = worker.shared_limits.as_ref().expect("a worker has a store if a limit is shared");
-    let decided = store.take([prefix, &*parts.digest()].concat(), &rate.quota).await;
+    let decided = Box::pin(store.take([prefix, &*parts.digest()].concat(), &rate.quota)).await;
     if decided.is_err() {
         worker.shard.rate_limit_store_failed();
     }

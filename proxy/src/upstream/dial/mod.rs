@@ -85,6 +85,12 @@ impl Dialer {
     /// `name_unresolved` if the name has no address, or none within `bound`; `connect_timeout`
     /// after `bound`, which is also that of the TLS handshake; else why the endpoint could not be reached.
     pub async fn connect(&self, bound: Duration) -> Result<Connection, ProxyError> {
+        // Boxed: few requests need it, and the timers in it are aligned to a line of the cache, which
+        // all requests would be.
+        Box::pin(self.connect_within(bound)).await
+    }
+
+    async fn connect_within(&self, bound: Duration) -> Result<Connection, ProxyError> {
         let deadline = Instant::now() + bound;
         if let Some(name) = &self.name {
             // That it took too long is told by the name itself.
