@@ -62,7 +62,7 @@ pub struct RequestRecord {
     /// The place in a service that limits how many requests it has.
     pub permit: RefCell<Option<Permit>>,
     /// The rate limits that have counted it, and its places among those in flight.
-    pub limited: RefCell<Limited>,
+    pub limited: RefCell<Option<Box<Limited>>>,
     /// What the connection becomes behind a 101.
     pub tunnel: RefCell<Option<Tunnel>>,
     /// Of the response head; `None` until there is one.

@@ -21,8 +21,9 @@ use crate::{
     routing::stage::host, telemetry::observe::record, worker::Worker,
 };
 
-/// Room for the fields that the proxy adds to a usual request, in bytes.
-const OWN_FIELDS: usize = 384;
+/// Room for the fields that the proxy adds to a request, and for each that it has, in bytes.
+const OWN_FIELDS: usize = 256;
+const USUAL_FIELD: usize = 64;
 
 /// Puts the field lines for the upstream into the record.
 ///
@@ -38,8 +39,7 @@ pub async fn headers(
         return next.call(request).await;
     };
     let rules = &worker.gateway.routes.route(route).config;
-    let given = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    let mut fields = BytesMut::with_capacity(OWN_FIELDS + given.sum::<usize>());
+    let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
     let source = source(&worker, &record, &request, &rules.request_headers);
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);

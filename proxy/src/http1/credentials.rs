@@ -5,9 +5,6 @@
 //! Bound: 2 KiB a connection.
 
 use actix_http::header::HeaderValue;
-use bytes::Bytes;
-
-use crate::error::Reason;
 
 /// Shorter values are looked at faster than they are kept.
 const SHORTEST: usize = 128;
@@ -18,21 +15,16 @@ const LONGEST: usize = 2 << 10;
 pub(super) struct Credentials(Option<HeaderValue>);
 
 impl Credentials {
-    /// The value of the field, which stands in `head`.
-    ///
-    /// # Errors
-    /// `bad_request` for what no field can hold.
-    pub(super) fn value(&mut self, head: &Bytes, given: &[u8]) -> Result<HeaderValue, Reason> {
-        if let Some(known) = self.0.as_ref().filter(|known| known.as_bytes() == given) {
-            return Ok(known.clone());
+    /// The value, if it is the one before.
+    pub(super) fn known(&self, given: &[u8]) -> Option<HeaderValue> {
+        self.0.as_ref().filter(|known| known.as_bytes() == given).cloned()
+    }
+
+    /// Keeps a value that was found to be one; a copy, as the head itself would be kept with it.
+    pub(super) fn keep(&mut self, value: &HeaderValue) {
+        if (SHORTEST..=LONGEST).contains(&value.len()) {
+            self.0 = HeaderValue::from_bytes(value.as_bytes()).ok();
         }
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(given));
-        let value = value.map_err(|_| Reason::BadRequest)?;
-        if (SHORTEST..=LONGEST).contains(&given.len()) {
-            // A copy: the head itself would be kept with it.
-            self.0 = HeaderValue::from_bytes(given).ok();
-        }
-        Ok(value)
     }
 }
 
@@ -40,30 +32,25 @@ impl Credentials {
 mod tests {
     use super::*;
 
-    fn value(credentials: &mut Credentials, text: &str) -> Result<HeaderValue, Reason> {
-        let head = Bytes::copy_from_slice(text.as_bytes());
-        credentials.value(&head, &head)
+    #[test]
+    fn what_was_kept_is_known_and_nothing_else() {
+        let mut credentials = Credentials::default();
+        let [one, other, longer] = ["a", "b", "aa"].map(|text| text.repeat(200));
+        for text in [&one, &other, &longer, &one] {
+            assert_eq!(credentials.known(text.as_bytes()), None);
+            let value = HeaderValue::from_str(text).expect("is a value");
+            credentials.keep(&value);
+            assert_eq!(credentials.known(text.as_bytes()), Some(value));
+        }
+        assert_eq!(credentials.known(&one.as_bytes()[..199]), None);
     }
 
     #[test]
-    fn each_request_has_its_own_whatever_came_before() {
+    fn what_is_short_or_very_long_is_not_kept() {
         let mut credentials = Credentials::default();
-        let tokens = ["a".repeat(200), "b".repeat(200), "a".repeat(201), "short".to_owned()];
-        let tokens = tokens.iter().chain(&tokens).chain([&tokens[0], &tokens[0]]);
-        for token in tokens {
-            let value = value(&mut credentials, token).expect("is a value");
-            assert_eq!(value.as_bytes(), token.as_bytes());
+        for text in ["a".repeat(127), "a".repeat(2049)] {
+            credentials.keep(&HeaderValue::from_str(&text).expect("is a value"));
+            assert!(credentials.0.is_none());
         }
-    }
-
-    #[test]
-    fn what_no_field_can_hold_is_refused_and_not_kept() {
-        let mut credentials = Credentials::default();
-        let wrong = format!("{}\u{7f}", "a".repeat(200));
-        for _ in 0..2 {
-            assert_eq!(value(&mut credentials, &wrong), Err(Reason::BadRequest));
-        }
-        assert!(value(&mut credentials, &"a".repeat(3000)).is_ok());
-        assert!(credentials.0.is_none());
     }
 }

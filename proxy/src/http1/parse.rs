@@ -118,11 +118,18 @@ fn read_fields(
             }
             _ => {}
         }
-        let value = if name == header::AUTHORIZATION {
-            credentials.value(head, field.value)?
-        } else {
-            let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
-            value.map_err(|_| Reason::BadRequest)?
+        let is_credentials = name == header::AUTHORIZATION;
+        let known = if is_credentials { credentials.known(field.value) } else { None };
+        let value = match known {
+            Some(value) => value,
+            None => {
+                let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
+                let value = value.map_err(|_| Reason::BadRequest)?;
+                if is_credentials {
+                    credentials.keep(&value);
+                }
+                value
+            }
         };
         fields.append(name, value);
     }

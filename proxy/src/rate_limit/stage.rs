@@ -44,8 +44,9 @@ pub async fn before(
     head: &RequestHead,
 ) -> Result<(), HttpResponse> {
     match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
+        // Boxed: requests without limits are not to carry the room.
         Some(limits) if !limits.before.is_empty() => {
-            ask(worker, record, head, &limits.before).await
+            Box::pin(ask(worker, record, head, &limits.before)).await
         }
         _ => Ok(()),
     }
@@ -61,14 +62,17 @@ pub async fn after(
     head: &RequestHead,
 ) -> Result<(), HttpResponse> {
     match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
-        Some(limits) if !limits.after.is_empty() => ask(worker, record, head, &limits.after).await,
+        Some(limits) if !limits.after.is_empty() => {
+            Box::pin(ask(worker, record, head, &limits.after)).await
+        }
         _ => Ok(()),
     }
 }
 
 /// Writes into the answer where the client stands.
 pub fn tell(worker: &Worker, record: &RequestRecord, headers: &mut HeaderMap) {
-    for (limit, standing) in &record.limited.borrow().standings {
+    let limited = record.limited.borrow();
+    for (limit, standing) in limited.iter().flat_map(|limited| &limited.standings) {
         if let Some(rate) = &worker.gateway.rate_limits.limit(*limit).rate {
             rate.policy.tell(*standing, headers);
         }
@@ -98,7 +102,12 @@ async fn ask(
             match count(worker, rate, parts).await {
                 Ok(Some(decision)) => {
                     let standing = Standing::from(&decision);
-                    record.limited.borrow_mut().standings.push((*index, standing));
+                    record
+                        .limited
+                        .borrow_mut()
+                        .get_or_insert_default()
+                        .standings
+                        .push((*index, standing));
                     if !decision.is_allowed {
                         let retry_after = secs(decision.retry_after);
                         return Err(refuse(worker, record, *index, retry_after));
@@ -110,7 +119,9 @@ async fn ask(
                 }
             }
         }
-        record.limited.borrow_mut().places.extend(place);
+        if let Some(place) = place {
+            record.limited.borrow_mut().get_or_insert_default().places.push(place);
+        }
     }
     Ok(())
 }
