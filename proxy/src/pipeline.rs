@@ -21,17 +21,10 @@ use crate::{
     forward::forward,
     headers::stage::headers,
     routing::stage::route,
+    stage::Stage,
     telemetry::observe::{Observed, observe, open},
     worker::Worker,
 };
-
-/// Wraps a stage so that it gets the worker with each request.
-macro_rules! stage {
-    ($stage:ident, $worker:expr) => {{
-        let worker = Rc::clone($worker);
-        from_fn(move |request, next| $stage(Rc::clone(&worker), request, next))
-    }};
-}
 
 type Answering = LocalBoxFuture<'static, Result<ServiceResponse<Observed>, Error>>;
 
@@ -67,14 +60,14 @@ fn stages(
     Error = Error,
     InitError = (),
 > + use<> {
-    let handler = Rc::clone(worker);
+    let (handler, observer) = (Rc::clone(worker), Rc::clone(worker));
     let app = actix_web::App::new()
         .default_service(fn_service(move |request: ServiceRequest| {
             forward(Rc::clone(&handler), request)
         }))
-        .wrap(stage!(headers, worker))
-        .wrap(stage!(authenticate, worker))
-        .wrap(stage!(route, worker))
-        .wrap(stage!(observe, worker));
+        .wrap(Stage::new(worker, headers))
+        .wrap(Stage::new(worker, authenticate))
+        .wrap(Stage::new(worker, route))
+        .wrap(from_fn(move |request, next| observe(Rc::clone(&observer), request, next)));
     map_config(app.into_factory(), |_| AppConfig::default())
 }

@@ -5,58 +5,67 @@
 use std::rc::Rc;
 
 use actix_http::header::HeaderValue;
-use actix_web::{
-    Error, HttpResponse,
-    body::BoxBody,
-    dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
-};
+use actix_web::{HttpResponse, dev::ServiceRequest};
 
-use super::{Asked, Identity, Refused, check_by, refused::AuthResult};
+use super::{Asked, Checked, Identity, Refused, Verdict, check_by, refused::AuthResult};
 use crate::{
-    access, config::Required, rate_limit, record::RequestRecord, telemetry::observe::record,
-    worker::Worker,
+    access, config::Required, rate_limit, record::RequestRecord, stage::Step,
+    telemetry::observe::record, worker::Worker,
 };
 
-/// Answers 401, 403 or 429, or goes on.
-///
-/// # Errors
-/// None of its own.
-pub async fn authenticate(
-    worker: Rc<Worker>,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse, Error> {
+/// Answers 401, 403, 429 or 503, or goes on.
+pub fn authenticate(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
     let record = record(&request);
-    let asked = Asked { worker: &worker, record: &record, request: &request };
-    let mut answered = match admit(asked).await {
-        Ok(()) => next.call(request).await?,
-        Err(refusal) => request.into_response(refusal),
+    if let Some(answer) = access::answer(&worker.gateway, &record, request.head()) {
+        return Step::Answer(request.into_response(answer));
+    }
+    if rate_limit::stage::has_limits(worker, &record) {
+        return later(worker, request);
+    }
+    let Some(scheme) = worker.gateway.scheme(record.route.get()) else {
+        return Step::Pass(request);
     };
-    rate_limit::stage::tell(&worker, &record, answered.headers_mut());
-    Ok(answered)
+    let asked = Asked { worker, record: &record, request: &request };
+    let concluded = match check_by(scheme, asked) {
+        Verdict::Now(checked) => Some(conclude(scheme, checked, asked)),
+        // It borrows the request, which must move: it is asked again where it stays.
+        Verdict::Later(_) => None,
+    };
+    match concluded {
+        Some(None) => Step::Pass(request),
+        Some(Some(refusal)) => Step::Answer(request.into_response(refusal)),
+        None => later(worker, request),
+    }
+}
+
+fn later(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
+    let worker = Rc::clone(worker);
+    Step::Later(Box::pin(async move {
+        let record = record(&request);
+        match admit(Asked { worker: &worker, record: &record, request: &request }).await {
+            Ok(()) => Ok(request),
+            Err(refusal) => Err(request.into_response(refusal)),
+        }
+    }))
 }
 
 /// Whether the request may pass.
 async fn admit(asked: Asked<'_>) -> Result<(), HttpResponse> {
     let Asked { worker, record, request } = asked;
-    if let Some(answer) = access::answer(&worker.gateway, record, request.head()) {
-        return Err(answer);
-    }
     rate_limit::stage::before(worker, record, request.head()).await?;
     if let Some(scheme) = worker.gateway.scheme(record.route.get()) {
-        identify(scheme, asked).await?;
+        let refusal = conclude(scheme, check_by(scheme, asked).known().await, asked);
+        refusal.map_or(Ok(()), Err)?;
     }
     rate_limit::stage::after(worker, record, request.head()).await
 }
 
-/// Puts who the client is into the record.
-async fn identify(scheme: usize, asked: Asked<'_>) -> Result<(), HttpResponse> {
-    let checked = check_by(scheme, asked).known().await;
+/// Puts who the client is into the record, or says what to answer.
+fn conclude(scheme: usize, checked: Checked, asked: Asked<'_>) -> Option<HttpResponse> {
     let entitled = checked.and_then(|identity| entitle(identity, asked));
     let result = entitled.as_ref().map_or_else(Refused::result, |()| AuthResult::Ok);
     asked.worker.shard.authenticated(scheme, result);
-    entitled.map_err(|refused| refused.answer(asked.record))
+    entitled.err().map(|refused| refused.answer(asked.record))
 }
 
 /// Whether the client may what the route requires.

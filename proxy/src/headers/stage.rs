@@ -4,12 +4,7 @@
 use std::rc::Rc;
 
 use actix_http::StatusCode;
-use actix_web::{
-    Error,
-    body::BoxBody,
-    dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
-};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use bytes::BytesMut;
 
 use super::{
@@ -18,7 +13,7 @@ use super::{
 };
 use crate::{
     access::cors, config::HeaderRules, gateway::Gateway, record::RequestRecord,
-    routing::stage::host, telemetry::observe::record, worker::Worker,
+    routing::stage::host, stage::Step, telemetry::observe::record, worker::Worker,
 };
 
 /// Room for the fields that the proxy adds to a request, and for each that it has, in bytes.
@@ -26,24 +21,15 @@ const OWN_FIELDS: usize = 256;
 const USUAL_FIELD: usize = 64;
 
 /// Puts the field lines for the upstream into the record.
-///
-/// # Errors
-/// None of its own.
-pub async fn headers(
-    worker: Rc<Worker>,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse, Error> {
+pub fn headers(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
     let record = record(&request);
-    let Some(route) = record.route.get() else {
-        return next.call(request).await;
-    };
+    let Some(route) = record.route.get() else { return Step::Pass(request) };
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
-    let source = source(&worker, &record, &request, &rules.request_headers);
+    let source = source(worker, &record, &request, &rules.request_headers);
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);
-    next.call(request).await
+    Step::Pass(request)
 }
 
 /// Applies the route's rules to an answer, whichever stage has made it.

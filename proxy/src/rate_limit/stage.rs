@@ -34,6 +34,14 @@ pub struct Limited {
 /// For requests in flight nobody knows when one of them ends.
 const SOON_SECS: u64 = 1;
 
+/// Whether the route of a request has any.
+pub fn has_limits(worker: &Worker, record: &RequestRecord) -> bool {
+    record.route.get().is_some_and(|route| {
+        let limits = worker.gateway.rate_limits.of_route(route);
+        !(limits.before.is_empty() && limits.after.is_empty())
+    })
+}
+
 /// Asks the limits of the client's address.
 ///
 /// # Errors
@@ -44,11 +52,8 @@ pub async fn before(
     head: &RequestHead,
 ) -> Result<(), HttpResponse> {
     match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
-        // Boxed: requests without limits are not to carry the room.
-        Some(limits) if !limits.before.is_empty() => {
-            Box::pin(ask(worker, record, head, &limits.before)).await
-        }
-        _ => Ok(()),
+        Some(limits) => ask(worker, record, head, &limits.before).await,
+        None => Ok(()),
     }
 }
 
@@ -62,10 +67,8 @@ pub async fn after(
     head: &RequestHead,
 ) -> Result<(), HttpResponse> {
     match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
-        Some(limits) if !limits.after.is_empty() => {
-            Box::pin(ask(worker, record, head, &limits.after)).await
-        }
-        _ => Ok(()),
+        Some(limits) => ask(worker, record, head, &limits.after).await,
+        None => Ok(()),
     }
 }
 
@@ -143,7 +146,7 @@ async fn count(
         Counted::Shared(prefix) => prefix,
     };
     let store = worker.shared_limits.as_ref().expect("a worker has a store if a limit is shared");
-    let decided = Box::pin(store.take([prefix, &*parts.digest()].concat(), &rate.quota)).await;
+    let decided = store.take([prefix, &*parts.digest()].concat(), &rate.quota).await;
     if decided.is_err() {
         worker.shard.rate_limit_store_failed();
     }

@@ -6,12 +6,7 @@ use std::{path::PathBuf, rc::Rc};
 
 use actix_http::{Method, RequestHead, header};
 use actix_rt::task::spawn_blocking;
-use actix_web::{
-    Error, HttpResponse,
-    body::BoxBody,
-    dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
-};
+use actix_web::{HttpResponse, dev::ServiceRequest};
 
 use super::{Found, OtherReadings, Request, RouteMatch};
 use crate::{
@@ -23,6 +18,7 @@ use crate::{
     record::RequestRecord,
     reply,
     request::{Checked, check},
+    stage::Step,
     telemetry::observe::record,
     tls::acme,
     worker::Worker,
@@ -40,31 +36,32 @@ const FORWARDED: [Method; 7] = [
 ];
 
 /// Puts a `Found` into the record.
-///
-/// # Errors
-/// None of its own.
-pub async fn route(
-    worker: Rc<Worker>,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse, Error> {
+pub fn route(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
     let (gateway, record) = (&*worker.gateway, record(&request));
     if let Some(refusal) = refuse(gateway, &record, request.head()) {
-        return Ok(request.into_response(refusal));
+        return Step::Answer(request.into_response(refusal));
     }
-    if let Some(file) = challenge(gateway, &record, request.head())
-        && let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await
-    {
-        return Ok(request.into_response(reply::key_authorization(answer)));
+    if let Some(file) = challenge(gateway, &record, request.head()) {
+        let worker = Rc::clone(worker);
+        return Step::Later(Box::pin(async move {
+            if let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await {
+                return Err(request.into_response(reply::key_authorization(answer)));
+            }
+            match answer(&worker.gateway, &record, request.head()) {
+                Some(answer) => Err(request.into_response(answer)),
+                None => Ok(request),
+            }
+        }));
     }
-    if let Some(answer) = own_answer(gateway, &record, request.head()) {
-        return Ok(request.into_response(answer));
+    match answer(gateway, &record, request.head()) {
+        Some(answer) => Step::Answer(request.into_response(answer)),
+        None => Step::Pass(request),
     }
-    if let Some(refusal) = find(gateway, &record, request.head()) {
-        return Ok(request.into_response(refusal));
-    }
-    drop(record);
-    next.call(request).await
+}
+
+/// The answer to a request that goes no further; of others the record gets what routing found.
+fn answer(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<HttpResponse> {
+    own_answer(gateway, record, head).or_else(|| find(gateway, record, head))
 }
 
 /// The answer to a request that is not as it must be; of others the record gets the normal path.

@@ -28,6 +28,7 @@ use crate::{
         request_id::{self, X_REQUEST_ID},
         trace,
     },
+    rate_limit,
     record::{LoggedHead, RequestRecord},
     routing::stage::host,
     worker::Worker,
@@ -47,6 +48,7 @@ pub async fn observe(
     let open = OpenRecord { worker, record, is_whole: false };
     let mut response = next.call(request).await?;
     open.record.status.set(Some(response.status()));
+    rate_limit::stage::tell(&open.worker, &open.record, response.headers_mut());
     headers::stage::finish(&open.worker.gateway, &open.record, &mut response);
     response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
     let tls = open.record.from.arrival().tls.as_ref();
