@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """What a feature costs: CPU per request of this proxy with it, beside the same program without.
 
-    scripts/bench/features.py [feature...]     features: bearer long-bearer jwt api-key, or all
+    scripts/bench/features.py [feature...]     features: bearer long-bearer jwt limit api-key, or all
     ROUNDS=7 SECONDS_EACH=2
 
 Answers of 60 B, 64 connections, one worker on core 0; load and origin (nginx) share core 1. Rounds
 are interleaved between the features, each with a fresh process, and medians are shown. `none` is the
-same without authentication. Needs nginx, wrk, taskset and openssl.
+same without authentication, `limit` with a local rate limit instead. Needs nginx, wrk, taskset and openssl.
 """
 
 import base64
@@ -96,6 +96,8 @@ def features(issuer):
         "long-bearer": (
             f'{scheme}type = "bearer"\ntokens = ["{LONG}"]\n', f"Authorization: Bearer {LONG}"
         ),
+        # So much that nothing is refused: what counts is the decision, and that it is told.
+        "limit": ('[rate_limits.x]\nrequests = 1000000\nper = "1s"\nburst = 100000\n', bearer),
         "api-key": (
             f'{scheme}type = "api_key"\nheader = "x-api-key"\nkey_sha256 = ["{digest}"]\n',
             f"X-Api-Key: {TOKEN}",
@@ -140,11 +142,11 @@ def load(port, field, seconds):
     return int(words[4]), int(words[5])
 
 
-def measure(config, field, origin):
+def measure(name, config, field, origin):
     """CPU per request in microseconds."""
     text = (
         f"{config}[server]\nworkers = 1\n[log]\naccess = false\n"
-        '[[routes]]\nservice = "origin"\n'
+        f'[[routes]]\nservice = "origin"\n{"rate_limits = [\'x\']" if name == "limit" else ""}\n'
         f'[services.origin]\nendpoints = ["http://127.0.0.1:{origin.port}"]\n'
     )
     with world.Proxy(text) as proxy:
@@ -173,7 +175,7 @@ def main():
             spent = {name: [] for name in wanted}
             for number in range(ROUNDS):
                 for name in wanted:
-                    spent[name].append(measure(*known[name], origin))
+                    spent[name].append(measure(name, *known[name], origin))
                 print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
         finally:
             origin.stop()
