@@ -144,9 +144,10 @@ def load(port, field, seconds):
 
 def measure(name, config, field, origin):
     """CPU per request in microseconds."""
+    limits = 'rate_limits = "x"\n' if name == "limit" else ""
     text = (
         f"{config}[server]\nworkers = 1\n[log]\naccess = false\n"
-        f'[[routes]]\nservice = "origin"\n{"rate_limits = [\'x\']" if name == "limit" else ""}\n'
+        f'[[routes]]\nservice = "origin"\n{limits}'
         f'[services.origin]\nendpoints = ["http://127.0.0.1:{origin.port}"]\n'
     )
     with world.Proxy(text) as proxy:
