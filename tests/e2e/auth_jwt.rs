@@ -233,8 +233,8 @@ fn strangers_cannot_make_the_proxy_ask_for_keys_again_and_again() {
     assert_eq!(world.proxy.metric(fetched), 1.0);
 }
 
-#[test]
-fn without_any_keys_nobody_can_be_known_and_that_is_said() {
+/// A proxy that was started while its key server was down.
+fn without_keys() -> (SigningKey, KeyServer, Proxy) {
     let key = SigningKey::new("first");
     let keys = KeyServer::start(&[&key]);
     keys.go_down();
@@ -244,6 +244,12 @@ fn without_any_keys_nobody_can_be_known_and_that_is_said() {
         keys.origin.address
     );
     let proxy = Proxy::start(&config);
+    (key, keys, proxy)
+}
+
+#[test]
+fn without_any_keys_nobody_can_be_known_and_that_is_said() {
+    let (key, _keys, proxy) = without_keys();
     let answer = proxy.get("/").bearer(&key.sign(&claims())).send();
     assert_eq!(answer.status, 503);
     let status = "proxy; error=destination_unavailable; details=\"auth_unavailable\"";
@@ -257,15 +263,7 @@ fn without_any_keys_nobody_can_be_known_and_that_is_said() {
 
 #[test]
 fn keys_are_fetched_again_though_nobody_asks_for_anything() {
-    let key = SigningKey::new("first");
-    let keys = KeyServer::start(&[&key]);
-    keys.go_down();
-    let config = format!(
-        "auth = \"tokens\"\n[auth_schemes.tokens]\ntype = \"jwt\"\nissuer = \"a\"\naudience = \"off\"\n\
-         algorithms = \"ES256\"\njwks_url = \"http://{}/\"\n",
-        keys.origin.address
-    );
-    let proxy = Proxy::start(&config);
+    let (key, keys, proxy) = without_keys();
     let fetches =
         |result: &str| format!("proxy_jwks_fetches_total{{scheme=\"tokens\",result=\"{result}\"}}");
     proxy.wait_for_metric(&fetches("failed"), 1.0);
