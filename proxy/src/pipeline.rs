@@ -11,9 +11,7 @@ use actix_service::{
 use actix_web::{
     Error,
     dev::{AppConfig, ServiceRequest, ServiceResponse},
-    middleware::from_fn,
 };
-use futures_util::future::LocalBoxFuture;
 
 use crate::{
     auth::stage::authenticate,
@@ -21,17 +19,15 @@ use crate::{
     forward::forward,
     headers::stage::headers,
     routing::stage::route,
-    stage::Stage,
-    telemetry::observe::{Observed, observe, open},
+    stage::{Decide, Stages},
+    telemetry::observe::{Observed, OpenRecord, observe},
     worker::Worker,
 };
-
-type Answering = LocalBoxFuture<'static, Result<ServiceResponse<Observed>, Error>>;
 
 /// The App of one worker: what every protocol hands its requests to.
 pub struct App {
     pub worker: Rc<Worker>,
-    service: RcService<Request, ServiceResponse<Observed>, Error>,
+    service: RcService<Request, ServiceResponse, Error>,
 }
 
 impl App {
@@ -43,31 +39,29 @@ impl App {
     }
 
     /// Answers a request of `from`.
-    pub fn call(&self, request: Request, from: Client) -> Answering {
-        let record = Rc::new(open(&self.worker, request.head(), from));
-        request.extensions_mut().insert(record);
-        self.service.call(request)
+    pub fn call(
+        &self,
+        request: Request,
+        from: Client,
+    ) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> + use<> {
+        let open = OpenRecord::new(&self.worker, request.head(), from);
+        request.extensions_mut().insert(Rc::clone(&open.record));
+        observe(open, self.service.call(request))
     }
 }
 
-/// The last `wrap` runs first: read the list from below.
+/// What a request passes before it is forwarded.
+const STAGES: [Decide; 3] = [route, authenticate, headers];
+
 fn stages(
     worker: &Rc<Worker>,
-) -> impl ServiceFactory<
-    Request,
-    Config = (),
-    Response = ServiceResponse<Observed>,
-    Error = Error,
-    InitError = (),
-> + use<> {
-    let (handler, observer) = (Rc::clone(worker), Rc::clone(worker));
+) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>
++ use<> {
+    let handler = Rc::clone(worker);
     let app = actix_web::App::new()
         .default_service(fn_service(move |request: ServiceRequest| {
             forward(Rc::clone(&handler), request)
         }))
-        .wrap(Stage::new(worker, headers))
-        .wrap(Stage::new(worker, authenticate))
-        .wrap(Stage::new(worker, route))
-        .wrap(from_fn(move |request, next| observe(Rc::clone(&observer), request, next)));
+        .wrap(Stages::new(worker, &STAGES));
     map_config(app.into_factory(), |_| AppConfig::default())
 }

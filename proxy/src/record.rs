@@ -64,7 +64,7 @@ pub struct RequestRecord {
     /// The rate limits that have counted it, and its places among those in flight.
     pub limited: RefCell<Option<Box<Limited>>>,
     /// What the connection becomes behind a 101.
-    pub tunnel: RefCell<Option<Tunnel>>,
+    pub tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Of the response head; `None` until there is one.
     pub status: Cell<Option<StatusCode>>,
     pub reason: Cell<Option<Reason>>,

@@ -1,5 +1,5 @@
-//! A stage of the pipeline as actix middleware: decides about a request before the stages behind it
-//! see it, and has no part in the answer. What is decided at once, as nearly everything is, is passed
+//! The stages of the pipeline as actix middleware. Each decides about a request before the next one
+//! sees it, and has no part in the answer. What is decided at once, as nearly everything is, is passed
 //! on without anything on the heap; `middleware::from_fn` would box each stage twice.
 
 use std::{
@@ -13,7 +13,7 @@ use actix_web::{
 };
 use futures_util::future::{Either, LocalBoxFuture};
 
-use crate::worker::Worker;
+use crate::{record::RequestRecord, telemetry::observe::record, worker::Worker};
 
 /// What becomes of a request.
 pub enum Step {
@@ -24,28 +24,57 @@ pub enum Step {
     Later(LocalBoxFuture<'static, Result<ServiceRequest, ServiceResponse>>),
 }
 
-type Decide = fn(&Rc<Worker>, ServiceRequest) -> Step;
+/// One stage.
+pub type Decide = fn(&Rc<Worker>, &Rc<RequestRecord>, ServiceRequest) -> Step;
 type Answered = Result<ServiceResponse, Error>;
 
-pub struct Stage {
+/// The stages, in their order, as one middleware.
+pub struct Stages {
     worker: Rc<Worker>,
-    decide: Decide,
+    list: &'static [Decide],
 }
 
-/// A stage before the next.
+/// The stages before what answers.
 pub struct Staged<S> {
     worker: Rc<Worker>,
-    decide: Decide,
+    list: &'static [Decide],
     next: Rc<S>,
 }
 
-impl Stage {
-    pub fn new(worker: &Rc<Worker>, decide: Decide) -> Self {
-        Self { worker: Rc::clone(worker), decide }
+impl Stages {
+    pub fn new(worker: &Rc<Worker>, list: &'static [Decide]) -> Self {
+        Self { worker: Rc::clone(worker), list }
     }
 }
 
-impl<S> Transform<S, ServiceRequest> for Stage
+/// Runs the stages of `list` until one of them does not pass the request on.
+fn run(
+    worker: &Rc<Worker>,
+    record: &Rc<RequestRecord>,
+    list: &'static [Decide],
+    mut request: ServiceRequest,
+) -> Step {
+    for (index, decide) in list.iter().enumerate() {
+        match decide(worker, record, request) {
+            Step::Pass(passed) => request = passed,
+            Step::Answer(response) => return Step::Answer(response),
+            Step::Later(deciding) => {
+                let rest = &list[index + 1..];
+                let (worker, record) = (Rc::clone(worker), Rc::clone(record));
+                return Step::Later(Box::pin(async move {
+                    match run(&worker, &record, rest, deciding.await?) {
+                        Step::Pass(request) => Ok(request),
+                        Step::Answer(response) => Err(response),
+                        Step::Later(deciding) => deciding.await,
+                    }
+                }));
+            }
+        }
+    }
+    Step::Pass(request)
+}
+
+impl<S> Transform<S, ServiceRequest> for Stages
 where
     S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
 {
@@ -57,7 +86,7 @@ where
 
     fn new_transform(&self, next: S) -> Self::Future {
         let worker = Rc::clone(&self.worker);
-        ready(Ok(Staged { worker, decide: self.decide, next: Rc::new(next) }))
+        ready(Ok(Staged { worker, list: self.list, next: Rc::new(next) }))
     }
 }
 
@@ -72,7 +101,8 @@ where
     forward_ready!(next);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        match (self.decide)(&self.worker, request) {
+        let record = record(&request);
+        match run(&self.worker, &record, self.list, request) {
             Step::Pass(request) => Either::Left(self.next.call(request)),
             Step::Answer(response) => Either::Right(Either::Left(ready(Ok(response)))),
             Step::Later(deciding) => {

@@ -17,6 +17,7 @@ use crate::{
     downstream::ConnTable,
     forward::mirror::Copies,
     gateway::Gateway,
+    http2::KnownFields,
     rate_limit::SharedStore,
     record::Index,
     retry::budget::RetryBudget,
@@ -51,6 +52,7 @@ pub struct Worker {
     pub rng: RefCell<SmallRng>,
     /// The client connections.
     pub conns: Rc<ConnTable>,
+    pub known_fields: Rc<KnownFields>,
     dialers: Vec<Dialer>,
     pools: Vec<Rc<Pool>>,
     budgets: Vec<RetryBudget>,
@@ -115,6 +117,7 @@ impl Worker {
             access_log,
             rng: RefCell::new(rand::make_rng()),
             conns: ConnTable::new(shared.heads, shared.timeouts, scratch.clone()),
+            known_fields: Rc::default(),
         });
         actix_rt::spawn(sweep(Rc::downgrade(&worker)));
         worker

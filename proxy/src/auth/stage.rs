@@ -9,23 +9,25 @@ use actix_web::{HttpResponse, dev::ServiceRequest};
 
 use super::{Asked, Checked, Identity, Refused, Verdict, check_by, refused::AuthResult};
 use crate::{
-    access, config::Required, rate_limit, record::RequestRecord, stage::Step,
-    telemetry::observe::record, worker::Worker,
+    access, config::Required, rate_limit, record::RequestRecord, stage::Step, worker::Worker,
 };
 
 /// Answers 401, 403, 429 or 503, or goes on.
-pub fn authenticate(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
-    let record = record(&request);
-    if let Some(answer) = access::answer(&worker.gateway, &record, request.head()) {
+pub fn authenticate(
+    worker: &Rc<Worker>,
+    record: &Rc<RequestRecord>,
+    request: ServiceRequest,
+) -> Step {
+    if let Some(answer) = access::answer(&worker.gateway, record, request.head()) {
         return Step::Answer(request.into_response(answer));
     }
-    if rate_limit::stage::has_limits(worker, &record) {
-        return later(worker, request);
+    if rate_limit::stage::has_limits(worker, record) {
+        return later(worker, record, request);
     }
     let Some(scheme) = worker.gateway.scheme(record.route.get()) else {
         return Step::Pass(request);
     };
-    let asked = Asked { worker, record: &record, request: &request };
+    let asked = Asked { worker, record, request: &request };
     let concluded = match check_by(scheme, asked) {
         Verdict::Now(checked) => Some(conclude(scheme, checked, asked)),
         // It borrows the request, which must move: it is asked again where it stays.
@@ -34,14 +36,13 @@ pub fn authenticate(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
     match concluded {
         Some(None) => Step::Pass(request),
         Some(Some(refusal)) => Step::Answer(request.into_response(refusal)),
-        None => later(worker, request),
+        None => later(worker, record, request),
     }
 }
 
-fn later(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
-    let worker = Rc::clone(worker);
+fn later(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
+    let (worker, record) = (Rc::clone(worker), Rc::clone(record));
     Step::Later(Box::pin(async move {
-        let record = record(&request);
         match admit(Asked { worker: &worker, record: &record, request: &request }).await {
             Ok(()) => Ok(request),
             Err(refusal) => Err(request.into_response(refusal)),

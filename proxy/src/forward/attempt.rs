@@ -309,7 +309,7 @@ impl Attempts<'_> {
             ResponseBody::Tunnel(upstream) => {
                 let (limits, counted) = (self.service.tunnel, self.worker.shard.open_tunnel());
                 let tunnel = Tunnel::new(*upstream, limits, &self.worker.deadlines, counted);
-                self.record.tunnel.replace(Some(tunnel));
+                self.record.tunnel.replace(Some(Box::new(tunnel)));
                 ResponseBody::Empty(None)
             }
             body => body,

@@ -1,6 +1,6 @@
 //! Field lines as they go on the wire, for one direction.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{io::Write, net::IpAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -82,7 +82,7 @@ pub fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// An address as text; an IPv4 one without the formatter, as it is written for every request.
-pub fn put_address(out: &mut BytesMut, address: IpAddr) {
+pub fn put_address(out: &mut impl BufMut, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let mut digits = itoa::Buffer::new();
@@ -93,6 +93,6 @@ pub fn put_address(out: &mut BytesMut, address: IpAddr) {
                 out.put_slice(digits.format(octet).as_bytes());
             }
         }
-        IpAddr::V6(address) => write!(out, "{address}").expect("a BytesMut grows"),
+        IpAddr::V6(address) => write!(out.writer(), "{address}").expect("a buffer grows"),
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::cors, config::HeaderRules, gateway::Gateway, record::RequestRecord,
-    routing::stage::host, stage::Step, telemetry::observe::record, worker::Worker,
+    routing::stage::host, stage::Step, worker::Worker,
 };
 
 /// Room for the fields that the proxy adds to a request, and for each that it has, in bytes.
@@ -21,12 +21,11 @@ const OWN_FIELDS: usize = 256;
 const USUAL_FIELD: usize = 64;
 
 /// Puts the field lines for the upstream into the record.
-pub fn headers(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
-    let record = record(&request);
+pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
     let Some(route) = record.route.get() else { return Step::Pass(request) };
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
-    let source = source(worker, &record, &request, &rules.request_headers);
+    let source = source(worker, record, &request, &rules.request_headers);
     request_fields::write(&source, &mut fields);
     record.upstream_fields.replace(fields);
     Step::Pass(request)

@@ -1,7 +1,7 @@
 //! Serves one connection: request after request, each answered whole before the next is read, so
 //! that what a connection waits for is always one thing.
 
-use std::{future::poll_fn, rc::Rc, task::Poll};
+use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll};
 
 use actix_http::{Method, Request, StatusCode, Version};
 use actix_web::{HttpResponse, body::MessageBody};
@@ -70,16 +70,18 @@ pub async fn serve(
 async fn answer(conn: &Rc<Conn>, app: &App, request: Request) -> Then {
     let is_1_0 = request.version() < Version::HTTP_11;
     let asked = Asked { is_1_0, is_head: request.method() == Method::HEAD };
-    let mut answering = app.call(request, Client::Http1(Rc::clone(conn)));
-    let answered = poll_fn(|cx| {
-        if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
-            return Poll::Ready(Some(answered));
-        }
-        conn.poll_left(cx).map(|()| None)
-    });
     // Dropping the work of a client that has left cancels it.
-    let Some(Ok(response)) = answered.await else { return Then::Drop };
-    drop(answering);
+    let answered = {
+        let mut answering = pin!(app.call(request, Client::Http1(Rc::clone(conn))));
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
+                return Poll::Ready(Some(answered));
+            }
+            conn.poll_left(cx).map(|()| None)
+        });
+        answered.await
+    };
+    let Some(Ok(response)) = answered else { return Then::Drop };
     send(conn, asked, response.into_parts().1).await
 }
 

@@ -8,6 +8,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE},
 };
 
+use super::known_fields::KnownFields;
 use crate::headers::{lines::FieldLines, request_id::X_REQUEST_ID};
 
 /// Room for the fields of a usual answer.
@@ -19,6 +20,7 @@ pub(super) fn head(
     head: &ResponseHead,
     size: BodySize,
     passed: FieldLines,
+    known: &KnownFields,
     date: impl FnOnce(&mut BytesMut),
 ) -> Response<()> {
     let mut response = Response::new(());
@@ -31,7 +33,7 @@ pub(super) fn head(
         fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let has_date = passed.has_date();
-    pass(passed, &mut fields);
+    pass(passed, known, &mut fields);
     for (name, value) in head.headers.iter() {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
         let value = HeaderValue::from_bytes(value.as_bytes());
@@ -53,17 +55,13 @@ pub(super) fn head(
     response
 }
 
-/// The lines were checked when they came.
-fn pass(lines: FieldLines, into: &mut HeaderMap) {
+fn pass(lines: FieldLines, known: &KnownFields, into: &mut HeaderMap) {
     let lines: Bytes = lines.into_bytes();
     let mut rest = &lines[..];
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let line = &rest[..end];
         rest = &rest[end + 1..];
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
-        let value = lines.slice_ref(line[colon + 1..].trim_ascii());
-        let name = HeaderName::from_bytes(&line[..colon]);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(value)) {
+        if let Some((name, value)) = known.read(line.trim_ascii_end(), &lines) {
             add(name, value, into);
         }
     }

@@ -9,10 +9,11 @@
 mod answer;
 mod frames;
 mod guard;
+mod known_fields;
 mod request;
 mod send;
 mod serve;
 mod session;
 mod stream;
 
-pub use self::{frames::PREFACE, serve::serve, stream::Stream};
+pub use self::{frames::PREFACE, known_fields::KnownFields, serve::serve, stream::Stream};

@@ -45,7 +45,8 @@ pub(super) async fn send(
     let (response, body) = response.into_parts();
     let size = body.size();
     let date = |out: &mut bytes::BytesMut| stream.session.table.write_date(out);
-    let head = answer::head(response.head(), size, body.passed_fields(), date);
+    let known = &stream.session.known_fields;
+    let head = answer::head(response.head(), size, body.passed_fields(), known, date);
     drop(response);
     let is_empty = is_head || matches!(size, BodySize::None | BodySize::Sized(0));
     let sink = match stream.answer(head, is_empty) {

@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     ops::ControlFlow,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -47,7 +47,7 @@ const MOST_FAULTY: usize = 256;
 /// Serves until the client leaves, a deadline passes, or the last answer of a drain is sent.
 pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
     let table = &app.worker.conns;
-    let session = Session::new(table, arrival);
+    let session = Session::new(table, arrival, Rc::clone(&app.worker.known_fields));
     let _place = table.enter(Rc::clone(&session) as _);
     let io = Rc::new(RefCell::new(io));
     let guard = Guard::new(Rc::clone(&io), Rc::clone(&session));
@@ -195,18 +195,21 @@ fn answer(
     let is_head = head.request.method() == Method::HEAD;
     let stream = Stream::new(session, body, respond, head.refusal, head.expects_continue);
     let watching = session.watch(&stream);
-    let mut answering = app.call(head.request, Client::Http2(Rc::clone(&stream)));
+    let answering = app.call(head.request, Client::Http2(Rc::clone(&stream)));
     let shard = Rc::clone(&app.worker.shard);
     async move {
-        let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
-            Poll::Ready(answered) => Poll::Ready(Some(answered)),
-            Poll::Pending => stream.poll_reset(cx).map(|()| None),
-        });
         // Dropping the work for a stream that was reset cancels it.
-        let Some(Ok(response)) = answered.await else {
+        let answered = {
+            let mut answering = pin!(answering);
+            let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
+                Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                Poll::Pending => stream.poll_reset(cx).map(|()| None),
+            });
+            answered.await
+        };
+        let Some(Ok(response)) = answered else {
             return shard.downstream().reset(ResetBy::Client);
         };
-        drop(answering);
         if let Some(by) = send(&stream, is_head, response.into_parts().1).await {
             shard.downstream().reset(by);
         }

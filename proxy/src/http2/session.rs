@@ -9,7 +9,7 @@ use std::{
 
 use slab::Slab;
 
-use super::{frames::Frames, stream::Stream};
+use super::{frames::Frames, known_fields::KnownFields, stream::Stream};
 use crate::downstream::{
     Arrival, ConnTable, LEAST_PROGRESS, Limits, Stall, Watched,
     stall::{remember, wake},
@@ -38,6 +38,7 @@ pub(super) enum Order {
 pub(super) struct Session {
     pub(super) table: Rc<ConnTable>,
     pub(super) arrival: Rc<Arrival>,
+    pub(super) known_fields: Rc<KnownFields>,
     frames: RefCell<Frames>,
     streams: RefCell<Slab<Rc<Stream>>>,
     /// A client that does not read at all.
@@ -63,11 +64,16 @@ pub(super) struct Watching {
 }
 
 impl Session {
-    pub(super) fn new(table: &Rc<ConnTable>, arrival: Rc<Arrival>) -> Rc<Self> {
+    pub(super) fn new(
+        table: &Rc<ConnTable>,
+        arrival: Rc<Arrival>,
+        known_fields: Rc<KnownFields>,
+    ) -> Rc<Self> {
         let now = table.tick();
         Rc::new(Self {
             table: Rc::clone(table),
             arrival,
+            known_fields,
             frames: RefCell::new(Frames::new()),
             streams: RefCell::default(),
             write_stall: Stall::default(),

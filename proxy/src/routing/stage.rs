@@ -19,7 +19,6 @@ use crate::{
     reply,
     request::{Checked, check},
     stage::Step,
-    telemetry::observe::record,
     tls::acme,
     worker::Worker,
 };
@@ -36,13 +35,13 @@ const FORWARDED: [Method; 7] = [
 ];
 
 /// Puts a `Found` into the record.
-pub fn route(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
-    let (gateway, record) = (&*worker.gateway, record(&request));
-    if let Some(refusal) = refuse(gateway, &record, request.head()) {
+pub fn route(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
+    let gateway = &*worker.gateway;
+    if let Some(refusal) = refuse(gateway, record, request.head()) {
         return Step::Answer(request.into_response(refusal));
     }
-    if let Some(file) = challenge(gateway, &record, request.head()) {
-        let worker = Rc::clone(worker);
+    if let Some(file) = challenge(gateway, record, request.head()) {
+        let (worker, record) = (Rc::clone(worker), Rc::clone(record));
         return Step::Later(Box::pin(async move {
             if let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await {
                 return Err(request.into_response(reply::key_authorization(answer)));
@@ -53,7 +52,7 @@ pub fn route(worker: &Rc<Worker>, request: ServiceRequest) -> Step {
             }
         }));
     }
-    match answer(gateway, &record, request.head()) {
+    match answer(gateway, record, request.head()) {
         Some(answer) => Step::Answer(request.into_response(answer)),
         None => Step::Pass(request),
     }

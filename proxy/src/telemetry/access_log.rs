@@ -13,15 +13,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::timestamp::Clock;
+use super::timestamp::{Clock, digits};
 use crate::{
     gateway::Gateway,
+    headers::lines::put_address,
     record::{RequestRecord, Try, TryOutcome},
 };
 
 const BUFFER: usize = 32 << 10;
 const BUFFERS_ON_THE_WAY: usize = 64;
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
+
+/// A key with all that stands around it, so that it is written at once.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
 
 /// Hands buffers to the writer thread.
 #[derive(Clone)]
@@ -86,7 +94,7 @@ impl AccessLog {
     pub fn write(self: &Rc<Self>, record: &RequestRecord, duration: Duration, gateway: &Gateway) {
         let mut buffer = self.buffer.borrow_mut();
         let mut line = Line::begin(&mut buffer);
-        line.raw("ts", |out| {
+        line.raw(key!("ts"), |out| {
             out.push(b'"');
             self.clock.borrow_mut().write(SystemTime::now(), out);
             out.push(b'"');
@@ -134,41 +142,45 @@ fn write_fields(
     duration: Duration,
     gateway: &Gateway,
 ) {
-    line.text("request_id", record.request_id.as_bytes());
-    line.optional("trace_id", record.trace_id.as_ref().map(|id| &id[..]));
-    line.raw("client_ip", |out| match record.client.get() {
-        Some(client) => write!(out, "\"{}\"", client.to_canonical()).expect("a Vec grows"),
+    line.text(key!("request_id"), record.request_id.as_bytes());
+    line.optional(key!("trace_id"), record.trace_id.as_ref().map(|id| &id[..]));
+    line.raw(key!("client_ip"), |out| match record.client.get() {
+        Some(client) => {
+            out.push(b'"');
+            put_address(out, client);
+            out.push(b'"');
+        }
         None => out.extend_from_slice(b"null"),
     });
-    line.text("method", record.method.as_str().as_bytes());
+    line.text(key!("method"), record.method.as_str().as_bytes());
     let logged = record.logged.as_ref();
     let host = logged.and_then(|logged| logged.host.as_ref());
-    line.optional("host", host.map(|host| host.as_bytes()));
+    line.optional(key!("host"), host.map(|host| host.as_bytes()));
     let target = logged.and_then(|logged| logged.target.as_ref());
-    line.text("path", target.map_or(&b""[..], |target| target.path().as_bytes()));
-    line.number("status", u64::from(record.final_status().as_u16()));
-    line.number("bytes_in", record.bytes_in.get());
-    line.number("bytes_out", record.bytes_out.get());
-    line.milliseconds("duration_ms", duration);
+    line.text(key!("path"), target.map_or(&b""[..], |target| target.path().as_bytes()));
+    line.number(key!("status"), u64::from(record.final_status().as_u16()));
+    line.number(key!("bytes_in"), record.bytes_in.get());
+    line.number(key!("bytes_out"), record.bytes_out.get());
+    line.milliseconds(key!("duration_ms"), duration);
     let route = record.route.get().map(|index| gateway.routes.route(index).config.name.as_bytes());
-    line.optional("route", route);
+    line.optional(key!("route"), route);
     let service = record.service.get().map(|index| gateway.service(index).name.as_bytes());
-    line.optional("service", service);
+    line.optional(key!("service"), service);
     let endpoint = record.endpoint.get().map(|index| gateway.endpoint(index).url.as_bytes());
-    line.optional("endpoint", endpoint);
-    line.number("attempts", u64::from(record.attempts.get()));
+    line.optional(key!("endpoint"), endpoint);
+    line.number(key!("attempts"), u64::from(record.attempts.get()));
     let tries = record.tries.borrow();
     if tries.len() > 1 {
-        line.raw("tries", |out| write_tries(out, &tries, gateway));
+        line.raw(key!("tries"), |out| write_tries(out, &tries, gateway));
     }
-    line.optional("reason", record.reason.get().map(|reason| reason.word().as_bytes()));
+    line.optional(key!("reason"), record.reason.get().map(|reason| reason.word().as_bytes()));
     let user_agent = logged.and_then(|logged| logged.user_agent.as_ref());
-    line.optional("user_agent", user_agent.map(|agent| agent.as_bytes()));
+    line.optional(key!("user_agent"), user_agent.map(|agent| agent.as_bytes()));
     let tls = record.from.arrival().tls.as_ref();
-    line.optional("tls", tls.map(|tls| tls.version.as_bytes()));
+    line.optional(key!("tls"), tls.map(|tls| tls.version.as_bytes()));
     let known = record.identity.get().and_then(|identity| identity.subject.as_ref());
     let subject = known.or_else(|| tls.and_then(|tls| tls.subject.as_ref()));
-    line.optional("subject", subject.map(|subject| subject.as_bytes()));
+    line.optional(key!("subject"), subject.map(|subject| subject.as_bytes()));
 }
 
 fn write_tries(out: &mut Vec<u8>, tries: &[Try], gateway: &Gateway) {
@@ -178,13 +190,13 @@ fn write_tries(out: &mut Vec<u8>, tries: &[Try], gateway: &Gateway) {
             out.push(b',');
         }
         let mut line = Line::begin(out);
-        line.text("endpoint", gateway.endpoint(one.endpoint).url.as_bytes());
+        line.text(key!("endpoint"), gateway.endpoint(one.endpoint).url.as_bytes());
         match one.outcome {
-            TryOutcome::Status(status) => line.number("status", u64::from(status.as_u16())),
-            TryOutcome::Failed(reason) => line.text("reason", reason.word().as_bytes()),
+            TryOutcome::Status(status) => line.number(key!("status"), u64::from(status.as_u16())),
+            TryOutcome::Failed(reason) => line.text(key!("reason"), reason.word().as_bytes()),
         }
-        line.milliseconds("started_ms", one.started);
-        line.milliseconds("duration_ms", one.took);
+        line.milliseconds(key!("started_ms"), one.started);
+        line.milliseconds(key!("duration_ms"), one.took);
         line.out.push(b'}');
     }
     out.push(b']');
@@ -207,12 +219,8 @@ impl<'a> Line<'a> {
     }
 
     fn raw(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        if !std::mem::take(&mut self.is_first) {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        let comma = usize::from(std::mem::take(&mut self.is_first));
+        self.out.extend_from_slice(&key.as_bytes()[comma..]);
         value(self.out);
     }
 
@@ -224,8 +232,10 @@ impl<'a> Line<'a> {
 
     fn milliseconds(&mut self, key: &str, duration: Duration) {
         self.raw(key, |out| {
-            let us = duration.as_micros();
-            write!(out, "{}.{:03}", us / 1000, us % 1000).expect("a Vec grows");
+            let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+            out.extend_from_slice(itoa::Buffer::new().format(us / 1000).as_bytes());
+            let [a, b, c] = digits(us % 1000);
+            out.extend_from_slice(&[b'.', a, b, c]);
         });
     }
 
@@ -248,8 +258,9 @@ impl<'a> Line<'a> {
 
 /// Bytes as the inside of a JSON string; what is not UTF-8 becomes U+FFFD.
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'"' && *byte != b'\\';
-    if bytes.iter().all(is_plain) {
+    let is_odd = |byte: u8| !(0x20..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\');
+    // To the end, whatever is found: so many bytes are looked at at once.
+    if !bytes.iter().fold(false, |found, byte| found | is_odd(*byte)) {
         return out.extend_from_slice(bytes);
     }
     for character in String::from_utf8_lossy(bytes).chars() {

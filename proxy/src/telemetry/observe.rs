@@ -1,4 +1,4 @@
-//! Stage: gives each request its id and its record, sees every answer, and closes the record with
+//! Gives each request its id and its record, sees the answer of the stages, and closes the record with
 //! the last byte of the body or when the request is cut.
 
 use std::{
@@ -15,7 +15,6 @@ use actix_web::{
     Error, HttpMessage,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
 };
 use bytes::Bytes;
 
@@ -34,19 +33,21 @@ use crate::{
     worker::Worker,
 };
 
-/// Runs the stages behind it.
+/// The record of a request; every stage finds one.
+pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
+    let extensions = request.extensions();
+    Rc::clone(extensions.get().expect("a request has a record before the first stage"))
+}
+
+/// Sees the answer of the stages to a request that was opened.
 ///
 /// # Errors
 /// None of its own; stages answer failures themselves.
 pub async fn observe(
-    worker: Rc<Worker>,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
+    open: OpenRecord,
+    answering: impl Future<Output = Result<ServiceResponse, Error>>,
 ) -> Result<ServiceResponse<Observed>, Error> {
-    let record = record(&request);
-    worker.shard.request_started();
-    let open = OpenRecord { worker, record, is_whole: false };
-    let mut response = next.call(request).await?;
+    let mut response = answering.await?;
     open.record.status.set(Some(response.status()));
     rate_limit::stage::tell(&open.worker, &open.record, response.headers_mut());
     headers::stage::finish(&open.worker.gateway, &open.record, &mut response);
@@ -58,34 +59,30 @@ pub async fn observe(
     Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 
-/// The record of a request; every stage behind `observe` finds one.
-pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
-    let extensions = request.extensions();
-    Rc::clone(extensions.get().expect("a request has a record before the first stage"))
-}
-
-/// The record of a request that has just been read.
-pub fn open(worker: &Worker, head: &RequestHead, from: Client) -> RequestRecord {
-    let peer = head.peer_addr.map(|peer| peer.ip());
-    let id = request_id::choose(&head.headers);
-    let mut record = RequestRecord::new(from, id, head.method.clone(), peer);
-    if worker.access_log.is_some() {
-        record.trace_id = trace::trace_id(&head.headers);
-        record.logged = Some(LoggedHead {
-            target: head.uri.path_and_query().cloned(),
-            host: HeaderValue::from_bytes(host(head)).ok(),
-            user_agent: head.headers.get(header::USER_AGENT).cloned(),
-        });
-    }
-    record
-}
-
-/// Closes the record when dropped.
-struct OpenRecord {
+/// The record of a request that has just been read. Closes it when dropped.
+pub struct OpenRecord {
     worker: Rc<Worker>,
-    record: Rc<RequestRecord>,
+    pub record: Rc<RequestRecord>,
     /// Whether the answer went out to its end.
     is_whole: bool,
+}
+
+impl OpenRecord {
+    pub fn new(worker: &Rc<Worker>, head: &RequestHead, from: Client) -> Self {
+        let peer = head.peer_addr.map(|peer| peer.ip());
+        let id = request_id::choose(&head.headers);
+        let mut record = RequestRecord::new(from, id, head.method.clone(), peer);
+        if worker.access_log.is_some() {
+            record.trace_id = trace::trace_id(&head.headers);
+            record.logged = Some(LoggedHead {
+                target: head.uri.path_and_query().cloned(),
+                host: HeaderValue::from_bytes(host(head)).ok(),
+                user_agent: head.headers.get(header::USER_AGENT).cloned(),
+            });
+        }
+        worker.shard.request_started();
+        Self { worker: Rc::clone(worker), record: Rc::new(record), is_whole: false }
+    }
 }
 
 impl Drop for OpenRecord {

@@ -59,7 +59,7 @@ fn civil(seconds: u64) -> [u8; 19] {
 }
 
 /// The last three digits.
-fn digits(number: u64) -> [u8; 3] {
+pub fn digits(number: u64) -> [u8; 3] {
     let digit = |number: u64| b'0' + u8::try_from(number % 10).unwrap_or(0);
     [digit(number / 100), digit(number / 10), digit(number)]
 }
