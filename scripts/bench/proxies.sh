@@ -6,8 +6,10 @@
 ENVOY_VERSION=1.40.0
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/proxy-bench
 envoy=$cache/envoy-$ENVOY_VERSION/envoy/_bin/envoy
-# With a target directory elsewhere, the program is there.
-ours=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/proxy
+# What `cargo build --release` makes; with a target directory elsewhere, it is there. run.sh measures
+# the program as it is released, if it can be built.
+plain=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/proxy
+ours=$plain
 
 obtain() { # peer: installs or builds it where that can be done; fails if it cannot be had
     case $1 in
@@ -18,13 +20,15 @@ obtain() { # peer: installs or builds it where that can be done; fails if it can
         pingora | forwarder | handshakes)
             CARGO_TARGET_DIR=$cache/target cargo build --release --quiet --locked \
                 --manifest-path "scripts/bench/$1/Cargo.toml" ;;
+        ours-plain) ;;
         *) command -v "${1%-tuned}" >/dev/null ;;
     esac
 }
 
 version() { # name
     case ${1%-tuned} in
-        ours) "$ours" --version ;;
+        ours) echo "$("$ours" --version), ${ours##*target/}" ;;
+        ours-plain) echo "$("$plain" --version), cargo build --release" ;;
         nginx) nginx -v 2>&1 | sed 's|.*: nginx/|nginx |' ;;
         haproxy) haproxy -v | sed -n '1s/.*version \([^ ]*\).*/haproxy \1/p' ;;
         envoy) echo "envoy $ENVOY_VERSION" ;;
@@ -111,10 +115,11 @@ CNF
 }
 
 start() { # name log(true or false) transport
-    local command out=/dev/null access="" tuned=""
+    local command out=/dev/null access="" tuned="" program=$ours
     [ "$1" = "${1%-tuned}" ] || tuned=yes
+    [ "$1" != ours-plain ] || program=$plain
     case ${1%-tuned} in
-        ours) fill proxy.toml "$2" "$3"; out=$dir/ours.log; command=("$ours" run -c "$dir/proxy.toml") ;;
+        ours | ours-plain) fill proxy.toml "$2" "$3"; out=$dir/ours.log; command=("$program" run -c "$dir/proxy.toml") ;;
         nginx) fill nginx.conf "$2" "$3" "$tuned"; command=(nginx -c "$dir/nginx.conf") ;;
         haproxy) fill haproxy.cfg "$2" "$3" "$tuned"; out=$dir/haproxy.log; command=(haproxy -f "$dir/haproxy.cfg") ;;
         envoy) fill envoy.yaml "$2" "$3"

@@ -4,11 +4,12 @@
 #   scripts/bench/run.sh [--out DIR] [work...] [peer...]
 #       works: 60B 16KiB 1MiB post-4KiB 60B-log 1000 4000 tls-60B h2-60B h2c-60B handshakes idle,
 #              or all (default: 60B)
-#       peers: nginx haproxy envoy pingora caddy forwarder nginx-tuned haproxy-tuned
+#       peers: nginx haproxy envoy pingora caddy forwarder nginx-tuned haproxy-tuned ours-plain
 #              (default: those that can be had; the tuned ones do 1MiB only, and with TLS and
-#              HTTP/2 there are nginx, haproxy and envoy)
+#              HTTP/2 there are nginx, haproxy, envoy and ours-plain)
 #   ROUNDS=5 SECONDS_EACH=4
 #
+# Ours is the program as scripts/release.sh builds it, ours-plain what `cargo build --release` makes.
 # With --out, DIR/results.tsv keeps the figures: works measured again replace their old ones, for
 # table.py and chart.py. What each work and peer is: proxy/docs/performance.md.
 #
@@ -26,7 +27,7 @@ source scripts/bench/measure.sh
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-4}
 ALL_WORKS=(60B 16KiB 1MiB post-4KiB 60B-log 1000 4000 tls-60B h2-60B h2c-60B handshakes idle)
-ALL_PEERS=(nginx haproxy envoy pingora caddy forwarder nginx-tuned haproxy-tuned)
+ALL_PEERS=(nginx haproxy envoy pingora caddy forwarder nginx-tuned haproxy-tuned ours-plain)
 WORKS=()
 PEERS=()
 OUT=${OUT:-}
@@ -36,7 +37,7 @@ while [ $# -gt 0 ]; do
         all) WORKS=("${ALL_WORKS[@]}") ;;
         60B | 16KiB | 1MiB | post-4KiB | 60B-log | 1000 | 4000 | idle) WORKS+=("$1") ;;
         tls-60B | h2-60B | h2c-60B | handshakes) WORKS+=("$1") ;;
-        nginx | haproxy | envoy | pingora | caddy | forwarder | nginx-tuned | haproxy-tuned) PEERS+=("$1") ;;
+        nginx | haproxy | envoy | pingora | caddy | forwarder | nginx-tuned | haproxy-tuned | ours-plain) PEERS+=("$1") ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \?//p}' scripts/bench/run.sh; exit 0 ;;
         *) echo "$1 is neither a work nor a peer; see --help" >&2; exit 2 ;;
     esac
@@ -56,6 +57,11 @@ case $(ulimit -n) in
 esac
 
 cargo build --release --quiet --locked -p proxy
+if scripts/release.sh >&2; then
+    ours=$PWD/target/released/proxy
+else
+    echo "warning: ours is measured as cargo build --release makes it" >&2
+fi
 if [ ${#PEERS[@]} -eq 0 ]; then
     for peer in "${ALL_PEERS[@]}"; do
         if obtain "$peer"; then PEERS+=("$peer"); else echo "left out: $peer" >&2; fi

@@ -28,11 +28,12 @@ def columns(work):
 
 
 def ratios(work, proxies):
-    """Ours over the best peer's, and over those that stand apart: the tuned, the limit, and for
-    1 MiB Pingora, which like ours is a library that was fitted to the work."""
+    """Ours over the best peer's, and over those that stand apart: the tuned, the limit, ours as cargo
+    builds it, and for 1 MiB Pingora, which like ours is a library that was fitted to the work."""
     if "ours" not in proxies:
         return
-    apart = {"forwarder", "nginx-tuned", "haproxy-tuned"} | ({"pingora"} if work == "1MiB" else set())
+    apart = {"forwarder", "nginx-tuned", "haproxy-tuned", "ours-plain"}
+    apart |= {"pingora"} if work == "1MiB" else set()
     measures = [("CPU", lambda one: one.cpu), ("p99", lambda one: one.p99)]
     if work == "idle":
         measures = [("memory", lambda one: one.each)]
