@@ -64,6 +64,8 @@ impl<'a, B: MessageBody + Unpin> Sending<'a, B> {
                 sent += pieces.remaining();
                 ready!(self.conn.poll_write(cx, &mut pieces)).map_err(|_| Cut)?;
                 self.out.clear();
+                // The next read may have its buffer again.
+                self.piece = Bytes::new();
                 if sent >= MOST_PER_TURN && self.end.is_none() {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

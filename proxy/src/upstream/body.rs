@@ -10,11 +10,11 @@ use std::{
 };
 
 use actix_web::body::{BodySize, MessageBody};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     connection::Connection, idle::Idle, pool::Pool, request_body::Upload,
-    response_framing::Framing, running_upload::RunningUpload,
+    response_framing::Framing, room::Room, running_upload::RunningUpload,
 };
 use crate::{
     clock::{Deadline, Deadlines},
@@ -22,12 +22,6 @@ use crate::{
     framing::{ChunkBounds, Rest, Taken},
 };
 
-/// Read room for a body of unknown length, in bytes; doubled while reads fill it.
-const FIRST_ROOM: u64 = 16 << 10;
-/// Larger reads save system calls, but their bytes fall out of the cache: docs/adr/0003.
-const LARGEST_ROOM: u64 = 64 << 10;
-/// A read that fills its room is followed by one that finds nothing; this much more prevents it.
-const SLACK: u64 = 64;
 pub(super) const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 4096, trailers: 16 << 10 };
 
 pub enum ResponseBody {
@@ -54,8 +48,7 @@ pub struct Streamed {
     connection: Option<Connection>,
     rest: Rest,
     size: BodySize,
-    /// Of the next read, if the length is unknown.
-    room: u64,
+    room: Room,
     reusable: bool,
     /// The rest of a request that was answered before it was sent.
     upload: Option<RunningUpload>,
@@ -95,11 +88,12 @@ impl ResponseBody {
             Rest::Chunked(_) | Rest::UntilClose => BodySize::Stream,
         };
         let upload = unsent.map(|upload| RunningUpload::start(&mut connection, upload));
+        let room = Room::new(&rest, connection.scratch.clone());
         Self::Streamed(Box::new(Streamed {
             connection: Some(connection),
             rest,
             size,
-            room: FIRST_ROOM,
+            room,
             reusable,
             upload,
             end: limits.end,
@@ -112,8 +106,7 @@ impl ResponseBody {
 /// Back to the pool, or closed.
 fn release(mut connection: Connection, reusable: bool, pool: &Pool) {
     if reusable && connection.unread.is_empty() {
-        // An idle connection keeps no buffer.
-        connection.unread = BytesMut::new();
+        connection.let_go();
         pool.put(connection);
     } else {
         connection.close();
@@ -185,8 +178,10 @@ impl Streamed {
             if let Some(reason) = self.upload.as_ref().and_then(|upload| upload.failure(cx)) {
                 return self.fail(reason.into());
             }
-            let room = room(&self.rest, self.room);
+            let room = self.room.of(&self.rest);
             let Poll::Ready(filled) = connection.poll_fill(room, cx) else {
+                self.room.was_empty();
+                connection.let_go();
                 ready!(self.idle.poll_waited(cx));
                 return self.fail(Reason::IdleTimeout.into());
             };
@@ -201,7 +196,7 @@ impl Streamed {
                     let eof = io::ErrorKind::UnexpectedEof.into();
                     return self.fail(ProxyError::upstream_io(eof));
                 }
-                Ok(read) if read >= room => self.room = (self.room * 2).min(LARGEST_ROOM),
+                Ok(read) if read >= room => self.room.was_filled(),
                 Ok(_) => {}
                 Err(error) => return self.fail(ProxyError::upstream_io(error)),
             }
@@ -220,13 +215,4 @@ impl Streamed {
         self.upload = None;
         Poll::Ready(Some(Err(error)))
     }
-}
-
-/// How much to read: all that is left, if that is known.
-fn room(rest: &Rest, unknown: u64) -> usize {
-    let room = match rest {
-        Rest::Length(left) => left.saturating_add(SLACK).min(LARGEST_ROOM),
-        Rest::Chunked(_) | Rest::UntilClose => unknown,
-    };
-    usize::try_from(room).unwrap_or(usize::MAX)
 }

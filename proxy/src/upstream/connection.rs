@@ -25,7 +25,7 @@ pub struct Connection {
     pub(super) reused: bool,
     /// Whether there is TLS on it.
     pub(super) is_encrypted: bool,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
     counted: Arc<UpstreamConnections>,
 }
 
@@ -49,6 +49,13 @@ impl Connection {
     /// Reads what has come of a head, and of what follows it.
     pub(super) fn poll_fill_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.scratch.poll_read(&mut *self.io, &mut self.unread, cx)
+    }
+
+    /// Frees the buffer if nothing is in it: a connection that waits keeps none.
+    pub(super) fn let_go(&mut self) {
+        if self.unread.is_empty() {
+            self.unread = BytesMut::new();
+        }
     }
 
     /// What comes next, in a tunnel; empty at the end.

@@ -23,6 +23,7 @@ pub mod request_head;
 mod resolver;
 mod response_framing;
 mod response_head;
+mod room;
 mod running_upload;
 
 pub use self::{

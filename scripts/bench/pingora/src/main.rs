@@ -16,7 +16,7 @@ use pingora::prelude::{Error, HttpPeer, ProxyHttp, Result, Server, Session, http
 use pingora::server::configuration::ServerConf;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 struct Books {
     origins: Vec<String>,
