@@ -29,16 +29,20 @@ find_profdata() {
     return 1
 }
 
-is_current() {
-    [ -x "$out/proxy" ] && [ -z "$(find Cargo.toml Cargo.lock proxy scripts/release scripts/release.sh \
-        -type f -not -path 'proxy/docs/*' -newer "$out/proxy" -print -quit)" ]
+# The sources that a program was made of, and the compiler.
+made_of() {
+    rustc -vV
+    find Cargo.toml Cargo.lock proxy mock-backend scripts/release scripts/release.sh -type f -not -path 'proxy/docs/*' \
+        -exec sha256sum {} + | sort -k 2
 }
 
-build() { # flags: what is built with them, in a folder of its own, as all crates are built anew
-    CARGO_TARGET_DIR=$work/$1 RUSTFLAGS=$2 cargo build --release --quiet --locked -p proxy --target "$host"
+build() { # folder flag: in a folder of its own, as the flag makes all crates others
+    CARGO_TARGET_DIR=$work/$1 CARGO_ENCODED_RUSTFLAGS=$2 \
+        cargo build --release --quiet --locked -p proxy --target "$host"
 }
 
-if is_current; then
+sources=$(made_of)
+if [ -x "$out/proxy" ] && [ "$sources" = "$(cat "$out/made-of" 2>/dev/null)" ]; then
     echo "$out/proxy is up to date"
     exit 0
 fi
@@ -47,14 +51,14 @@ for tool in wrk h2load openssl python3; do
     command -v "$tool" >/dev/null || { echo "needs $tool" >&2; exit 1; }
 done
 mkdir -p "$out"
-rm -rf "$out/counts"
+rm -rf "$out/counts" "$out/made-of"
 
 echo "1/3 the build that counts"
 build counting "-Cprofile-generate=$work/counts"
-cargo build --release --quiet --locked -p mock-backend
+CARGO_TARGET_DIR=$work/plain cargo build --release --quiet --locked -p mock-backend
 echo "2/3 traffic"
 LLVM_PROFILE_FILE=$work/counts/%p.profraw scripts/release/train.sh \
-    "$work/counting/$host/release/proxy" "$PWD/target/release/mock-backend"
+    "$work/counting/$host/release/proxy" "$work/plain/release/mock-backend"
 "$profdata" merge -o "$out/counts.profdata" "$out"/counts/*.profraw
 echo "3/3 the build that knows the counts"
 rm -rf "$out/knowing" # cargo does not see that the counts are others
@@ -62,4 +66,6 @@ build knowing "-Cprofile-use=$work/counts.profdata"
 # By rename, so that one that runs is not written over.
 cp "$out/knowing/$host/release/proxy" "$out/proxy.new"
 mv "$out/proxy.new" "$out/proxy"
+# What was saved meanwhile is not in it.
+echo "$sources" >"$out/made-of"
 echo "$out/proxy"

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Faster here than the system's, and as small: docs/adr/0009.
+/// Faster here than the system's (docs/adr/0002), and smaller than others (0009).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

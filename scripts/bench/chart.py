@@ -19,12 +19,12 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .title { font-weight: 600; }
 .unit, .tick { font-size: 11px; fill: #57606a; }
 .grid { stroke: #d0d7de; }
-.ours { fill: #0969da; } .peer { fill: #8c959f; } .limit { fill: none; stroke: #8c959f; stroke-dasharray: 3 2; }
+.ours { fill: #0969da; } .plain { fill: #0969da; opacity: .5; } .peer { fill: #8c959f; } .limit { fill: none; stroke: #8c959f; stroke-dasharray: 3 2; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3; }
   .unit, .tick { fill: #9da7b3; }
   .grid { stroke: #30363d; }
-  .ours { fill: #4493f8; } .peer { fill: #768390; } .limit { stroke: #768390; }
+  .ours, .plain { fill: #4493f8; } .peer { fill: #768390; } .limit { stroke: #768390; }
 }
 """
 
@@ -62,7 +62,7 @@ def panel(work, proxies, x, y, bars):
 
 
 def bar(name, value, length, x, y):
-    kind = {"ours": "ours", "forwarder": "limit"}.get(name, "peer")
+    kind = {"ours": "ours", "ours-plain": "plain", "forwarder": "limit"}.get(name, "peer")
     baseline = y + BAR - 4
     yield f'<text x="{x + LEFT - 8}" y="{baseline}" text-anchor="end">{name}</text>'
     yield f'<rect class="{kind}" x="{x + LEFT}" y="{y}" width="{length:.1f}" height="{BAR}"/>'

@@ -119,7 +119,7 @@ start() { # name log(true or false) transport
     [ "$1" = "${1%-tuned}" ] || tuned=yes
     [ "$1" != ours-plain ] || program=$plain
     case ${1%-tuned} in
-        ours | ours-plain) fill proxy.toml "$2" "$3"; out=$dir/ours.log; command=("$program" run -c "$dir/proxy.toml") ;;
+        ours | ours-plain) fill proxy.toml "$2" "$3"; out=$dir/$1.log; command=("$program" run -c "$dir/proxy.toml") ;;
         nginx) fill nginx.conf "$2" "$3" "$tuned"; command=(nginx -c "$dir/nginx.conf") ;;
         haproxy) fill haproxy.cfg "$2" "$3" "$tuned"; out=$dir/haproxy.log; command=(haproxy -f "$dir/haproxy.cfg") ;;
         envoy) fill envoy.yaml "$2" "$3"

@@ -13,8 +13,11 @@ use actix_web::{
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 
-use super::{answer, stream::Stream};
+use super::{answer, serve::SEND_BUFFER, stream::Stream};
 use crate::telemetry::{downstream::ResetBy, observe::Observed};
+
+/// Larger pieces are read with a loan of the worker, which ends with the piece.
+const LARGE: usize = 64 << 10;
 
 /// Why an answer did not reach its end.
 enum Cut {
@@ -32,6 +35,8 @@ struct Sending<'a> {
     body: Observed,
     /// Of the body, and not sent.
     piece: Bytes,
+    /// Whether `piece` lies in a buffer of more than `LARGE`.
+    is_large: bool,
     /// What is to come of a body with a length.
     left: Option<u64>,
 }
@@ -61,7 +66,7 @@ pub(super) async fn send(
         return None;
     }
     let left = if let BodySize::Sized(length) = size { Some(length) } else { None };
-    let mut sending = Sending { stream, sink, body, piece: Bytes::new(), left };
+    let mut sending = Sending { stream, sink, body, piece: Bytes::new(), is_large: false, left };
     let sent = poll_fn(|cx| match sending.poll(cx) {
         Poll::Pending => sending.sink.poll_reset(cx).map(|_| Err(Cut::Left)),
         sent => sent,
@@ -87,12 +92,15 @@ impl Sending<'_> {
         loop {
             if self.piece.is_empty() {
                 match ready!(self.poll_piece(cx))? {
-                    Some(piece) => self.piece = piece,
+                    Some(piece) => {
+                        self.is_large = piece.len() > LARGE;
+                        self.piece = piece;
+                    }
                     None => return Poll::Ready(self.end()),
                 }
             }
             let room = ready!(self.poll_room(self.piece.len(), cx))?;
-            let part = self.piece.split_to(room.min(self.piece.len()));
+            let part = self.part(room);
             let is_last = self.piece.is_empty() && self.left == Some(0);
             self.stream.write_stall.moved(part.len());
             self.stream.session.sent_piece(part.len());
@@ -101,6 +109,19 @@ impl Sending<'_> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// The next part of the piece, of at most `room`. Parts wait in h2 when the piece is done, and each
+    /// would keep all of its buffer: the last bytes of a large one, as many as can wait there, are a copy.
+    fn part(&mut self, room: usize) -> Bytes {
+        let mut length = self.piece.len();
+        if self.is_large && length > SEND_BUFFER {
+            length -= SEND_BUFFER;
+        } else if self.is_large {
+            self.piece = Bytes::copy_from_slice(&self.piece);
+            self.is_large = false;
+        }
+        self.piece.split_to(room.min(length))
     }
 
     /// The next bytes of the body: one read of the endpoint is held while the client has no room. To

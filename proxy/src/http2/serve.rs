@@ -38,7 +38,7 @@ const MOST_STREAMS: u32 = 128;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Of answers, what waits in a stream for the socket.
-const SEND_BUFFER: usize = 16 << 10;
+pub(super) const SEND_BUFFER: usize = 16 << 10;
 /// Streams that the client has reset before they were looked at, at a time.
 const MOST_UNSEEN_RESETS: usize = 100;
 /// Streams of a connection that were reset because of what the client did, in all.

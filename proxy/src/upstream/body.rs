@@ -157,7 +157,11 @@ impl Streamed {
                 return Poll::Ready(None);
             };
             match self.rest.take(&mut connection.unread) {
-                Ok(Taken::Data(bytes)) => {
+                Ok(Taken::Data(mut bytes)) => {
+                    if self.room.is_too_large_for(bytes.len()) {
+                        bytes = Bytes::copy_from_slice(&bytes);
+                        connection.let_go();
+                    }
                     if matches!(self.rest, Rest::Length(0)) {
                         self.finish();
                     }

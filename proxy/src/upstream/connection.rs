@@ -42,7 +42,12 @@ impl Connection {
         room: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.unread.reserve(room);
+        // To `reserve` would keep the room of what was taken, and double it.
+        if !self.unread.try_reclaim(room) {
+            let mut fresh = BytesMut::with_capacity(self.unread.len() + room);
+            fresh.extend_from_slice(&self.unread);
+            self.unread = fresh;
+        }
         poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.unread)
     }
 
@@ -51,11 +56,9 @@ impl Connection {
         self.scratch.poll_read(&mut *self.io, &mut self.unread, cx)
     }
 
-    /// Frees the buffer if nothing is in it: a connection that waits keeps none.
+    /// Frees the buffer but for what is in it: a connection that waits keeps none.
     pub(super) fn let_go(&mut self) {
-        if self.unread.is_empty() {
-            self.unread = BytesMut::new();
-        }
+        self.unread = BytesMut::from(&self.unread[..]);
     }
 
     /// What comes next, in a tunnel; empty at the end.

@@ -20,6 +20,8 @@ const SLACK: u64 = 64;
 /// Of one body.
 pub(super) struct Room {
     size: usize,
+    /// Chunks are handed on one by one, however many were read at once.
+    is_chunked: bool,
     scratch: Scratch,
     loan: Option<Loan>,
 }
@@ -27,7 +29,8 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn new(rest: &Rest, scratch: Scratch) -> Self {
         let size = if matches!(rest, Rest::Length(_)) { USUAL } else { FIRST };
-        Self { size, scratch, loan: None }
+        let is_chunked = matches!(rest, Rest::Chunked(_));
+        Self { size, is_chunked, scratch, loan: None }
     }
 
     /// Of the next read: all that is left, if that is known.
@@ -44,13 +47,22 @@ impl Room {
     pub(super) fn was_filled(&mut self) {
         if self.size < USUAL {
             self.size *= 2;
-        } else if self.loan.is_none() {
+        } else if self.loan.is_none() && !self.is_chunked {
             self.loan = self.scratch.lend(AMPLE);
             self.size = if self.loan.is_some() { AMPLE } else { USUAL };
         }
     }
 
-    /// A read has found nothing.
+    /// Whether a large buffer is not worth it for so little: then it must go, as its loan is over.
+    pub(super) fn is_too_large_for(&mut self, bytes: usize) -> bool {
+        let is_too_large = self.loan.is_some() && bytes <= USUAL;
+        if is_too_large {
+            self.was_empty();
+        }
+        is_too_large
+    }
+
+    /// A read has found nothing: what was lent goes back, and the buffer with it.
     pub(super) fn was_empty(&mut self) {
         self.size = self.size.min(USUAL);
         self.loan = None;
@@ -74,6 +86,10 @@ mod tests {
         assert_eq!(rooms[0].of(&endless), USUAL);
         rooms[39].was_filled();
         assert_eq!(rooms[39].of(&endless), AMPLE);
+        assert!(rooms[39].is_too_large_for(USUAL), "and no loan is left for it");
+        assert!(!rooms[39].is_too_large_for(USUAL));
+        assert!(!rooms[1].is_too_large_for(USUAL + 1));
+        assert_eq!([&rooms[39], &rooms[1]].map(|room| room.of(&endless)), [USUAL, AMPLE]);
         rooms.truncate(8);
         let mut late = Room::new(&endless, scratch);
         late.was_filled();
@@ -92,5 +108,9 @@ mod tests {
             sizes.push(unknown.of(&Rest::UntilClose));
         }
         assert_eq!(sizes, [16 << 10, 32 << 10, 64 << 10, 256 << 10, 256 << 10]);
+        let chunked = Rest::chunked(super::super::body::CHUNK_BOUNDS);
+        let mut room = Room::new(&chunked, Scratch::default());
+        (0..4).for_each(|_| room.was_filled());
+        assert_eq!(room.of(&chunked), USUAL);
     }
 }
