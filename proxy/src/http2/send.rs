@@ -16,7 +16,7 @@ use h2::{Reason, SendStream};
 use super::{answer, serve::SEND_BUFFER, stream::Stream};
 use crate::telemetry::{downstream::ResetBy, observe::Observed};
 
-/// Larger pieces are read with a loan of the worker, which ends with the piece.
+/// A body with a piece of this may have a loan of the worker for its buffers, which ends with it.
 const LARGE: usize = 64 << 10;
 
 /// Why an answer did not reach its end.
@@ -35,7 +35,7 @@ struct Sending<'a> {
     body: Observed,
     /// Of the body, and not sent.
     piece: Bytes,
-    /// Whether `piece` lies in a buffer of more than `LARGE`.
+    /// Whether pieces may lie in larger buffers than `LARGE`.
     is_large: bool,
     /// What is to come of a body with a length.
     left: Option<u64>,
@@ -93,7 +93,7 @@ impl Sending<'_> {
             if self.piece.is_empty() {
                 match ready!(self.poll_piece(cx))? {
                     Some(piece) => {
-                        self.is_large = piece.len() > LARGE;
+                        self.is_large |= piece.len() >= LARGE;
                         self.piece = piece;
                     }
                     None => return Poll::Ready(self.end()),
@@ -112,16 +112,14 @@ impl Sending<'_> {
     }
 
     /// The next part of the piece, of at most `room`. Parts wait in h2 when the piece is done, and each
-    /// would keep all of its buffer: the last bytes of a large one, as many as can wait there, are a copy.
+    /// would keep all of its buffer: the last bytes of what is large, as many as can wait there, are copies.
     fn part(&mut self, room: usize) -> Bytes {
-        let mut length = self.piece.len();
-        if self.is_large && length > SEND_BUFFER {
-            length -= SEND_BUFFER;
-        } else if self.is_large {
-            self.piece = Bytes::copy_from_slice(&self.piece);
-            self.is_large = false;
+        let length = self.piece.len();
+        match length.checked_sub(SEND_BUFFER).filter(|before| *before > 0) {
+            _ if !self.is_large => self.piece.split_to(room.min(length)),
+            Some(before) => self.piece.split_to(room.min(before)),
+            None => Bytes::copy_from_slice(&self.piece.split_to(room.min(length))),
         }
-        self.piece.split_to(room.min(length))
     }
 
     /// The next bytes of the body: one read of the endpoint is held while the client has no room. To

@@ -157,11 +157,7 @@ impl Streamed {
                 return Poll::Ready(None);
             };
             match self.rest.take(&mut connection.unread) {
-                Ok(Taken::Data(mut bytes)) => {
-                    if self.room.is_too_large_for(bytes.len()) {
-                        bytes = Bytes::copy_from_slice(&bytes);
-                        connection.let_go();
-                    }
+                Ok(Taken::Data(bytes)) => {
                     if matches!(self.rest, Rest::Length(0)) {
                         self.finish();
                     }

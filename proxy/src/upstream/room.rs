@@ -53,15 +53,6 @@ impl Room {
         }
     }
 
-    /// Whether a large buffer is not worth it for so little: then it must go, as its loan is over.
-    pub(super) fn is_too_large_for(&mut self, bytes: usize) -> bool {
-        let is_too_large = self.loan.is_some() && bytes <= USUAL;
-        if is_too_large {
-            self.was_empty();
-        }
-        is_too_large
-    }
-
     /// A read has found nothing: what was lent goes back, and the buffer with it.
     pub(super) fn was_empty(&mut self) {
         self.size = self.size.min(USUAL);
@@ -86,10 +77,6 @@ mod tests {
         assert_eq!(rooms[0].of(&endless), USUAL);
         rooms[39].was_filled();
         assert_eq!(rooms[39].of(&endless), AMPLE);
-        assert!(rooms[39].is_too_large_for(USUAL), "and no loan is left for it");
-        assert!(!rooms[39].is_too_large_for(USUAL));
-        assert!(!rooms[1].is_too_large_for(USUAL + 1));
-        assert_eq!([&rooms[39], &rooms[1]].map(|room| room.of(&endless)), [USUAL, AMPLE]);
         rooms.truncate(8);
         let mut late = Room::new(&endless, scratch);
         late.was_filled();
