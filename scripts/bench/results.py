@@ -19,9 +19,11 @@ WORKS = {
 
 
 class Load:
-    """Medians of one proxy under one work; errors are summed."""
+    """Medians of one proxy under one work; errors are summed. `rounds` keeps the CPU and p99 of each."""
 
-    def __init__(self, runs):
+    def __init__(self, rounds):
+        runs = list(rounds.values())
+        self.rounds = {number: (run[0], run[3]) for number, run in rounds.items()}
         cpu_ns, self.rate, self.p50, self.p99, rss_kib, _ = map(statistics.median, zip(*runs))
         self.cpu = cpu_ns / 1000
         self.rss = rss_kib / 1024
@@ -31,7 +33,8 @@ class Load:
 class Idle:
     """Memory of one proxy for each of many idle connections, in KiB."""
 
-    def __init__(self, runs):
+    def __init__(self, rounds):
+        runs = rounds.values()
         before, after, connections, self.closed = map(statistics.median, zip(*runs))
         self.each = (after - before) / connections
 
@@ -43,14 +46,21 @@ def read(path):
         if line.startswith("#"):
             comments.append(line[1:].strip())
         elif line.strip():
-            work, name, _, *numbers = line.split()
-            runs.setdefault(work, {}).setdefault(name, []).append([float(one) for one in numbers])
+            work, name, number, *numbers = line.split()
+            runs.setdefault(work, {}).setdefault(name, {})[number] = [float(one) for one in numbers]
     kinds = {work: Idle if work == "idle" else Load for work in runs}
     found = {
         work: {name: kinds[work](rows) for name, rows in runs[work].items()}
         for work in WORKS if work in runs
     }
     return found, comments
+
+
+def share(ours, other, which):
+    """Ours as a share of the other's, 0: CPU, 1: p99: the median over the rounds in which both took part. A
+    machine that is slower for a while is so for both."""
+    both = ours.rounds.keys() & other.rounds.keys()
+    return statistics.median(ours.rounds[one][which] / other.rounds[one][which] for one in both)
 
 
 def best(proxies, key, apart):

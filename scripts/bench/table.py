@@ -7,7 +7,7 @@
 
 import sys
 
-from results import WORKS, best, read
+from results import WORKS, best, read, share
 
 COLUMNS = [
     ("CPU µs/req", lambda one: f"{one.cpu:.2f}"),
@@ -37,12 +37,13 @@ def ratios(work, proxies):
     measures = [("CPU", lambda one: one.cpu), ("p99", lambda one: one.p99)]
     if work == "idle":
         measures = [("memory", lambda one: one.each)]
-    for what, key in measures:
+    ours = proxies["ours"]
+    for which, (what, key) in enumerate(measures):
         others = [best(proxies, key, apart)] + [name for name in proxies if name in apart]
         for other in filter(None, others):
             if key(proxies[other]) > 0:
-                share = key(proxies["ours"]) / key(proxies[other])
-                yield f"{what}: ours / {other} = {share:.2f}"
+                paired = share(ours, proxies[other], which) if work != "idle" else key(ours) / key(proxies[other])
+                yield f"{what}: ours / {other} = {paired:.2f}"
 
 
 def growth(works):

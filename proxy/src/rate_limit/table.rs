@@ -37,8 +37,9 @@ use crate::config::RateConfig;
 
 /// Two lines of a cache.
 const SLOTS: usize = 8;
-/// Each failure of a try is a success of another thread.
-const TRIES: usize = 64;
+/// Each failure of a try is a success of another thread. Some dozens in a row happen to a thread that
+/// shares its core.
+const TRIES: usize = 1024;
 const EMPTY: u64 = 0;
 
 /// Room for this many keys is enough for most.
@@ -112,7 +113,7 @@ impl Table {
                 }
             }
         }
-        // Not counted, while 64 others were.
+        // Not counted, while 1024 others were.
         decision
     }
 
