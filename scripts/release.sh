@@ -4,7 +4,7 @@
 #
 #   scripts/release.sh
 #
-# A build that counts, traffic for it (scripts/release/), and a build that knows the counts: some ten
+# A build that counts, traffic for it (scripts/release/), and a build that knows the counts: eight
 # minutes on two cores, and nothing if no source has changed since. Needs, beside what the build needs,
 # llvm-profdata of the LLVM that rustc has (`rustup component add llvm-tools`, or Debian's llvm-N), wrk,
 # h2load, openssl and python3.

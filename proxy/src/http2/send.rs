@@ -14,10 +14,10 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 
 use super::{answer, serve::SEND_BUFFER, stream::Stream};
-use crate::telemetry::{downstream::ResetBy, observe::Observed};
-
-/// A body with a piece of this may have a loan of the worker for its buffers, which ends with it.
-const LARGE: usize = 64 << 10;
+use crate::{
+    telemetry::{downstream::ResetBy, observe::Observed},
+    upstream::USUAL_READ,
+};
 
 /// Why an answer did not reach its end.
 enum Cut {
@@ -35,7 +35,8 @@ struct Sending<'a> {
     body: Observed,
     /// Of the body, and not sent.
     piece: Bytes,
-    /// Whether pieces may lie in larger buffers than `LARGE`.
+    /// Whether a piece has filled a usual read: later ones may lie in buffers that the worker has lent,
+    /// and the loan ends with the body.
     is_large: bool,
     /// What is to come of a body with a length.
     left: Option<u64>,
@@ -93,14 +94,14 @@ impl Sending<'_> {
             if self.piece.is_empty() {
                 match ready!(self.poll_piece(cx))? {
                     Some(piece) => {
-                        self.is_large |= piece.len() >= LARGE;
+                        self.is_large |= piece.len() >= USUAL_READ;
                         self.piece = piece;
                     }
                     None => return Poll::Ready(self.end()),
                 }
             }
             let room = ready!(self.poll_room(self.piece.len(), cx))?;
-            let part = self.part(room);
+            let part = part(&mut self.piece, self.is_large, room);
             let is_last = self.piece.is_empty() && self.left == Some(0);
             self.stream.write_stall.moved(part.len());
             self.stream.session.sent_piece(part.len());
@@ -108,17 +109,6 @@ impl Sending<'_> {
             if is_last {
                 return Poll::Ready(Ok(()));
             }
-        }
-    }
-
-    /// The next part of the piece, of at most `room`. Parts wait in h2 when the piece is done, and each
-    /// would keep all of its buffer: the last bytes of what is large, as many as can wait there, are copies.
-    fn part(&mut self, room: usize) -> Bytes {
-        let length = self.piece.len();
-        match length.checked_sub(SEND_BUFFER).filter(|before| *before > 0) {
-            _ if !self.is_large => self.piece.split_to(room.min(length)),
-            Some(before) => self.piece.split_to(room.min(before)),
-            None => Bytes::copy_from_slice(&self.piece.split_to(room.min(length))),
         }
     }
 
@@ -171,5 +161,46 @@ impl Sending<'_> {
             return Err(Cut::Broken);
         }
         self.sink.send_data(Bytes::new(), true).map_err(|_| Cut::Left)
+    }
+}
+
+/// The next part of a piece, of at most `room`. Parts wait in h2 when the piece is done, and each would
+/// keep all of its buffer: the last bytes of what is large, as many as can wait there, are copies.
+fn part(piece: &mut Bytes, is_large: bool, room: usize) -> Bytes {
+    let length = piece.len();
+    match length.checked_sub(SEND_BUFFER).filter(|before| *before > 0) {
+        _ if !is_large => piece.split_to(room.min(length)),
+        Some(before) => piece.split_to(room.min(before)),
+        None => Bytes::copy_from_slice(&piece.split_to(room.min(length))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_wait_of_a_large_piece_does_not_keep_its_buffer() {
+        let content: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+        for room in [1000, SEND_BUFFER, 1 << 20] {
+            for length in [1, SEND_BUFFER - 1, SEND_BUFFER, SEND_BUFFER + 1, 200_000] {
+                let buffer = Bytes::copy_from_slice(&content[..length]);
+                let (mut piece, mut parts) = (buffer.clone(), Vec::new());
+                while !piece.is_empty() {
+                    parts.push(part(&mut piece, true, room));
+                }
+                drop(piece);
+                assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= room));
+                assert_eq!(parts.concat(), content[..length]);
+                // Of the last that are no more than may wait.
+                let mut waiting = 0;
+                parts.reverse();
+                parts.retain(|part| {
+                    waiting += part.len();
+                    waiting <= SEND_BUFFER
+                });
+                assert!(buffer.is_unique(), "{room} {length}");
+            }
+        }
     }
 }

@@ -37,4 +37,5 @@ pub use self::{
     resolver::Resolver,
     response_framing::Framing,
     response_head::{Asked, ResponseHead},
+    room::USUAL as USUAL_READ,
 };

@@ -11,7 +11,7 @@ use crate::{
 
 /// For a body of unknown length, at first; doubled while reads fill it.
 const FIRST: usize = 16 << 10;
-const USUAL: usize = 64 << 10;
+pub const USUAL: usize = 64 << 10;
 /// While reads fill it, and there are loans.
 const AMPLE: usize = 256 << 10;
 /// A read that fills its room is followed by one that finds nothing; this much more prevents it.
