@@ -81,4 +81,5 @@ mod tunnels;
 mod unix_endpoints;
 mod upstream_tls;
 mod variables;
+mod whole_bodies;
 mod wire_cases;

@@ -4,7 +4,7 @@
 //! aside, so that they do not carry the room for it.
 
 use std::{
-    cell::OnceCell,
+    cell::Cell,
     rc::Rc,
     time::{Duration, Instant as StdInstant},
 };
@@ -23,9 +23,7 @@ use crate::{
     record::{RequestRecord, Try, TryOutcome},
     retry::{Ended, RetryPolicy, Trouble},
     service::{Endpoint, InFlight, Service},
-    upstream::{
-        Answer, Connection, HeldBody, Repeatable, RequestBody, ResponseBody, SendFailure, send,
-    },
+    upstream::{Answer, Connection, RequestBody, ResponseBody, SendFailure, send},
     worker::Worker,
 };
 
@@ -51,8 +49,8 @@ pub(super) struct Attempts<'a> {
     pub(super) end: Option<Instant>,
     /// The key of the request for policies that have one.
     pub(super) key: Option<u64>,
-    /// What was read of the body, for other tries and for the copy.
-    pub(super) held: OnceCell<Rc<HeldBody>>,
+    /// The body, while no try has it: before the first, and after the last for the copy.
+    pub(super) body: Cell<Option<RequestBody>>,
     pub(super) mirror: Option<&'a MirrorConfig>,
 }
 
@@ -60,13 +58,22 @@ pub(super) struct Attempts<'a> {
 struct Failed {
     error: ProxyError,
     is_sent: bool,
-    is_repeatable: bool,
+    /// What another try could send.
+    request: Option<RequestBody>,
 }
 
 type Ending = Result<Answer, Failed>;
 
+impl Failed {
+    /// Nothing of `request` was sent.
+    fn unsent(error: ProxyError, request: RequestBody) -> Self {
+        Self { error, is_sent: false, request: Some(request) }
+    }
+}
+
 impl Attempts<'_> {
     pub(super) async fn run(&self) -> Result<HttpResponse, ProxyError> {
+        let body = self.body.take().expect("no try has it yet");
         let (mut began, mut now) = (self.record.started, self.now);
         for _ in 0..MOST_ADMISSIONS {
             if let Some(limits) = &self.service.limits {
@@ -78,7 +85,7 @@ impl Attempts<'_> {
             match self.pick(&[], began, now) {
                 Ok(first) => {
                     let place = self.begin(first);
-                    return match self.attempt(place).await {
+                    return match self.attempt(place, body).await {
                         Ok(answer) if !self.retry.is_unwanted(answer.head.status) => {
                             Ok(self.respond(answer))
                         }
@@ -121,6 +128,10 @@ impl Attempts<'_> {
             self.note(&ended, place, began);
             tried.push(place);
             let Some(pause) = self.pause(&ended, tries) else { break };
+            // What is decided is decided about the body as it is now: it stays so.
+            if !halt(&ended) {
+                break;
+            }
             self.record.in_flight.take();
             if !pause.is_zero() {
                 // A timer is aligned to a line of the cache: inside, every request would be.
@@ -130,18 +141,29 @@ impl Attempts<'_> {
             // Without an endpoint to try, an answer is still an answer.
             let now = self.worker.gateway.at(began);
             let Ok(in_flight) = self.pick(&tried, began, now) else { break };
-            self.worker.shard.retry(self.how(&ended).trouble, true);
-            drop(ended);
+            let trouble = self.how(&ended).trouble;
+            let body = match ended {
+                Ok(answer) => answer.into_request(),
+                Err(failed) => failed.request,
+            };
+            let body = body.expect("a try that was halted gives its request back");
+            self.worker.shard.retry(trouble, true);
             place = self.begin(in_flight);
-            ended = self.attempt(place).await;
+            ended = self.attempt(place, body).await;
             if self.is_wanted(&ended) {
                 self.note(&ended, place, began);
                 break;
             }
         }
         match ended {
-            Ok(answer) => Ok(self.respond(answer)),
-            Err(failed) => Err(failed.error),
+            Ok(answer) => {
+                answer.resume();
+                Ok(self.respond(answer))
+            }
+            Err(failed) => {
+                self.body.set(failed.request);
+                Err(failed.error)
+            }
         }
     }
 
@@ -154,7 +176,7 @@ impl Attempts<'_> {
         ended.as_ref().is_ok_and(|answer| !self.retry.is_unwanted(answer.head.status))
     }
 
-    /// How long to wait before the next try; `None` if there is none.
+    /// How long to wait before the next try; `None` if there is none, whatever the body would allow.
     fn pause(&self, ended: &Ending, tries: u32) -> Option<Duration> {
         let how = self.how(ended);
         if !self.retry.allows(self.outgoing.method(), tries, &how) {
@@ -178,27 +200,17 @@ impl Attempts<'_> {
         match ended {
             Ok(answer) => Ended {
                 trouble: Trouble::Status(answer.head.status),
-                is_repeatable: self.is_repeatable(),
                 retry_after: answer.head.retry_after,
             },
             Err(failed) => Ended {
                 trouble: Trouble::of(failed.error.reason(), failed.is_sent),
-                is_repeatable: failed.is_repeatable,
                 retry_after: None,
             },
         }
     }
 
-    /// Whether the request body can be sent again from its beginning.
-    fn is_repeatable(&self) -> bool {
-        match self.held.get() {
-            Some(held) => held.is_whole(),
-            None => self.record.bytes_in.get() == 0,
-        }
-    }
-
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    async fn attempt(&self, place: usize) -> Ending {
+    async fn attempt(&self, place: usize, mut body: RequestBody) -> Ending {
         let endpoint = self.service.endpoint(place);
         let (mut is_fresh, mut was_stale) = (false, false);
         loop {
@@ -207,10 +219,13 @@ impl Attempts<'_> {
             let connection = match pooled {
                 Some(connection) => connection,
                 // Boxed: it is rare, and every request would carry its size.
-                None => Box::pin(self.connect(endpoint)).await?,
+                None => match Box::pin(self.connect(endpoint)).await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(Failed::unsent(error, body)),
+                },
             };
             is_fresh = true;
-            let sent = self.exchange(endpoint, connection).await;
+            let sent = self.exchange(endpoint, connection, body).await;
             let code = sent.as_ref().ok().map(|answer| answer.head.status.as_u16());
             self.worker.shard.upstream_answered(endpoint.index, code);
             match sent {
@@ -220,41 +235,41 @@ impl Attempts<'_> {
                     }
                     return Ok(answer);
                 }
-                Err(failure) => {
-                    let is_repeatable = self.keep(&failure);
-                    if !self.is_lost_by_chance(&failure, is_repeatable) {
-                        self.failed(failure.blame());
-                        // The connection after one that was closed has not fared better: the
-                        // endpoint is going. What may be sent twice may be sent elsewhere.
-                        let may_go_on = was_stale
-                            && self.outgoing.method().is_idempotent()
-                            && self.service.endpoints().len() > 1;
-                        let is_sent = failure.is_sent && (failure.is_answered || !may_go_on);
-                        return Err(Failed { error: failure.error, is_sent, is_repeatable });
+                Err(mut failure) => match failure.request.take() {
+                    Some(again) if self.is_lost_by_chance(&failure) => {
+                        body = again;
+                        was_stale = true;
                     }
-                    was_stale = true;
-                }
+                    request => return Err(self.give_up(failure, request, was_stale)),
+                },
             }
-        }
-    }
-
-    /// Whether the body can be sent again; what was read of it and did not go out is held then.
-    fn keep(&self, failure: &SendFailure) -> bool {
-        match &failure.repeatable {
-            Repeatable::AsItIs => true,
-            Repeatable::With(bytes) => self.held.set(Rc::new(HeldBody::of(bytes))).is_ok(),
-            Repeatable::No => false,
         }
     }
 
     /// An idle connection was closed while the request was on its way: nothing is known of the
     /// endpoint yet (RFC 9112 section 9.3.1).
-    fn is_lost_by_chance(&self, failure: &SendFailure, is_repeatable: bool) -> bool {
-        let is_safe = self.outgoing.method().is_idempotent() || !failure.is_sent;
-        failure.is_stale && is_repeatable && is_safe
+    fn is_lost_by_chance(&self, failure: &SendFailure) -> bool {
+        failure.is_stale && (self.outgoing.method().is_idempotent() || !failure.is_sent)
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, Failed> {
+    /// `was_stale`: the connection before this one turned out to have been closed.
+    fn give_up(
+        &self,
+        failure: SendFailure,
+        request: Option<RequestBody>,
+        was_stale: bool,
+    ) -> Failed {
+        self.failed(failure.blame());
+        // The connection after one that was closed has not fared better: the endpoint is going. What
+        // may be sent twice may be sent elsewhere.
+        let may_go_on = was_stale
+            && self.outgoing.method().is_idempotent()
+            && self.service.endpoints().len() > 1;
+        let is_sent = failure.is_sent && (failure.is_answered || !may_go_on);
+        Failed { error: failure.error, is_sent, request }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, ProxyError> {
         let started = StdInstant::now();
         let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
         let bound = self.outgoing.timeouts().connect;
@@ -271,7 +286,7 @@ impl Attempts<'_> {
                 _ => error,
             };
             self.failed(error.reason());
-            Failed { error, is_sent: false, is_repeatable: true }
+            error
         })
     }
 
@@ -279,14 +294,9 @@ impl Attempts<'_> {
         &self,
         endpoint: &Endpoint,
         connection: Connection,
+        body: RequestBody,
     ) -> impl Future<Output = Result<Answer, SendFailure>> {
         let head = self.outgoing.head(self.service, endpoint, self.end);
-        let body = RequestBody {
-            framing: self.outgoing.framing,
-            limit: self.outgoing.limit,
-            client: Some(Rc::clone(self.record)),
-            held: self.held.get().cloned(),
-        };
         let bounds = self.outgoing.bounds(self.end);
         let pool = self.worker.pool(endpoint.index);
         let deadlines = &self.worker.deadlines;
@@ -304,7 +314,10 @@ impl Attempts<'_> {
         self.record.tries.borrow_mut().push(noted);
     }
 
-    fn respond(&self, answer: Answer) -> HttpResponse {
+    fn respond(&self, mut answer: Answer) -> HttpResponse {
+        if self.mirror.is_some() {
+            self.body.set(answer.take_request());
+        }
         let body = match answer.body {
             ResponseBody::Tunnel(upstream) => {
                 let (limits, counted) = (self.service.tunnel, self.worker.shard.open_tunnel());
@@ -318,6 +331,14 @@ impl Attempts<'_> {
         let mut response = HttpResponse::with_body(answer.head.status, body).map_into_boxed_body();
         self.keep_client(&mut response);
         response
+    }
+}
+
+/// Whether what ended like this can be sent again; then nothing more of it is read or sent.
+fn halt(ended: &Ending) -> bool {
+    match ended {
+        Ok(answer) => answer.halt(),
+        Err(failed) => failed.request.is_some(),
     }
 }
 

@@ -14,11 +14,11 @@ use tokio::time::{Instant, timeout};
 use super::attempt::Attempts;
 use crate::{
     balance::Ask,
-    config::{BodyLimit, HeaderRules, MirrorConfig},
+    config::{HeaderRules, MirrorConfig},
     error::ProxyError,
     record::Index,
     service::{InFlight, Permit},
-    upstream::{Asked, Bounds, HeldBody, RequestBody, send},
+    upstream::{Asked, Bounds, RequestBody, send},
     worker::Worker,
 };
 
@@ -72,17 +72,14 @@ pub(super) fn is_chosen(worker: &Worker, mirror: &MirrorConfig) -> bool {
 pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     let worker = attempts.worker;
     let service = Index::try_from(mirror.service).unwrap_or(Index::MAX);
-    let is_short = |held: &HeldBody| held.is_complete() && held.length() <= mirror.body_limit;
-    let is_there = match attempts.held.get() {
-        Some(held) => is_short(held),
-        None => !attempts.outgoing.has_body(),
-    };
+    let body = attempts.body.take().and_then(|body| body.into_copy(mirror.body_limit));
     let copies = worker.copies.0.get();
-    // A copy of an offer to switch would open a tunnel that nobody uses.
-    if !is_there || attempts.outgoing.upgrade.is_some() || copies >= MOST_COPIES {
+    // What has become a tunnel is no request any more.
+    let is_tunnel = attempts.record.tunnel.borrow().is_some();
+    let Some(body) = body.filter(|_| !is_tunnel && copies < MOST_COPIES) else {
         return worker.shard.mirrored(service, Copied::Dropped);
-    }
-    match prepare(attempts, service) {
+    };
+    match prepare(attempts, service, body) {
         Ok(copy) => {
             worker.copies.0.set(copies + 1);
             actix_rt::spawn(copy.run());
@@ -91,7 +88,7 @@ pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     }
 }
 
-fn prepare(attempts: &Attempts<'_>, index: Index) -> Result<Copy, Copied> {
+fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<Copy, Copied> {
     let worker = attempts.worker;
     let service = worker.gateway.service(index);
     let now = Instant::now();
@@ -107,15 +104,10 @@ fn prepare(attempts: &Attempts<'_>, index: Index) -> Result<Copy, Copied> {
         worker: Rc::clone(worker),
         service: index,
         method: outgoing.method().clone(),
-        head: outgoing.head(service, in_flight.endpoint(), None),
+        head: outgoing.copied_head(service, in_flight.endpoint()),
         in_flight,
         _permit: permit,
-        body: RequestBody {
-            framing: outgoing.framing,
-            limit: BodyLimit::UNLIMITED,
-            client: None,
-            held: attempts.held.get().cloned(),
-        },
+        body,
         bounds: Bounds {
             response: service.timeouts.response,
             idle: service.timeouts.idle,
@@ -136,7 +128,7 @@ impl Copy {
     }
 
     async fn send(self) -> Result<(), ProxyError> {
-        let Self { worker, service, mut in_flight, _permit, method, head, body, bounds } = self;
+        let Self { worker, service, mut in_flight, _permit, method, head, mut body, bounds } = self;
         let connect_timeout = worker.gateway.service(service).timeouts.connect;
         let endpoint = in_flight.endpoint().index;
         let pool = worker.pool(endpoint);
@@ -151,15 +143,17 @@ impl Copy {
                 }
             };
             let asked = Asked { method: &method, upgrade: None, rules: &rules };
-            let (head, body) = (head.clone(), body.clone());
-            match send(connection, head, body, asked, bounds, &worker.deadlines, pool).await {
+            let deadlines = &worker.deadlines;
+            match send(connection, head.clone(), body, asked, bounds, deadlines, pool).await {
                 Ok(answer) => break answer,
-                // An idle connection that was closed, as for any request.
-                Err(failure) if failure.is_stale => {}
-                Err(failure) => {
-                    in_flight.failed(failure.blame());
-                    return Err(failure.error);
-                }
+                Err(mut failure) => match failure.request.take() {
+                    // An idle connection that was closed, as for any request.
+                    Some(again) if failure.is_stale => body = again,
+                    _ => {
+                        in_flight.failed(failure.blame());
+                        return Err(failure.error);
+                    }
+                },
             }
         };
         in_flight.answered(answer.head.status, answer.sent_at);

@@ -7,7 +7,7 @@ mod outgoing;
 pub mod redirect;
 pub mod tunnel;
 
-use std::{cell::OnceCell, rc::Rc};
+use std::{cell::Cell, rc::Rc};
 
 use actix_web::{
     Error, HttpResponse,
@@ -25,7 +25,7 @@ use crate::{
     routing::{Found, Route, RouteMatch},
     service::Service,
     telemetry::observe::record,
-    upstream::HeldBody,
+    upstream::RequestBody,
     worker::Worker,
 };
 
@@ -154,19 +154,15 @@ fn prepare<'a>(
 ) -> Attempts<'a> {
     let retry = RetryPolicy::of(&service.retry, &route.config.retry);
     let mirror = route.config.action.mirror().filter(|one| mirror::is_chosen(worker, one));
-    let held = OnceCell::new();
-    if outgoing.has_body() {
-        let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
-        let most = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
-        if most > 0 {
-            held.get_or_init(|| Rc::new(HeldBody::new(most)));
-        }
-    }
+    let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
+    let most = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
+    let body = RequestBody::of_client(outgoing.framing, outgoing.limit, record, most);
     let now = worker.gateway.at(record.started);
     worker.budget(service.index).request(now);
     let end = outgoing.end();
     let key = service.affinity.key(request.head(), record.client.get());
-    Attempts { worker, service, record, outgoing, now, retry, end, key, held, mirror }
+    let body = Cell::new(Some(body));
+    Attempts { worker, service, record, outgoing, now, retry, end, key, body, mirror }
 }
 
 #[cfg(test)]

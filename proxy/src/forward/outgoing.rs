@@ -74,14 +74,9 @@ impl<'a> Outgoing<'a> {
     }
 
     /// When the whole exchange must have ended. What has switched protocols lasts as long as it
-    /// likes: an offer to is not held to it.
+    /// likes: the end is that of the answer, and a tunnel has none.
     pub(super) fn end(&self) -> Option<Instant> {
-        let total = self.timeouts().total.filter(|_| self.upgrade.is_none())?;
-        Some(self.record.started + total)
-    }
-
-    pub(super) fn has_body(&self) -> bool {
-        !matches!(self.framing, RequestFraming::None | RequestFraming::Length(0))
+        Some(self.record.started + self.timeouts().total?)
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
@@ -105,6 +100,21 @@ impl<'a> Outgoing<'a> {
         endpoint: &Endpoint,
         end: Option<Instant>,
     ) -> BytesMut {
+        self.write_head(service, endpoint, end, self.upgrade)
+    }
+
+    /// The same for a copy: it offers no switch, for nobody would use what came of it.
+    pub(super) fn copied_head(&self, service: &Service, endpoint: &Endpoint) -> BytesMut {
+        self.write_head(service, endpoint, None, None)
+    }
+
+    fn write_head(
+        &self,
+        service: &Service,
+        endpoint: &Endpoint,
+        end: Option<Instant>,
+        upgrade: Option<&HeaderValue>,
+    ) -> BytesMut {
         let given = self.record.path(self.request.uri()).as_bytes();
         let path = self.path.as_deref().unwrap_or(given);
         let client_host = host(self.request.head());
@@ -120,7 +130,7 @@ impl<'a> Outgoing<'a> {
             },
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        request_head::write(&line, self.framing, self.upgrade, left, &self.fields)
+        request_head::write(&line, self.framing, upgrade, left, &self.fields)
     }
 }
 

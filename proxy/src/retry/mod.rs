@@ -44,8 +44,6 @@ pub enum Trouble {
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     pub trouble: Trouble,
-    /// Whether the request body can be sent again from its beginning.
-    pub is_repeatable: bool,
     /// What the endpoint asks for.
     pub retry_after: Option<Duration>,
 }
@@ -117,7 +115,7 @@ impl<'a> RetryPolicy<'a> {
         };
         let is_safe = ended.trouble == Trouble::Connect || self.repeats(method);
         let is_soon = ended.retry_after.is_none_or(|after| after <= LONGEST_RETRY_AFTER);
-        tries < self.rule().attempts && is_asked && is_safe && ended.is_repeatable && is_soon
+        tries < self.rule().attempts && is_asked && is_safe && is_soon
     }
 
     /// How long to wait before the try that follows the `tries`-th.
@@ -137,7 +135,7 @@ mod tests {
     use crate::config::Config;
 
     fn ended(trouble: Trouble) -> Ended {
-        Ended { trouble, is_repeatable: true, retry_after: None }
+        Ended { trouble, retry_after: None }
     }
 
     /// Checks the policy of a service with these keys of `retry`.
@@ -177,10 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_gone_and_a_pause_that_is_long_are_the_end() {
+    fn a_pause_that_is_long_is_the_end() {
         with("", |policy| {
-            let gone = Ended { is_repeatable: false, ..ended(Trouble::Connect) };
-            assert!(!policy.allows(&Method::GET, 1, &gone));
             let retry_after = Some(Duration::from_secs(6));
             let late = Ended { retry_after, ..ended(Trouble::Connect) };
             assert!(!policy.allows(&Method::GET, 1, &late));

@@ -13,8 +13,8 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
 use super::{
-    connection::Connection, idle::Idle, pool::Pool, request_body::Upload,
-    response_framing::Framing, room::Room, running_upload::RunningUpload,
+    connection::Connection, idle::Idle, pool::Pool, response_framing::Framing, room::Room,
+    running_upload::RunningUpload, upload::Upload,
 };
 use crate::{
     clock::{Deadline, Deadlines},
@@ -63,7 +63,6 @@ impl ResponseBody {
         mut connection: Connection,
         framing: Framing,
         reusable: bool,
-        unsent: Option<Upload>,
         limits: BodyLimits<'_>,
         pool: &Rc<Pool>,
     ) -> Self {
@@ -87,7 +86,6 @@ impl ResponseBody {
             Rest::Length(length) => BodySize::Sized(length),
             Rest::Chunked(_) | Rest::UntilClose => BodySize::Stream,
         };
-        let upload = unsent.map(|upload| RunningUpload::start(&mut connection, upload));
         let room = Room::new(&rest, connection.scratch.clone());
         Self::Streamed(Box::new(Streamed {
             connection: Some(connection),
@@ -95,7 +93,7 @@ impl ResponseBody {
             size,
             room,
             reusable,
-            upload,
+            upload: None,
             end: limits.end,
             idle: Idle::new(limits.idle, limits.deadlines),
             pool: Rc::clone(pool),
@@ -110,6 +108,32 @@ fn release(mut connection: Connection, reusable: bool, pool: &Pool) {
         pool.put(connection);
     } else {
         connection.close();
+    }
+}
+
+impl ResponseBody {
+    /// Sends the rest of the request beside it, if there is something to wait for; else the upload comes
+    /// back.
+    pub(super) fn send_beside(&mut self, upload: Upload) -> Option<Upload> {
+        let Self::Streamed(body) = self else { return Some(upload) };
+        let Some(connection) = &mut body.connection else { return Some(upload) };
+        body.upload = Some(RunningUpload::start(connection, upload));
+        None
+    }
+
+    /// The request that is still being sent.
+    pub(super) fn upload(&self) -> Option<&RunningUpload> {
+        match self {
+            Self::Streamed(body) => body.upload.as_ref(),
+            Self::Empty(_) | Self::Whole(_) | Self::Tunnel(_) => None,
+        }
+    }
+
+    pub(super) fn take_upload(&mut self) -> Option<RunningUpload> {
+        match self {
+            Self::Streamed(body) => body.upload.take(),
+            Self::Empty(_) | Self::Whole(_) | Self::Tunnel(_) => None,
+        }
     }
 }
 
@@ -182,7 +206,7 @@ impl Streamed {
             let Poll::Ready(filled) = connection.poll_fill(room, cx) else {
                 self.room.was_empty();
                 connection.let_go();
-                ready!(self.idle.poll_waited(cx));
+                ready!(self.poll_idle(cx));
                 return self.fail(Reason::IdleTimeout.into());
             };
             self.idle.moved();
@@ -200,6 +224,18 @@ impl Streamed {
                 Ok(_) => {}
                 Err(error) => return self.fail(ProxyError::upstream_io(error)),
             }
+        }
+    }
+
+    /// Ready once the endpoint has been waited for too long. One that waits for the client does not
+    /// count.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.idle.poll_waited(cx));
+            if !self.upload.as_ref().is_some_and(RunningUpload::waits_for_client) {
+                return Poll::Ready(());
+            }
+            self.idle.moved();
         }
     }
 

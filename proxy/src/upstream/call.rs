@@ -13,14 +13,13 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Answer, Asked, Bounds, Connection, Dialer, HeldBody, Pool, RequestBody, RequestFraming,
-    SendFailure,
+    Answer, Asked, Bounds, Connection, Dialer, Pool, RequestBody, SendFailure,
     request_head::{self, RequestLine},
     send,
 };
 use crate::{
     clock::Deadlines,
-    config::{BodyLimit, CallUrl, HeaderRules},
+    config::{CallUrl, HeaderRules},
     error::{ProxyError, Reason},
     headers::lines::FieldLines,
 };
@@ -160,10 +159,7 @@ impl Caller {
         call: &Call<'_>,
         connection: Connection,
     ) -> Result<Answer, SendFailure> {
-        let framing = match call.body.len() as u64 {
-            0 => RequestFraming::None,
-            length => RequestFraming::Length(length),
-        };
+        let body = RequestBody::whole(call.body.clone());
         let line = RequestLine {
             method: &call.method,
             base: "",
@@ -171,9 +167,7 @@ impl Caller {
             query: None,
             host: self.url.endpoint.authority.as_bytes(),
         };
-        let head = request_head::write(&line, framing, None, None, call.fields);
-        let held = Some(Rc::new(HeldBody::of(&call.body)));
-        let body = RequestBody { framing, limit: BodyLimit::UNLIMITED, client: None, held };
+        let head = request_head::write(&line, body.framing(), None, None, call.fields);
         let rules = HeaderRules::default();
         let asked = Asked { method: &call.method, upgrade: None, rules: &rules };
         // The end of it all is the caller's timer.

@@ -20,8 +20,9 @@ use super::{
     connection::Connection,
     idle::Idle,
     pool::Pool,
-    request_body::{Repeatable, RequestBody, Upload, UploadError},
+    request_body::RequestBody,
     response_head::{Asked, Parsed, ResponseHead, parse},
+    upload::{Upload, UploadError},
 };
 use crate::{
     clock::{Deadline, Deadlines},
@@ -30,6 +31,8 @@ use crate::{
 
 /// More interim responses than this are an error.
 const MOST_INTERIM: u8 = 16;
+/// How long an answer is waited for that may have come before the endpoint took no more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What an exchange may take.
 #[derive(Clone, Copy)]
@@ -50,6 +53,8 @@ pub struct Answer {
     pub body: ResponseBody,
     /// When the whole request had gone out; `None` if the answer came before that.
     pub sent_at: Option<Instant>,
+    /// The body of the request, once its upload has ended, if it can be sent again.
+    request: Option<RequestBody>,
 }
 
 /// Why there is no answer.
@@ -61,9 +66,43 @@ pub struct SendFailure {
     pub is_answered: bool,
     /// Whether all of the request was sent: what is missing is the endpoint's.
     pub is_sent_whole: bool,
-    pub repeatable: Repeatable,
+    /// The body of the request, if it can be sent again.
+    pub request: Option<RequestBody>,
     /// Whether an idle connection was closed by its peer before it answered anything.
     pub is_stale: bool,
+}
+
+impl Answer {
+    /// Whether the request can be sent again in place of this answer: then nothing more of it is read or
+    /// sent until `resume`.
+    pub fn halt(&self) -> bool {
+        let Some(upload) = self.body.upload() else { return self.request.is_some() };
+        let is_rewindable = upload.is_rewindable();
+        if is_rewindable {
+            upload.halt();
+        }
+        is_rewindable
+    }
+
+    /// The answer is taken as it is, and its request goes on.
+    pub fn resume(&self) {
+        if let Some(upload) = self.body.upload() {
+            upload.resume();
+        }
+    }
+
+    /// Gives the answer up, and ends what was still being sent.
+    pub fn into_request(mut self) -> Option<RequestBody> {
+        match self.body.take_upload() {
+            Some(upload) => upload.rewind(),
+            None => self.request,
+        }
+    }
+
+    /// The body of the request, if its upload has ended and it can be sent again.
+    pub fn take_request(&mut self) -> Option<RequestBody> {
+        self.request.take()
+    }
 }
 
 impl SendFailure {
@@ -82,6 +121,7 @@ struct Attempt<'a> {
     upload: Upload,
     is_sent: bool,
     sent_at: Option<Instant>,
+    /// Why the endpoint takes no more; what it has said before that is still read.
     write_error: Option<io::Error>,
     answered_bytes: bool,
     interims: u8,
@@ -142,10 +182,11 @@ impl Attempt<'_> {
         if let Poll::Ready(answer) = self.poll_head(cx) {
             return Poll::Ready(answer);
         }
-        if let Some(error) = self.write_error.take() {
-            return Poll::Ready(Err(ProxyError::upstream_io(error)));
-        }
-        self.poll_deadline(cx).map(|reason| Err(reason.into()))
+        let reason = ready!(self.poll_deadline(cx));
+        Poll::Ready(Err(match self.write_error.take() {
+            Some(error) => ProxyError::upstream_io(error),
+            None => reason.into(),
+        }))
     }
 
     /// While the request goes out, only an endpoint that takes none of it is late.
@@ -162,7 +203,13 @@ impl Attempt<'_> {
                     self.idle.get_or_insert_with(|| Idle::new(self.idle_limit, self.deadlines));
                 idle.poll_waited(cx).map(|()| Reason::IdleTimeout)
             }
-            None => Poll::Pending,
+            None => {
+                // It is the client who is waited for.
+                if let Some(idle) = &mut self.idle {
+                    idle.moved();
+                }
+                Poll::Pending
+            }
         }
     }
 
@@ -186,6 +233,7 @@ impl Attempt<'_> {
             }
             Poll::Ready(Err(UploadError::Upstream(error))) => {
                 self.write_error = Some(error);
+                self.deadline = Some(self.deadlines.start(Instant::now() + LAST_WORDS));
                 Ok(())
             }
             Poll::Ready(Err(error)) => Err(error.into()),
@@ -221,7 +269,7 @@ impl Attempt<'_> {
     }
 
     fn into_answer(self: Box<Self>, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
-        let unsent = (!self.is_sent && self.write_error.is_none()).then_some(self.upload);
+        let is_sending = !self.is_sent && self.write_error.is_none();
         let reusable = head.keeps_alive && self.is_sent;
         let (end, idle_limit, deadlines) = (self.end, self.idle_limit, self.deadlines);
         let (connection, sent_at) = (self.connection, self.sent_at);
@@ -230,8 +278,10 @@ impl Attempt<'_> {
             idle: idle_limit,
             deadlines,
         };
-        let body = ResponseBody::new(connection, head.framing, reusable, unsent, limits, pool);
-        Answer { head, body, sent_at }
+        let mut body = ResponseBody::new(connection, head.framing, reusable, limits, pool);
+        let upload =
+            if is_sending { body.send_beside(self.upload) } else { Some(self.upload) };
+        Answer { head, body, sent_at, request: upload.and_then(Upload::rewind) }
     }
 
     fn into_failure(self: Box<Self>, error: ProxyError) -> SendFailure {
@@ -243,7 +293,7 @@ impl Attempt<'_> {
             is_sent: self.upload.written > 0,
             is_answered: self.answered_bytes,
             is_sent_whole: self.is_sent,
-            repeatable: self.upload.repeatable(),
+            request: self.upload.rewind(),
             is_stale,
         }
     }

@@ -25,15 +25,15 @@ mod response_framing;
 mod response_head;
 mod room;
 mod running_upload;
+mod upload;
 
 pub use self::{
     body::ResponseBody,
     connection::Connection,
     dial::Dialer,
     exchange::{Answer, Bounds, SendFailure, send},
-    held::HeldBody,
     pool::{Pool, SWEEP_INTERVAL},
-    request_body::{Repeatable, RequestBody, RequestFraming},
+    request_body::{RequestBody, RequestFraming},
     resolver::Resolver,
     response_framing::Framing,
     response_head::{Asked, ResponseHead},

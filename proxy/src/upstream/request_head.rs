@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_http::{Method, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
 
-use super::request_body::{COPIED, RequestFraming};
+use super::{request_body::RequestFraming, upload::COPIED};
 use crate::headers::lines::put;
 
 /// What stands before the fields; the path is from "/", the query without "?".

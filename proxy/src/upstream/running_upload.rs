@@ -7,7 +7,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use actix_rt::task::JoinHandle;
@@ -15,62 +15,134 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     connection::{Connection, Io},
-    request_body::{Upload, UploadError},
+    request_body::RequestBody,
+    upload::{Upload, UploadError},
 };
-use crate::error::{ProxyError, Reason};
+use crate::{
+    downstream::stall::{remember, wake},
+    error::{ProxyError, Reason},
+};
 
 pub(super) struct RunningUpload {
     task: JoinHandle<()>,
     progress: Rc<Progress>,
 }
 
-#[derive(Default)]
 struct Progress {
-    is_sent: Cell<bool>,
-    /// Why the client's part of the exchange has failed.
-    failure: Cell<Option<Reason>>,
+    /// `None` once it was taken back.
+    upload: RefCell<Option<Upload>>,
+    ended: Cell<Option<Ended>>,
+    /// Whether it is not to move.
+    is_halted: Cell<bool>,
+    writer: RefCell<Option<Waker>>,
     reader: RefCell<Option<Waker>>,
 }
 
+#[derive(Clone, Copy)]
+enum Ended {
+    Sent,
+    /// The endpoint takes no more; it may well answer to the end what it did not read to the end.
+    Refused,
+    /// The client's part of the exchange has failed.
+    Failed(Reason),
+}
+
 impl RunningUpload {
-    pub(super) fn start(connection: &mut Connection, mut upload: Upload) -> Self {
+    pub(super) fn start(connection: &mut Connection, upload: Upload) -> Self {
         let mut io = SharedIo::share(connection);
-        let progress = Rc::new(Progress::default());
-        let told = Rc::clone(&progress);
-        let task = actix_rt::spawn(async move {
-            let ended = poll_fn(|cx| upload.poll_send(&mut io, cx)).await;
-            drop(upload);
-            match ended {
-                Ok(()) => told.is_sent.set(true),
-                // The endpoint may well answer to the end what it did not read to the end.
-                Err(UploadError::Upstream(_)) => {}
-                Err(error) => told.failure.set(Some(ProxyError::from(error).reason())),
-            }
-            // From now on the connection itself must see whether its client leaves.
-            if let Some(reader) = told.reader.take() {
-                reader.wake();
-            }
+        let progress = Rc::new(Progress {
+            upload: RefCell::new(Some(upload)),
+            ended: Cell::default(),
+            is_halted: Cell::default(),
+            writer: RefCell::default(),
+            reader: RefCell::default(),
         });
+        let running = Rc::clone(&progress);
+        let task =
+            actix_rt::spawn(async move { poll_fn(|cx| running.poll_send(&mut io, cx)).await });
         Self { task, progress }
     }
 
     pub(super) fn is_sent(&self) -> bool {
-        self.progress.is_sent.get()
+        matches!(self.progress.ended.get(), Some(Ended::Sent))
     }
 
     /// Why no whole request will reach the endpoint, which may wait for it before it goes on. The
     /// task of `cx` is woken when it comes to that.
     pub(super) fn failure(&self, cx: &Context<'_>) -> Option<Reason> {
-        let failure = self.progress.failure.get();
-        if failure.is_none() {
-            self.progress.reader.replace(Some(cx.waker().clone()));
+        if let Some(Ended::Failed(reason)) = self.progress.ended.get() {
+            return Some(reason);
         }
-        failure
+        self.progress.reader.replace(Some(cx.waker().clone()));
+        None
+    }
+
+    /// Whether the endpoint may be waiting for what the client has not sent yet.
+    pub(super) fn waits_for_client(&self) -> bool {
+        let upload = self.progress.upload.borrow();
+        self.progress.ended.get().is_none() && upload.as_ref().is_some_and(|one| !one.is_stuck())
+    }
+
+    /// Whether the body could be sent again from its first byte on, as it is now.
+    pub(super) fn is_rewindable(&self) -> bool {
+        self.progress.upload.borrow().as_ref().is_some_and(Upload::is_rewindable)
+    }
+
+    /// Nothing is read or sent until `resume`.
+    pub(super) fn halt(&self) {
+        self.progress.set_halted(true);
+    }
+
+    pub(super) fn resume(&self) {
+        self.progress.set_halted(false);
+        // Whom the client's connection would wake is another by now.
+        wake(&self.progress.writer);
+    }
+
+    /// Ends it; see `Upload::rewind`.
+    pub(super) fn rewind(self) -> Option<RequestBody> {
+        let upload = self.progress.upload.take();
+        upload.and_then(Upload::rewind)
+    }
+}
+
+impl Progress {
+    /// Ready once the upload has ended.
+    fn poll_send(&self, io: &mut SharedIo, cx: &mut Context<'_>) -> Poll<()> {
+        remember(&self.writer, cx.waker());
+        if self.is_halted.get() {
+            return Poll::Pending;
+        }
+        let mut upload = self.upload.borrow_mut();
+        let Some(sending) = &mut *upload else { return Poll::Ready(()) };
+        let ended = match ready!(sending.poll_send(io, cx)) {
+            Ok(()) => Ended::Sent,
+            Err(UploadError::Upstream(_)) => Ended::Refused,
+            Err(error) => Ended::Failed(ProxyError::from(error).reason()),
+        };
+        sending.set_active(false);
+        self.ended.set(Some(ended));
+        // From now on the connection itself must see whether its client leaves.
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        Poll::Ready(())
+    }
+
+    fn set_halted(&self, is_halted: bool) {
+        self.is_halted.set(is_halted);
+        if let Some(upload) = &mut *self.upload.borrow_mut()
+            && self.ended.get().is_none()
+        {
+            upload.set_active(!is_halted);
+        }
     }
 }
 
 impl Drop for RunningUpload {
+    /// At once, and not when the task is dropped: another try may begin before that.
     fn drop(&mut self) {
+        self.progress.upload.take();
         self.task.abort();
     }
 }

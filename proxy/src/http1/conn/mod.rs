@@ -153,6 +153,9 @@ impl Conn {
     pub fn set_uploading(&self, uploading: bool) {
         let uploads = self.uploads.get();
         self.uploads.set(if uploading { uploads + 1 } else { uploads.saturating_sub(1) });
+        if !self.is_uploading() {
+            self.wants_bytes.set(false);
+        }
     }
 
     fn is_uploading(&self) -> bool {
@@ -189,6 +192,11 @@ impl Conn {
     /// What comes from now on is no HTTP any more.
     pub fn begin_tunnel(&self) {
         self.body.replace(Rest::UntilClose);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn begin_body(&self, body: Rest) {
+        self.body.replace(body);
     }
 
     /// From here on the answer is what the client reads: a `100 Continue` would stand amid it.
