@@ -81,5 +81,6 @@ mod tunnels;
 mod unix_endpoints;
 mod upstream_tls;
 mod variables;
+mod waiting;
 mod whole_bodies;
 mod wire_cases;

@@ -88,12 +88,9 @@ impl Job {
             1 => rng.random_range(HELD - 100..HELD + 100),
             _ => rng.random_range(1..320 << 10),
         };
-        let framing = [
-            Framing::Length,
-            Framing::Chunked,
-            Framing::Streamed(true),
-            Framing::Streamed(false),
-        ][rng.random_range(0..4)];
+        let framing =
+            [Framing::Length, Framing::Chunked, Framing::Streamed(true), Framing::Streamed(false)]
+                [rng.random_range(0..4)];
         let mut deeds = Vec::new();
         for _ in 0..rng.random_range(1..=2) {
             let deed = [Deed::Busy, Deed::Busy, Deed::BusyInShort, Deed::Reset, Deed::Close];
@@ -250,7 +247,8 @@ fn upload_http1(proxy: SocketAddr, job: &Job, ledger: &Ledger) -> u16 {
     // It may be reset behind an answer that came early.
     let _ = stream.read_to_end(&mut answer);
     let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
-    status.map_or(0, |digits| std::str::from_utf8(digits).expect("is text").parse().expect("is one"))
+    status
+        .map_or(0, |digits| std::str::from_utf8(digits).expect("is text").parse().expect("is one"))
 }
 
 /// The same over HTTP/2.

@@ -79,12 +79,12 @@ impl Client {
         }
     }
 
-    /// Marks the body as being sent on, or no longer; each `true` has its `false`.
+    /// Marks the body as being sent on, or no longer; each `true` has its `false`. A client is slow only
+    /// while its body is wanted.
     pub fn set_uploading(&self, uploading: bool) {
         match self {
             Self::Http1(conn) => conn.set_uploading(uploading),
-            // Nobody else reads from a stream.
-            Self::Http2(_) => {}
+            Self::Http2(stream) => stream.set_uploading(uploading),
         }
     }
 

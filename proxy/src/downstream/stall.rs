@@ -36,6 +36,11 @@ impl Stall {
         self.is_waiting.set(false);
     }
 
+    /// It is not waited for now.
+    pub fn rest(&self) {
+        self.is_waiting.set(false);
+    }
+
     /// Nothing is waited for any more.
     pub fn end(&self) {
         self.since.set(None);
@@ -142,11 +147,13 @@ mod tests {
 
     #[test]
     fn who_is_not_waited_for_is_not_slow() {
-        let stall = waiting();
-        stall.moved(1);
-        stall.look_at(30, LIMIT);
-        stall.wait(Waker::noop(), 31);
-        stall.look_at(33, LIMIT);
-        assert!(!stall.is_overdue());
+        for rest in [|stall: &Stall| stall.moved(1), Stall::rest] {
+            let stall = waiting();
+            rest(&stall);
+            stall.look_at(30, LIMIT);
+            stall.wait(Waker::noop(), 31);
+            stall.look_at(33, LIMIT);
+            assert!(!stall.is_overdue());
+        }
     }
 }

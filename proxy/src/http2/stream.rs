@@ -94,6 +94,13 @@ impl Stream {
         }
     }
 
+    /// Nobody else reads from a stream, so there is nothing to mark but that nobody does.
+    pub fn set_uploading(&self, uploading: bool) {
+        if !uploading {
+            self.body_stall.rest();
+        }
+    }
+
     /// RFC 9110 section 10.1.1: only once somebody wants the body.
     fn say_continue(&self) {
         if self.expects_continue.take() {

@@ -279,8 +279,7 @@ impl Attempt<'_> {
             deadlines,
         };
         let mut body = ResponseBody::new(connection, head.framing, reusable, limits, pool);
-        let upload =
-            if is_sending { body.send_beside(self.upload) } else { Some(self.upload) };
+        let upload = if is_sending { body.send_beside(self.upload) } else { Some(self.upload) };
         Answer { head, body, sent_at, request: upload.and_then(Upload::rewind) }
     }
 

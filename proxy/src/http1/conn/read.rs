@@ -136,8 +136,14 @@ impl Conn {
     pub(in crate::http1) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         // While a body is sent on, who reads it will notice, and is whom the sweep must wake.
         while !self.is_sent_on() && self.buffer.borrow().len() < MOST_HELD {
-            if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
-                return Poll::Ready(());
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                // Nobody wants the body yet: its clock does not run.
+                Poll::Pending => {
+                    remember(&self.reader, cx.waker());
+                    break;
+                }
             }
         }
         Poll::Pending
@@ -167,7 +173,10 @@ impl Conn {
             match self.poll_body(cx) {
                 Poll::Ready(Some(Ok(bytes))) => discarded += bytes.len() as u64,
                 Poll::Ready(None) => {}
-                _ => return false,
+                _ => {
+                    self.wants_bytes.set(false);
+                    return false;
+                }
             }
             if discarded > MOST_DISCARDED {
                 return false;
