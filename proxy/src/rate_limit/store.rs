@@ -39,7 +39,7 @@ use crate::{config::OnFailure, error::chain};
 const DOWN: Duration = Duration::from_secs(1);
 /// Decisions of one worker that wait for the store; others wait until one of them is made.
 const MOST_WAITING: usize = 1024;
-/// For so many times its timeout a decision waits for others that are being made.
+/// So many timeouts a decision waits while others are made, or while this worker is busy.
 const MOST_TIMEOUTS: u32 = 4;
 /// One turn of the event loop: when a worker was busy, answers that came in the meantime have not been
 /// read when its timers are up.
@@ -185,22 +185,19 @@ impl Store {
         asking: impl Future<Output = Result<T, LinkError>>,
     ) -> Result<T, StoreError> {
         let mut asking = pin!(asking);
-        let end = Instant::now() + self.timeout * MOST_TIMEOUTS;
-        loop {
+        for _ in 0..MOST_TIMEOUTS {
             let (began, before) = (Instant::now(), self.link.answers());
             for time in [self.timeout, TURN] {
                 if let Ok(answered) = timeout(time, &mut asking).await {
                     return Ok(answered?);
                 }
             }
-            let is_late = began.elapsed() > self.timeout + TURN + BUSY;
-            if !is_late && self.link.answers() == before {
+            let is_busy = began.elapsed() > self.timeout + TURN + BUSY;
+            if !is_busy && self.link.answers() == before {
                 return Err(StoreError::Silent);
             }
-            if Instant::now() >= end {
-                return Err(StoreError::Busy);
-            }
         }
+        Err(StoreError::Busy)
     }
 
     /// Tries the store until it decides again.
