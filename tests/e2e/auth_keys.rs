@@ -134,3 +134,62 @@ fn who_is_known_but_has_another_name_than_is_required_is_forbidden() {
     let alice = proxy.get("/named").header("X-Api-Key", "alice-key-1234");
     assert_eq!(alice.send().status, 200);
 }
+
+/// Two schemes that look at the same token, and one that looks at another field.
+fn with_guesses() -> (Origin, Proxy) {
+    let origin = Origin::answering(OK);
+    let config = format!(
+        r#"
+        [auth_schemes.few]
+        type = "bearer"
+        token_sha256 = ["{ci}"]
+        failures = {{ requests = 2, per = "1h" }}
+        [auth_schemes.header]
+        type = "api_key"
+        header = "X-Api-Key"
+        key_sha256 = ["{alice}"]
+        failures = {{ requests = 2, per = "1h" }}
+        [auth_schemes.other]
+        type = "bearer"
+        token_sha256 = ["{other}"]
+        [auth_schemes.either]
+        type = "any"
+        schemes = ["few", "header", "other"]
+        [[routes]]
+        auth = "either"
+        service = "origin"
+        [services.origin]
+        endpoints = ["http://{address}"]
+        "#,
+        ci = sha256("token-of-ci"),
+        alice = sha256("alice-key-1234"),
+        other = sha256("another-token"),
+        address = origin.address,
+    );
+    let proxy = Proxy::start(&config);
+    (origin, proxy)
+}
+
+#[test]
+fn what_another_scheme_lets_in_was_no_guess() {
+    let (_origin, proxy) = with_guesses();
+    for _ in 0..8 {
+        assert_eq!(proxy.get("/").bearer("another-token").send().status, 200);
+        let both = proxy.get("/").bearer("a-wrong-token").header("X-Api-Key", "alice-key-1234");
+        assert_eq!(both.send().status, 200);
+    }
+    assert_eq!(proxy.get("/").bearer("token-of-ci").send().status, 200);
+}
+
+#[test]
+fn what_no_scheme_lets_in_is_a_guess_of_each_that_was_shown_something() {
+    let (_origin, proxy) = with_guesses();
+    let guess = || proxy.get("/").bearer("a-wrong-token").send().status;
+    assert_eq!([guess(), guess(), guess()], [401, 401, 429]);
+    assert_eq!(proxy.get("/").bearer("token-of-ci").send().status, 429);
+    // Others are not held to it, nor is who shows the scheme nothing.
+    assert_eq!(proxy.get("/").bearer("another-token").send().status, 200);
+    assert_eq!(proxy.get("/").header("X-Api-Key", "alice-key-1234").send().status, 200);
+    assert_eq!(proxy.get("/").header("X-Api-Key", "a-wrong-key").send().status, 401);
+    assert_eq!(proxy.get("/").send().status, 401);
+}

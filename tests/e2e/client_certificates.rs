@@ -42,3 +42,34 @@ fn a_host_that_wants_a_certificate_cannot_be_reached_by_a_listener_that_asks_for
     }
     assert_eq!(origin.heads().len(), 5);
 }
+
+/// As SPIFFE issues them.
+#[test]
+fn a_certificate_without_a_subject_is_known_by_its_alternative_name() {
+    const API: &str = "spiffe://example.test/api";
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let tls = TlsFiles::new("", &[&authority.server(&["a.test"])]);
+    let origin = Origin::answering(OK);
+    let route = |path: &str| {
+        format!("[[routes]]\npath = \"/{path}\"\nauth = \"{path}\"\nservice = \"origin\"\n")
+    };
+    let config = format!(
+        "{}{}[auth_schemes.all]\ntype = \"mtls\"\n[auth_schemes.api]\ntype = \"mtls\"\n\
+         subjects = [\"{API}\"]\n[auth_schemes.web]\ntype = \"mtls\"\n\
+         subjects = [\"CN=web\", \"URI:spiffe://example.test/web\"]\n{}{}{}{}",
+        tls.config,
+        tls.client_ca(&clients),
+        route("all"),
+        route("api"),
+        route("web"),
+        origin.config()
+    );
+    let proxy = Proxy::start(&config);
+    let shaking = Shaking::showing(&authority, &clients.workload(API));
+    let mut client = shaking.connect(proxy.address, "a.test");
+    for (path, status) in [("/all", 200), ("/api", 200), ("/web", 403)] {
+        let answer = proxy.get(path).header("Host", "a.test").send_on(&mut client);
+        assert_eq!(answer.status, status, "{path}");
+    }
+    assert_eq!(proxy.access_line("/api")["subject"], API);
+}

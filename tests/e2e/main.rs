@@ -71,6 +71,8 @@ mod retries;
 mod routing;
 mod routing_hosts;
 mod security_headers;
+mod shared_limits;
+mod shares;
 mod signals;
 mod splits;
 mod starting;

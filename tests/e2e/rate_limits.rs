@@ -140,6 +140,22 @@ fn requests_without_the_field_of_the_key_share_one_count() {
 }
 
 #[test]
+fn each_spelling_of_the_same_credentials_counts_as_one() {
+    let few = limit("few", 2, "\"header:authorization\"");
+    let world = World::start(&[few, routes(&[("a", "\"few\"")])].concat());
+    let with = |value: &'static str| {
+        world.passed(3, move |world| world.proxy.get("/a").header("Authorization", value))
+    };
+    assert_eq!([with("Bearer T"), with("bearer T"), with("BEARER   T")], [2, 0, 0]);
+    assert_eq!([with("Bearer t"), with("Basic YTpiYw=="), with("basic YTpiYw")], [2, 2, 0]);
+    assert_eq!([with("Basic YTpiYx=="), with("Basic YTpiZA==")], [0, 2]);
+    // What some would read as one thing and some as another shares one count.
+    assert_eq!([with("Bearer T more"), with("Bearer T other")], [2, 0]);
+    let twice = |world: &World| world.proxy.get("/a").bearer("T").bearer("U");
+    assert_eq!(world.passed(3, twice), 0);
+}
+
+#[test]
 fn an_ipv6_client_behind_a_trusted_proxy_is_its_network() {
     let config = [
         "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned(),

@@ -2,7 +2,8 @@
 //! the workers, by as many threads as there are cores; what was right is remembered for 5 minutes by
 //! a salted digest.
 //!
-//! Bounds: 64 checks wait for a thread, more are answered 503; one that has begun has its thread until
+//! Bounds: 256 checks wait for a thread, 64 of one client (`limits/turns.rs`: none has all threads while
+//! there are two), more are answered 503; one that has begun has its thread until
 //! it ends, whether or not the client is still there; 1,024 right ones are remembered by each worker;
 //! 512 bytes of credentials.
 
@@ -10,10 +11,7 @@ use std::{
     cell::RefCell,
     hash::{BuildHasher, RandomState},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -23,18 +21,20 @@ use actix_rt::task::{JoinHandle, spawn_blocking};
 use argon2::{Argon2, PasswordVerifier, password_hash::phc};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Asked, Cache, Checked, Guesses, Identity, Refused, Verdict, credentials};
 use crate::{
     clock::Millis,
     config::{BasicConfig, PasswordHash, User},
+    downstream::ClientNetwork,
+    limits::turns::{Turn, Turns},
 };
 
 const LONGEST: usize = 512;
 const MOST_REMEMBERED: usize = 1024;
 const REMEMBERED: Duration = Duration::from_secs(300);
-const MOST_WAITING: usize = 64;
+const MOST_WAITING: usize = 256;
+const MOST_OF_ONE: usize = 64;
 
 pub struct Basic {
     users: Vec<User>,
@@ -48,8 +48,7 @@ pub struct Basic {
 
 /// Where passwords are checked: one for all workers.
 pub struct PasswordDesk {
-    threads: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    threads: Turns<Option<ClientNetwork>>,
     /// Which hash is computed for a name that nobody has; nobody outside can tell.
     stand_ins: RandomState,
 }
@@ -58,8 +57,7 @@ impl Default for PasswordDesk {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
-            threads: Arc::new(Semaphore::new(cores)),
-            waiting: AtomicUsize::new(0),
+            threads: Turns::new(cores, MOST_WAITING, MOST_OF_ONE),
             stand_ins: RandomState::new(),
         }
     }
@@ -109,14 +107,15 @@ impl Basic {
         // A name that nobody has takes as long: or it could be told from one that somebody has.
         let user_or_other = user.unwrap_or_else(|_| self.desk.stand_in(&name, self.users.len()));
         let hash = self.users[user_or_other].hash.clone();
-        let permit = self.desk.enter().await.ok_or(Refused::Unavailable)?;
+        let turn = self.desk.threads.take(asked.client()).await;
+        let turn = turn.map_err(|_| Refused::Unavailable)?;
         if let Some(identity) = self.right.borrow_mut().get(&digest, now) {
             return Ok(identity);
         }
         // Others from there may have been wrong while this one waited.
         self.guesses.as_ref().map_or(Ok(()), |guesses| guesses.allow(asked))?;
         let guess = self.guesses.as_ref().map(|guesses| guesses.begin(asked));
-        let is_right = compute(permit, move || is_right(&hash, &password)).await;
+        let is_right = compute(turn, move || is_right(&hash, &password)).await;
         if let Some(guess) = guess {
             guess.judged();
         }
@@ -131,24 +130,6 @@ impl Basic {
 }
 
 impl PasswordDesk {
-    /// A thread, unless too many wait for one.
-    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Relaxed);
-            }
-        }
-        let before = self.waiting.fetch_add(1, Relaxed);
-        let waiting = Waiting(&self.waiting);
-        if before >= MOST_WAITING {
-            return None;
-        }
-        let permit = Arc::clone(&self.threads).acquire_owned().await.ok();
-        drop(waiting);
-        permit
-    }
-
     /// One of so many users, always the same for a name, and not the same for all names: where hashes
     /// cost differently, one hash for all would show who is nobody.
     fn stand_in(&self, name: &str, users: usize) -> usize {
@@ -157,15 +138,15 @@ impl PasswordDesk {
     }
 }
 
-/// Computes on the thread that `permit` stands for. It is given back when that has ended: a client
+/// Computes on the thread that `turn` stands for. It is given back when that has ended: a client
 /// that leaves stops nothing, and must not make room for another computation.
 fn compute(
-    permit: OwnedSemaphorePermit,
+    turn: Turn<Option<ClientNetwork>>,
     work: impl FnOnce() -> bool + Send + 'static,
 ) -> JoinHandle<bool> {
     spawn_blocking(move || {
         let is_right = work();
-        drop(permit);
+        drop(turn);
         is_right
     })
 }
@@ -193,17 +174,19 @@ fn is_right(hash: &PasswordHash, password: &str) -> bool {
 mod tests {
     use std::sync::mpsc;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test]
     async fn a_thread_is_taken_until_its_check_ends_even_if_nobody_waits_for_it() {
-        let desk = PasswordDesk { threads: Arc::new(Semaphore::new(1)), ..Default::default() };
+        let threads = Turns::new(1, 1, 1);
         let (end, ended) = mpsc::channel::<()>();
-        let permit = desk.enter().await.expect("nobody waits");
-        drop(compute(permit, move || ended.recv().is_ok()));
-        assert_eq!(desk.threads.available_permits(), 0);
+        let turn = threads.take(None).await.expect("nobody waits");
+        drop(compute(turn, move || ended.recv().is_ok()));
+        assert!(threads.take(None).now_or_never().is_none());
         drop(end);
-        assert!(desk.enter().await.is_some());
+        assert!(threads.take(None).await.is_ok());
     }
 
     #[test]

@@ -20,16 +20,22 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     (given.next().is_none() && !value.is_empty()).then_some(value)
 }
 
-/// The value of the only parameter of this name, which is compared and returned as it was sent;
-/// not empty.
+/// The value of the only parameter of this name, which is returned as it was sent; not empty. One whose
+/// name is written otherwise, and read as the same by who decodes it, stands there too, and is none.
 pub fn only_parameter<'a>(query: &'a str, name: &str) -> Option<&'a [u8]> {
-    let values = query.split('&').filter_map(|pair| {
+    let mut values = query.split('&').filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
+        let is_plain = key == name;
+        (is_plain || decodes_to(key, name)).then_some((is_plain, value))
     });
-    let mut values = values.fuse();
-    let value = values.next()?;
-    (values.next().is_none() && !value.is_empty()).then_some(value.as_bytes())
+    let (is_plain, value) = values.next()?;
+    let is_only = is_plain && values.next().is_none();
+    (is_only && !value.is_empty()).then_some(value.as_bytes())
+}
+
+fn decodes_to(key: &str, name: &str) -> bool {
+    key.contains(['%', '+'])
+        && form_urlencoded::parse(key.as_bytes()).next().is_some_and(|(key, _)| key == name)
 }
 
 /// What follows the scheme, whose name is case-insensitive; `scheme` is in lower case and ends in
@@ -83,7 +89,17 @@ mod tests {
     fn a_parameter_stands_in_the_query_once() {
         assert_eq!(only_parameter("a=1&key=abc&b", "key"), Some(&b"abc"[..]));
         assert_eq!(only_parameter("key=a=b", "key"), Some(&b"a=b"[..]));
-        for query in ["", "key", "key=", "xkey=abc", "key=a&key=a", "KEY=abc", "k%65y=abc"] {
+        for query in [
+            "",
+            "key",
+            "key=",
+            "xkey=abc",
+            "key=a&key=a",
+            "KEY=abc",
+            "k%65y=abc",
+            "key=a&k%65y=b",
+            "k%65y=b&key=a",
+        ] {
             assert_eq!(only_parameter(query, "key"), None, "{query}");
         }
     }

@@ -82,6 +82,7 @@ impl Forward {
     async fn ask(&self, asked: Asked<'_>) -> Checked {
         let fields = fields(asked).ok_or(Refused::Unavailable)?;
         let called = self.caller.call(Call {
+            client: asked.client(),
             method: Method::GET,
             fields: &fields,
             body: Bytes::new(),

@@ -1,18 +1,21 @@
 //! How many wrong guesses a client address has (an IPv6 client being its /64): each costs, and who
-//! has spent all of them is not checked any more until time has passed, right or wrong. Requests
-//! without credentials are no guesses, and right ones cost nothing. A password that is being checked
-//! when the client leaves counts as wrong.
+//! has spent all of them is not checked any more by that scheme until time has passed, right or wrong.
+//! Requests without credentials of the scheme are no guesses, and right ones cost nothing. A password
+//! that is being checked when the client leaves counts as wrong.
+//!
+//! What one scheme calls wrong may be right for another of the same route: a guess costs as soon as a
+//! scheme has said so, or who leaves before the last of them speaks would guess for nothing, and is given
+//! back when another lets the client in.
 //!
 //! Bounds: the table's; what happens there when many addresses guess is said there.
 
 use tokio::time::Instant;
 
-use super::{Asked, Authenticator, Checked, Refused};
+use super::{Asked, Refused};
 use crate::{
     config::FailureLimit,
-    downstream::ClientNetwork,
     rate_limit::{
-        gcra::Quota,
+        gcra::{Decision, Quota},
         table::{Key, Table, USUAL_KEYS},
     },
 };
@@ -39,24 +42,21 @@ impl Guesses {
         }
     }
 
-    /// What `authenticator` says, unless the client has guessed too often.
-    pub(super) async fn guard(&self, asked: Asked<'_>, authenticator: &Authenticator) -> Checked {
-        self.allow(asked)?;
-        let checked = authenticator.check(asked).known().await;
-        if matches!(&checked, Err(Refused::NotAuthenticated { is_guess: true, .. })) {
-            self.count(asked);
-        }
-        checked
-    }
-
     /// To be told when it is known what came of the guess.
     pub(super) fn begin<'a>(&'a self, asked: Asked<'a>) -> Guess<'a> {
         Guess { guesses: self, asked, is_judged: false }
     }
 
-    fn count(&self, asked: Asked<'_>) {
+    /// Counts a wrong one, if there is one left.
+    pub(super) fn count(&self, asked: Asked<'_>) -> Option<Decision> {
         let now = asked.worker.gateway.nanos_at(Instant::now());
-        self.table.take(self.key(asked), &self.quota, now);
+        Some(self.table.take(self.key(asked), &self.quota, now)).filter(|taken| taken.is_allowed)
+    }
+
+    /// It was no guess after all.
+    pub(super) fn give_back(&self, asked: Asked<'_>, counted: &Decision) {
+        let now = asked.worker.gateway.nanos_at(Instant::now());
+        self.table.give_back(self.key(asked), &self.quota, counted, now);
     }
 
     /// Whether the client may still guess.
@@ -70,7 +70,7 @@ impl Guesses {
 
     /// Peers over a Unix socket count as one.
     fn key(&self, asked: Asked<'_>) -> Key {
-        self.table.key(asked.record.client.get().map(ClientNetwork::of))
+        self.table.key(asked.client())
     }
 }
 

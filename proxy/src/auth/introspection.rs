@@ -25,8 +25,8 @@ use super::{Asked, Checked, Identity, Parts, Refused, Verdict, cache::Cache, cre
 use crate::{
     clock::Millis,
     config::IntrospectionConfig,
+    downstream::ClientNetwork,
     error::chain,
-    gateway::Gateway,
     headers::lines::put,
     upstream::call::{Call, Caller},
 };
@@ -103,18 +103,17 @@ impl Introspection {
         if token.len() > LONGEST_TOKEN {
             return Verdict::Now(Err(Refused::wrong(WRONG)));
         }
-        let gateway = &*asked.worker.gateway;
         if self.config.cache.is_zero() {
             return Verdict::Later(Box::pin(async move {
-                self.judge(self.ask(token).await.map(|answer| answer.token))
+                self.judge(self.ask(token, asked.client()).await.map(|answer| answer.token))
             }));
         }
         let digest: TokenDigest = Sha256::digest(token).into();
-        match self.known(&digest, gateway.now()) {
+        match self.known(&digest, asked.worker.gateway.now()) {
             Some(known) => Verdict::Now(self.judge(Some(known))),
             None => Verdict::Later(Box::pin(async move {
                 let share = Share::take(&self.asked, digest);
-                let learned = share.pending.get_or_init(|| self.learn(token, digest, gateway));
+                let learned = share.pending.get_or_init(|| self.learn(token, digest, asked));
                 self.judge(learned.await.clone())
             })),
         }
@@ -135,13 +134,13 @@ impl Introspection {
     }
 
     /// Asks, and keeps the answer.
-    async fn learn(&self, token: &[u8], digest: TokenDigest, gateway: &Gateway) -> Option<Token> {
-        let Answer { token, left } = self.ask(token).await?;
+    async fn learn(&self, token: &[u8], digest: TokenDigest, asked: Asked<'_>) -> Option<Token> {
+        let Answer { token, left } = self.ask(token, asked.client()).await?;
         let lasts = match token {
             Token::Active(_) => left.map_or(self.config.cache, |left| left.min(self.config.cache)),
             Token::Inactive => self.config.cache.min(INACTIVE),
         };
-        let until = gateway.now().plus(Millis::count(lasts));
+        let until = asked.worker.gateway.now().plus(Millis::count(lasts));
         match &token {
             Token::Active(identity) => {
                 self.active.borrow_mut().insert(digest, Rc::clone(identity), until);
@@ -151,14 +150,20 @@ impl Introspection {
         Some(token)
     }
 
-    async fn ask(&self, token: &[u8]) -> Option<Answer> {
-        let answered = self.question(token).await;
+    /// Because of `client`, though others may wait for it too.
+    async fn ask(&self, token: &[u8], client: Option<ClientNetwork>) -> Option<Answer> {
+        let answered = self.question(token, client).await;
         self.caller.tell(&self.name, answered.as_ref().err().map(|error| error as &dyn Display));
         answered.ok()
     }
 
-    async fn question(&self, token: &[u8]) -> Result<Answer, String> {
+    async fn question(
+        &self,
+        token: &[u8],
+        client: Option<ClientNetwork>,
+    ) -> Result<Answer, String> {
         let called = self.caller.call(Call {
+            client,
             method: Method::POST,
             fields: &self.fields,
             body: form(token),

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use actix_http::header::HeaderValue;
+use actix_web::dev::ServiceRequest;
 use sha2::{Digest, Sha256};
 
 use super::{Asked, Checked, Identity, Refused, credentials};
@@ -46,15 +47,19 @@ impl ApiKey {
 
     /// Exactly one key, and a known one.
     pub(super) fn check(&self, asked: &Asked<'_>) -> Checked {
-        let key = match &self.place {
-            KeyPlace::Header(name) => credentials::only(asked.request.headers(), name),
-            KeyPlace::Query(name) => {
-                credentials::only_parameter(asked.request.uri().query().unwrap_or_default(), name)
-            }
-        };
-        match key {
+        match self.given(asked.request) {
             Some(key) => self.keys.find(key).ok_or_else(|| Refused::wrong(KEY_CHALLENGE)),
             None => Err(Refused::missing(KEY_CHALLENGE)),
+        }
+    }
+
+    /// The only key of the request.
+    pub(super) fn given<'a>(&self, request: &'a ServiceRequest) -> Option<&'a [u8]> {
+        match &self.place {
+            KeyPlace::Header(name) => credentials::only(request.headers(), name),
+            KeyPlace::Query(name) => {
+                credentials::only_parameter(request.uri().query().unwrap_or_default(), name)
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use std::{rc::Rc, sync::Arc};
 
 use actix_web::dev::ServiceRequest;
 use futures_util::future::LocalBoxFuture;
+use smallvec::SmallVec;
 
 use self::{
     basic::Basic,
@@ -38,6 +39,8 @@ pub use self::{
 use crate::{
     clock::Millis,
     config::{AuthScheme, SchemeConfig},
+    downstream::ClientNetwork,
+    rate_limit::gcra::Decision,
     record::RequestRecord,
     upstream::call::Caller,
     worker::Worker,
@@ -73,6 +76,13 @@ pub struct Asked<'a> {
     pub worker: &'a Rc<Worker>,
     pub record: &'a RequestRecord,
     pub request: &'a ServiceRequest,
+}
+
+impl Asked<'_> {
+    /// Whose request it is; all peers over Unix sockets are one.
+    fn client(&self) -> Option<ClientNetwork> {
+        self.record.client.get().map(ClientNetwork::of)
+    }
 }
 
 pub type Checked = Result<Rc<Identity>, Refused>;
@@ -119,6 +129,18 @@ impl Authenticator {
         }
     }
 
+    /// Whether the request has something that the scheme would look at.
+    fn is_shown_any(&self, request: &ServiceRequest) -> bool {
+        match self {
+            Self::Bearer(_) | Self::Jwt(_) | Self::Introspection(_) => {
+                credentials::bearer(request.headers()).is_some()
+            }
+            Self::ApiKey(keys) => keys.given(request).is_some(),
+            Self::Basic(_) => credentials::basic(request.headers()).is_some(),
+            Self::Forward(_) | Self::Mtls(_) | Self::Any(_) => true,
+        }
+    }
+
     /// Who the client is.
     pub fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
         match self {
@@ -145,20 +167,52 @@ impl Verdict<'_> {
 
 /// What a scheme says of the client, unless it has guessed too often.
 pub fn check_by(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
-    let authenticator = asked.worker.authenticator(scheme);
-    match &asked.worker.gateway.guesses[scheme] {
-        None => authenticator.check(asked),
-        Some(guesses) => Verdict::Later(Box::pin(guesses.guard(asked, authenticator))),
+    let judged = move |checked: Checked| {
+        checked.inspect_err(|refused| {
+            count_if_wrong(scheme, asked, refused);
+        })
+    };
+    match ask(scheme, asked) {
+        Verdict::Now(checked) => Verdict::Now(judged(checked)),
+        Verdict::Later(checking) => Verdict::Later(match asked.worker.gateway.guesses[scheme] {
+            Some(_) => Box::pin(async move { judged(checking.await) }),
+            None => checking,
+        }),
     }
 }
 
-/// The first scheme that lets the client in; else what all of them have said.
+/// As `check_by`, and a wrong guess is not counted yet. Who shows the scheme nothing is not held to
+/// what came from its address.
+fn ask(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
+    let authenticator = asked.worker.authenticator(scheme);
+    let guesses = asked.worker.gateway.guesses[scheme].as_ref();
+    match guesses.map_or(Ok(()), |guesses| guesses.allow(asked)) {
+        Err(refused) if authenticator.is_shown_any(asked.request) => Verdict::Now(Err(refused)),
+        _ => authenticator.check(asked),
+    }
+}
+
+fn count_if_wrong(scheme: usize, asked: Asked<'_>, refused: &Refused) -> Option<Decision> {
+    let is_wrong = matches!(refused, Refused::NotAuthenticated { is_guess: true, .. });
+    let guesses = asked.worker.gateway.guesses[scheme].as_ref().filter(|_| is_wrong)?;
+    guesses.count(asked)
+}
+
+/// Guesses that were counted, with their schemes.
+type Counted = SmallVec<[(usize, Decision); 2]>;
+
+/// The first scheme that lets the client in; else what all of them have said. What one of them has
+/// called wrong was no guess if another lets the client in.
 async fn any(schemes: &[usize], asked: Asked<'_>) -> Checked {
-    let mut refused: Option<Refused> = None;
+    let (mut refused, mut wrong) = (None::<Refused>, Counted::new());
     for scheme in schemes {
-        match check_by(*scheme, asked).known().await {
-            Ok(identity) => return Ok(identity),
+        match ask(*scheme, asked).known().await {
+            Ok(identity) => {
+                give_back(&wrong, asked);
+                return Ok(identity);
+            }
             Err(also) => {
+                wrong.extend(count_if_wrong(*scheme, asked, &also).map(|one| (*scheme, one)));
                 refused = Some(match refused {
                     None => also,
                     Some(earlier) => earlier.both(also),
@@ -167,4 +221,12 @@ async fn any(schemes: &[usize], asked: Asked<'_>) -> Checked {
         }
     }
     Err(refused.expect("any has at least one scheme"))
+}
+
+fn give_back(guesses: &Counted, asked: Asked<'_>) {
+    for (scheme, counted) in guesses {
+        if let Some(guesses) = &asked.worker.gateway.guesses[*scheme] {
+            guesses.give_back(asked, counted);
+        }
+    }
 }

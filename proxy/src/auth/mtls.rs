@@ -5,13 +5,13 @@ use std::rc::Rc;
 use actix_http::header::HeaderValue;
 
 use super::{Asked, Checked, Identity, Refused};
-use crate::config::MtlsConfig;
+use crate::config::{CertificateName, MtlsConfig};
 
 /// RFC 9110 section 11.6.1 wants a challenge, and no registered scheme is for certificates.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Certificate");
 
 pub struct Mtls {
-    subjects: Vec<String>,
+    subjects: Vec<CertificateName>,
 }
 
 impl Mtls {
@@ -21,11 +21,11 @@ impl Mtls {
 
     pub(super) fn check(&self, asked: &Asked<'_>) -> Checked {
         let tls = asked.record.from.arrival().tls.as_ref();
-        let Some(subject) = tls.and_then(|tls| tls.subject.as_deref()) else {
+        let Some(names) = tls.and_then(|tls| tls.client.as_ref()) else {
             return Err(Refused::missing(CHALLENGE));
         };
-        if self.subjects.is_empty() || self.subjects.iter().any(|one| one == subject) {
-            return Ok(Rc::new(Identity::named(Some(subject))));
+        if self.subjects.is_empty() || self.subjects.iter().any(|one| names.include(one)) {
+            return Ok(Rc::new(Identity::named(names.shown())));
         }
         Err(Refused::Forbidden(None))
     }

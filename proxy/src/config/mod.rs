@@ -50,9 +50,9 @@ use toml::de::DeTable;
 
 pub use self::{
     auth::{
-        ApiKeyConfig, AuthScheme, BasicConfig, ClaimFields, ClaimValue, FailureLimit,
-        ForwardConfig, IntrospectionConfig, JwtConfig, JwtKeys, KeyPlace, KnownKey, KnownKeys,
-        MtlsConfig, PasswordHash, Required, SchemeConfig, User,
+        ApiKeyConfig, AuthScheme, BasicConfig, CertificateName, ClaimFields, ClaimValue,
+        FailureLimit, ForwardConfig, IntrospectionConfig, JwtConfig, JwtKeys, KeyPlace, KnownKey,
+        KnownKeys, MtlsConfig, PasswordHash, Required, SchemeConfig, User,
     },
     balance::{Balance, HashKey, StickyCookie},
     breaker::BreakerConfig,

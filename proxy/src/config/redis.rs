@@ -21,9 +21,11 @@ pub struct RedisConfig {
     pub timeout: Duration,
 }
 
-/// What becomes of requests while Redis does not answer.
+/// What becomes of requests that Redis does not decide on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
+    /// Each process counts for itself.
+    Local,
     Allow,
     Deny,
 }
@@ -47,7 +49,7 @@ impl RedisConfig {
             }
             client
         });
-        let on_failure = section.or("on_failure", OnFailure::Allow);
+        let on_failure = section.or("on_failure", OnFailure::Local);
         let timeout = section.or("timeout", Within::<1, 10_000>(USUAL_TIMEOUT)).0;
         section.finish();
         Some(Self { client: client?, on_failure, timeout })
@@ -60,13 +62,14 @@ fn open(url: &str) -> Option<redis::Client> {
 }
 
 impl FromText for OnFailure {
-    const EXPECTED: &'static str = "\"allow\" or \"deny\"";
+    const EXPECTED: &'static str = "\"local\", \"allow\" or \"deny\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
         match text {
+            "local" => Ok(Self::Local),
             "allow" => Ok(Self::Allow),
             "deny" => Ok(Self::Deny),
-            other => Err(unknown_word(other, &["allow", "deny"])),
+            other => Err(unknown_word(other, &["local", "allow", "deny"])),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use actix_http::header::HeaderValue;
 
-use crate::{request::without_port, tls::Served};
+use crate::{
+    request::without_port,
+    tls::{ClientNames, Served},
+};
 
 /// Facts about one client connection.
 #[derive(Default)]
@@ -25,8 +28,8 @@ pub struct TlsSession {
     /// In lower case; `None` if the client named no server.
     pub server_name: Option<Box<str>>,
     pub certificate: Arc<Served>,
-    /// Of the client's certificate, which was verified.
-    pub subject: Option<Box<str>>,
+    /// Of the client's certificate, which was verified; `None` if it has shown none.
+    pub client: Option<ClientNames>,
     pub hsts: Option<HeaderValue>,
 }
 

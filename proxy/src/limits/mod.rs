@@ -7,6 +7,7 @@
 pub mod adaptive;
 pub mod per_key;
 mod queue;
+pub mod turns;
 
 use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst},

@@ -5,9 +5,10 @@
 local time = redis.call('TIME')
 local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])
 local interval, depth = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- A key that is absent is one whose TAT is now, wherever the clock stands.
 -- No TAT is further ahead than the depth, unless the clock was set back, as that of a server which took
 -- over may be, or the limit allowed more when it was written: nobody waits for that to pass.
-local stored = tonumber(redis.call('GET', KEYS[1]) or 0)
+local stored = tonumber(redis.call('GET', KEYS[1]) or now) or now
 local tat = math.min(stored, now + depth)
 local new_tat = math.max(tat, now) + interval
 local ahead = new_tat - now

@@ -25,7 +25,7 @@ pub struct Quota {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub is_allowed: bool,
-    /// As it was, if the request is refused.
+    /// As it was, if the request is refused, and no further ahead than the depth.
     pub new_tat: u64,
     /// Requests that may pass at once from here.
     pub remaining: u32,
@@ -47,8 +47,10 @@ impl Quota {
         Self { interval, depth: interval * u64::from(burst) }
     }
 
-    /// `tat` is that of the key, 0 for a new one; both are nanoseconds since one epoch.
+    /// `tat` is that of the key, 0 for a new one; both are nanoseconds since one epoch. A TAT that is
+    /// further ahead than the depth is from a clock that was set back: nobody waits for that to pass.
     pub fn decide(&self, tat: u64, now: u64) -> Decision {
+        let tat = tat.min(now + self.depth);
         let paid = tat.max(now);
         let new_tat = paid + self.interval;
         let ahead = new_tat - now;
@@ -56,6 +58,12 @@ impl Quota {
             return Self::refused(tat, ahead - self.depth);
         }
         self.allowed(new_tat, self.depth - ahead)
+    }
+
+    /// The TAT without a request that put it off to `charged`, and did not pass after all. What time has
+    /// paid of it by now stays paid: never less than if it had not been counted.
+    pub fn given_back(&self, tat: u64, charged: u64, now: u64) -> u64 {
+        tat.saturating_sub(self.interval.min(charged.saturating_sub(now)))
     }
 
     /// What another has decided by the same arithmetic: that the request passes, and how much of the
@@ -154,7 +162,38 @@ mod tests {
         assert!(Quota::new(u32::MAX, Duration::ZERO, 0).decide(0, 0).is_allowed);
     }
 
+    #[test]
+    fn a_tat_of_a_clock_that_was_set_back_keeps_nobody_waiting() {
+        let refused = quota().decide(3_600_000 * MS, 5 * MS);
+        assert_eq!((refused.is_allowed, refused.retry_after), (false, Duration::from_millis(100)));
+        assert!(quota().decide(refused.new_tat, 105 * MS).is_allowed);
+    }
+
     proptest! {
+        #[test]
+        fn a_request_that_is_given_back_never_makes_room_for_another_and_soon_none_is_missing(
+            steps in proptest::collection::vec((0u64..150 * MS, proptest::bool::ANY), 1..60),
+        ) {
+            let quota = quota();
+            let (mut tat, mut without, mut now) = (0, 0, MS);
+            for (pause, stays) in steps {
+                now += pause;
+                let decision = quota.decide(tat, now);
+                if !decision.is_allowed {
+                    continue;
+                }
+                tat = decision.new_tat;
+                if stays {
+                    without = quota.decide(without, now).new_tat;
+                } else {
+                    now += pause / 2;
+                    tat = quota.given_back(tat, decision.new_tat, now);
+                }
+                prop_assert!(tat.max(now) >= without.max(now));
+                prop_assert!(tat.max(now) == without.max(now));
+            }
+        }
+
         #[test]
         fn no_window_has_more_than_the_burst_and_what_has_come_back(
             (requests, per_ms, burst) in (1u32..50, 1u64..5000, 1u32..20),

@@ -9,10 +9,14 @@ use std::{
 use actix_http::{RequestHead, header::HeaderName};
 use sha2::{Digest, Sha256};
 
+use super::normal::{self, Normal};
 use crate::{config::KeyPart, downstream::ClientNetwork, record::RequestRecord};
 
 /// Bytes of a digest that are kept: among fewer keys than 2^60 no two have the same.
 const DIGEST: usize = 16;
+
+/// In place of a length: no value is as long.
+const AMBIGUOUS: u64 = u64::MAX - 1;
 
 /// The key of one request for one limit.
 #[derive(Clone, Copy)]
@@ -60,9 +64,14 @@ impl Parts<'_> {
                     let fields = fields.filter(|(field, _)| field == name);
                     values(take, fields.map(|(_, value)| value.as_bytes()));
                 }
-                KeyPart::Header(name) => {
-                    values(take, self.head.headers.get_all(name).map(|value| value.as_bytes()));
-                }
+                KeyPart::Header(name) => match normal::form(&self.head.headers, name) {
+                    Normal::Missing => values(take, []),
+                    Normal::One(form) => values(take, [&form[..]]),
+                    Normal::Ambiguous => {
+                        take(&AMBIGUOUS.to_le_bytes());
+                        values(take, []);
+                    }
+                },
                 KeyPart::Claim(name) => {
                     let identity = self.record.identity.get();
                     let claim = identity.and_then(|identity| identity.claim(name));

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::AtomicU32};
 
-use super::{fields::Policy, gcra::Quota, places::Places, table::Table};
+use super::{fields::Policy, gcra::Quota, places::Places, shared::Shared, table::Table};
 use crate::{
     config::{Config, KeyPart, RateConfig, RateLimitConfig, RedisConfig, Store},
     record::Index,
@@ -35,8 +35,7 @@ pub struct Rate {
 /// Where requests are counted.
 pub enum Counted {
     Here(Table),
-    /// In Redis; what its keys begin with.
-    Shared(String),
+    Shared(Shared),
 }
 
 /// Limits by index, in the order in which the route names them.
@@ -83,6 +82,7 @@ impl RateLimits {
     pub fn given_up(&self) -> impl Iterator<Item = (&str, u64)> {
         self.limits.iter().filter_map(|limit| match &limit.rate.as_ref()?.counted {
             Counted::Here(table) => Some((limit.name.as_str(), table.given_up())),
+            // Those are still known to Redis.
             Counted::Shared(_) => None,
         })
     }
@@ -108,7 +108,7 @@ impl Rate {
     fn new(name: &str, config: &RateConfig) -> Self {
         let counted = match config.store {
             Store::Local { max_keys } => Counted::Here(Table::new(max_keys)),
-            Store::Redis => Counted::Shared(format!("proxy:rl:{name}:")),
+            Store::Redis => Counted::Shared(Shared::new(name)),
         };
         Self {
             quota: Quota::new(config.requests, config.per, config.burst),

@@ -18,9 +18,9 @@ use super::{
     key::Parts,
     limit::{Counted, Rate},
     places::Place,
-    store::Unavailable,
+    shared::Unavailable,
 };
-use crate::{config::OnFailure, error::Reason, record::RequestRecord, reply, worker::Worker};
+use crate::{error::Reason, record::RequestRecord, reply, worker::Worker};
 
 /// What limits have to do with one request.
 #[derive(Default)]
@@ -135,25 +135,12 @@ async fn count(
     rate: &Rate,
     parts: Parts<'_>,
 ) -> Result<Option<Decision>, Unavailable> {
-    let prefix = match &rate.counted {
+    match &rate.counted {
         Counted::Here(table) => {
-            return Ok(Some(table.take(
-                table.key(parts),
-                &rate.quota,
-                worker.gateway.nanos_at(Instant::now()),
-            )));
+            let now = worker.gateway.nanos_at(Instant::now());
+            Ok(Some(table.take(table.key(parts), &rate.quota, now)))
         }
-        Counted::Shared(prefix) => prefix,
-    };
-    let store = worker.shared_limits.as_ref().expect("a worker has a store if a limit is shared");
-    let decided = store.take([prefix, &*parts.digest()].concat(), &rate.quota).await;
-    if decided.is_err() {
-        worker.shard.rate_limit_store_failed();
-    }
-    match (decided, store.on_failure) {
-        (Ok(decision), _) => Ok(Some(decision)),
-        (Err(Unavailable), OnFailure::Allow) => Ok(None),
-        (Err(Unavailable), OnFailure::Deny) => Err(Unavailable),
+        Counted::Shared(shared) => shared.take(worker, &rate.quota, parts).await,
     }
 }
 

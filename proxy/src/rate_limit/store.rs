@@ -1,14 +1,16 @@
-//! Limits that several processes share, counted in Redis: one script a decision, one connection a
-//! worker, which carries all decisions at once.
+//! Limits that several processes share, counted in Redis: one script a decision. This file decides how
+//! long a decision is waited for, and when the store is down.
 //!
-//! A store that does not answer in time costs its first requests the timeout, and then nothing: for a
-//! second it counts as down and nobody waits for it, then one request tries it. A connection may take
-//! longer to open than a decision may take, and goes on opening when nobody waits any more: or a store
-//! that is some way off would never be up. What becomes of requests without a decision is not decided
-//! here.
+//! To wait in our own queue is no failure of the store, nor is one late answer: while it answers others,
+//! a decision waits its turn, and it is late when there has been no answer at all for `timeout` while
+//! this worker had the time to look. The store is down when nobody can connect to it, or after several
+//! failures in a row (`health.rs`). Then nobody waits for it, and a task tries it each second, whether
+//! or not there are requests. What becomes of requests without a decision is not decided here.
 
 use std::{
     cell::{Cell, RefCell},
+    pin::pin,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -20,202 +22,196 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use redis::{AsyncConnectionConfig, RedisError, RedisResult, Script, aio::MultiplexedConnection};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     gcra::{Decision, Quota},
+    health::Health,
     limit::RateLimits,
+    link::{Link, LinkError},
 };
-use crate::{
-    config::{OnFailure, RedisConfig},
-    error::chain,
-};
+use crate::{config::OnFailure, error::chain};
 
-const SCRIPT: &str = include_str!("gcra.lua");
-/// How long a store that has failed is left alone.
+/// Between two tries of a store that is down.
 const DOWN: Duration = Duration::from_secs(1);
-/// How long a connection may take to open.
-const OPENING: Duration = Duration::from_secs(2);
-/// Decisions of one worker that wait for the store.
+/// Decisions of one worker that wait for the store; others wait until one of them is made.
 const MOST_WAITING: usize = 1024;
+/// So many timeouts a decision waits while others are made, or while this worker is busy.
+const MOST_TIMEOUTS: u32 = 4;
+/// One turn of the event loop: when a worker was busy, answers that came in the meantime have not been
+/// read when its timers are up.
+const TURN: Duration = Duration::from_millis(2);
+/// A timer that is up later than that was not looked at in time: nor were answers.
+const BUSY: Duration = Duration::from_millis(10);
+/// A key of nobody, to see whether the store decides.
+const TRIAL: &str = "proxy:rl::trial";
+const TRIAL_MICROS: (f64, f64) = (1.0, 1.0);
 
-/// There is no decision.
-#[derive(Debug)]
-pub struct Unavailable;
+/// Why there is no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// The store is well, as far as is known.
+    Late,
+    Down,
+}
 
 /// The store as one worker has it.
 pub struct SharedStore {
-    redis: RedisConfig,
     pub on_failure: OnFailure,
-    script: Script,
-    connection: RefCell<Connection>,
-    waiting: Cell<usize>,
-    /// When it is tried again; `None` while it is up.
-    down_until: Cell<Option<Instant>>,
+    store: Rc<Store>,
+    proof: RefCell<Option<Proof>>,
+}
+
+/// Whether the store decides, for all who want to know it at the same time.
+type Proof = Shared<LocalBoxFuture<'static, Result<(), Undecided>>>;
+
+struct Store {
+    timeout: Duration,
+    link: Link,
+    health: Health,
+    places: Semaphore,
     /// Workers for which it is down: the first says so, and the last that it is back.
     down: Arc<AtomicU32>,
 }
 
-/// Opened when it is first wanted, and given up with the first failure of it once it is open: the next
-/// has a new one.
-#[derive(Default)]
-struct Connection {
-    opening: Option<Opening>,
-    /// How many there have been.
-    number: u64,
-}
-
-/// A connection, from its first step on.
-type Opening = Shared<LocalBoxFuture<'static, RedisResult<MultiplexedConnection>>>;
-
 #[derive(Debug, thiserror::Error)]
 enum StoreError {
-    #[error("redis")]
-    Redis(#[from] RedisError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
     #[error("no answer in time")]
-    Timeout(#[from] tokio::time::error::Elapsed),
+    Silent,
+    /// We are, or the store is with others.
+    #[error("too much to do")]
+    Busy,
 }
-
-/// Counts one that waits, until it is dropped.
-struct Waiting<'a>(&'a Cell<usize>);
 
 impl SharedStore {
     /// `None` if no limit is shared.
     pub fn new(limits: &RateLimits) -> Option<Self> {
         let redis = limits.redis.clone().filter(|_| limits.are_shared())?;
-        Some(Self {
-            on_failure: redis.on_failure,
-            redis,
-            script: Script::new(SCRIPT),
-            connection: RefCell::default(),
-            waiting: Cell::new(0),
-            down_until: Cell::new(None),
+        let on_failure = redis.on_failure;
+        let store = Store {
+            timeout: redis.timeout,
+            link: Link::new(redis, MOST_WAITING),
+            health: Health::default(),
+            places: Semaphore::new(MOST_WAITING),
             down: Arc::clone(&limits.down),
-        })
+        };
+        Some(Self { on_failure, store: Rc::new(store), proof: RefCell::default() })
     }
 
     /// Counts one request of `key`, unless it is refused.
     ///
     /// # Errors
-    /// The store is down, or did not answer in time, or too many wait for it.
-    pub async fn take(&self, key: String, quota: &Quota) -> Result<Decision, Unavailable> {
-        let is_trial = self.may_ask(Instant::now())?;
-        let _waiting = Waiting::new(&self.waiting).ok_or(Unavailable)?;
-        let answer = timeout(self.redis.timeout, self.ask(&key, quota)).await;
-        match answer.map_err(StoreError::from).and_then(|answer| Ok(answer?)) {
-            Ok((is_allowed, nanos)) => {
-                // Others that were on their way when it went down say nothing: it would be up and down
-                // with each of them.
-                if is_trial {
-                    self.is_up();
-                }
-                Ok(quota.decided(is_allowed, nanos))
+    /// The store is down, or has not decided in time.
+    pub async fn take(&self, key: &str, quota: &Quota) -> Result<Decision, Undecided> {
+        let (is_allowed, nanos) = self.store.ask(key, quota.micros()).await?;
+        Ok(quota.decided(is_allowed, nanos))
+    }
+
+    /// Whether the store decides; it is asked if it has not just answered somebody.
+    ///
+    /// # Errors
+    /// As those of `take`.
+    pub async fn prove(&self) -> Result<(), Undecided> {
+        if self.store.health.has_answered_within(self.store.timeout, Instant::now()) {
+            return Ok(());
+        }
+        self.proof().await
+    }
+
+    fn proof(&self) -> Proof {
+        let mut proof = self.proof.borrow_mut();
+        if let Some(running) = proof.clone().filter(|running| running.peek().is_none()) {
+            return running;
+        }
+        let store = Rc::clone(&self.store);
+        let asking = async move { store.ask(TRIAL, TRIAL_MICROS).await.map(|_| ()) };
+        let next = asking.boxed_local().shared();
+        *proof = Some(next.clone());
+        next
+    }
+}
+
+impl Store {
+    async fn ask(self: &Rc<Self>, key: &str, micros: (f64, f64)) -> Result<(bool, u64), Undecided> {
+        if self.health.is_down() {
+            return Err(Undecided::Down);
+        }
+        let asked = Cell::new(None);
+        let asking = async {
+            let _place = self.places.acquire().await;
+            asked.set(Some(Instant::now()));
+            self.link.ask(key, micros).await
+        };
+        match self.in_time(asking).await {
+            Ok(decided) => {
+                self.health.answered(Instant::now());
+                return Ok(decided);
             }
             Err(error) => {
-                self.is_down(&error);
-                Err(Unavailable)
+                if let Some(asked) = asked.get() {
+                    self.failed(&error, asked);
+                }
             }
         }
+        Err(if self.health.is_down() { Undecided::Down } else { Undecided::Late })
     }
 
-    /// Whether this would be the trial of a store that was down: then nobody else tries it for a while.
-    fn may_ask(&self, now: Instant) -> Result<bool, Unavailable> {
-        match self.down_until.get() {
-            None => Ok(false),
-            Some(until) if now >= until => {
-                self.down_until.set(Some(now + DOWN));
-                Ok(true)
+    fn failed(self: &Rc<Self>, error: &StoreError, asked: Instant) {
+        let is_over = match error {
+            StoreError::Busy => return,
+            // Who cannot connect has tried more than once.
+            StoreError::Link(LinkError::Closed(_)) => true,
+            StoreError::Link(LinkError::Refused(_)) | StoreError::Silent => {
+                self.health.failed(asked, Instant::now())
             }
-            Some(_) => Err(Unavailable),
+        };
+        if !is_over || !self.health.goes_down() {
+            return;
         }
-    }
-
-    async fn ask(&self, key: &str, quota: &Quota) -> Result<(bool, u64), RedisError> {
-        let (interval, depth) = quota.micros();
-        let mut call = self.script.key(key);
-        call.arg(interval).arg(depth);
-        let (opening, number) = self.connection();
-        let first = call.invoke_async(&mut opening.await?).await;
-        match first {
-            // A connection that was idle may have been closed: that is no failure yet. If the answer was
-            // lost and not the question, this request is counted twice.
-            Err(error) if error.is_connection_dropped() => {
-                self.give_up(number);
-                let (opening, _) = self.connection();
-                call.invoke_async(&mut opening.await?).await
-            }
-            first => first,
-        }
-    }
-
-    fn connection(&self) -> (Opening, u64) {
-        let mut connection = self.connection.borrow_mut();
-        let usable = |opening: &Opening| !matches!(opening.peek(), Some(Err(_)));
-        if let Some(opening) = connection.opening.clone().filter(usable) {
-            return (opening, connection.number);
-        }
-        let opening = open(&self.redis).boxed_local().shared();
-        actix_rt::spawn(opening.clone().map(drop));
-        connection.opening = Some(opening.clone());
-        connection.number += 1;
-        (opening, connection.number)
-    }
-
-    /// The next decision has a new connection, unless there is one already.
-    fn give_up(&self, number: u64) {
-        let mut connection = self.connection.borrow_mut();
-        if connection.number == number {
-            connection.opening = None;
-        }
-    }
-
-    fn is_up(&self) {
-        if self.down_until.take().is_some() && self.down.fetch_sub(1, Relaxed) == 1 {
-            tracing::info!("the store of rate limits is back");
-        }
-    }
-
-    fn is_down(&self, error: &StoreError) {
-        let mut connection = self.connection.borrow_mut();
-        // One that is still opening may be open when the store is tried again.
-        connection.opening.take_if(|opening| opening.peek().is_some());
-        drop(connection);
-        let was_up = self.down_until.replace(Some(Instant::now() + DOWN)).is_none();
-        if was_up && self.down.fetch_add(1, Relaxed) == 0 {
+        if self.down.fetch_add(1, Relaxed) == 0 {
             tracing::warn!(error = chain(error), "the store of rate limits does not answer");
         }
+        actix_rt::spawn(Rc::clone(self).recover());
     }
-}
 
-/// Opens a connection, whoever waits for it.
-fn open(redis: &RedisConfig) -> impl Future<Output = RedisResult<MultiplexedConnection>> + use<> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(OPENING))
-        .set_response_timeout(Some(redis.timeout))
-        .set_pipeline_buffer_size(MOST_WAITING);
-    let client = redis.client.clone();
-    async move {
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        // So that no decision has to. If it fails, one shows why.
-        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).take();
-        let _: RedisResult<redis::Value> = load.query_async(&mut connection).await;
-        Ok(connection)
-    }
-}
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a Cell<usize>) -> Option<Self> {
-        if waiting.get() >= MOST_WAITING {
-            return None;
+    /// What comes of `asking`, unless there are no answers at all for a while.
+    async fn in_time<T>(
+        &self,
+        asking: impl Future<Output = Result<T, LinkError>>,
+    ) -> Result<T, StoreError> {
+        let mut asking = pin!(asking);
+        for _ in 0..MOST_TIMEOUTS {
+            let (began, before) = (Instant::now(), self.link.answers());
+            for time in [self.timeout, TURN] {
+                if let Ok(answered) = timeout(time, &mut asking).await {
+                    return Ok(answered?);
+                }
+            }
+            let is_busy = began.elapsed() > self.timeout + TURN + BUSY;
+            if !is_busy && self.link.answers() == before {
+                return Err(StoreError::Silent);
+            }
         }
-        waiting.set(waiting.get() + 1);
-        Some(Self(waiting))
+        Err(StoreError::Busy)
     }
-}
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+    /// Tries the store until it decides again.
+    async fn recover(self: Rc<Self>) {
+        loop {
+            self.link.renew();
+            sleep(DOWN).await;
+            if self.in_time(self.link.ask(TRIAL, TRIAL_MICROS)).await.is_ok() {
+                break;
+            }
+        }
+        self.health.comes_back(Instant::now());
+        if self.down.fetch_sub(1, Relaxed) == 1 {
+            tracing::info!("the store of rate limits is back");
+        }
     }
 }

@@ -100,7 +100,7 @@ impl Table {
                 Place::Own(slot) => {
                     let tat = slot.tat.load(Relaxed);
                     decision = quota.decide(tat, now);
-                    if !decision.is_allowed || slot.charge(tat, decision.new_tat) {
+                    if decision.new_tat == tat || slot.charge(tat, decision.new_tat) {
                         return decision;
                     }
                 }
@@ -115,6 +115,17 @@ impl Table {
         }
         // Not counted, while 1024 others were.
         decision
+    }
+
+    /// Makes it as if `taken` had not been counted, which did not pass after all.
+    pub fn give_back(&self, key: Key, quota: &Quota, taken: &Decision, now: u64) {
+        for _ in 0..TRIES {
+            let Place::Own(slot) = self.place(key, now) else { return };
+            let tat = slot.tat.load(Relaxed);
+            if slot.charge(tat, quota.given_back(tat, taken.new_tat, now)) {
+                return;
+            }
+        }
     }
 
     /// How long `key` has no request left; `None` if it has one. Counts nothing.
@@ -214,6 +225,18 @@ mod tests {
         let wait = table.is_exhausted(key, &quota, 0).expect("is exhausted");
         assert_eq!(wait, Duration::from_millis(600));
         assert_eq!(table.is_exhausted(key, &quota, nanos(wait)), None);
+    }
+
+    #[test]
+    fn a_request_that_is_given_back_was_not_counted() {
+        let (table, quota) = (Table::new(FEWEST_KEYS), quota());
+        let key = table.key("one");
+        for _ in 0..100 {
+            let taken = table.take(key, &quota, 5);
+            assert!(taken.is_allowed);
+            table.give_back(key, &quota, &taken, 6);
+        }
+        assert_eq!(passed(&table, key, 30, 7), 20);
     }
 
     #[test]

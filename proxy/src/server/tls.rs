@@ -13,7 +13,7 @@ use crate::{
     clock::Deadlines,
     downstream::{Preread, Stream, TlsSession},
     telemetry::downstream::Handshake,
-    tls::{ACME_TLS, Served, TlsListener, has_ended, subject},
+    tls::{ACME_TLS, ClientNames, Served, TlsListener, has_ended},
 };
 
 const MOST_HANDSHAKES: usize = 1024;
@@ -100,7 +100,7 @@ impl Handshakes {
                 .server_name()
                 .map(|name| name.to_ascii_lowercase().into_boxed_str()),
             certificate: shown,
-            subject: client.and_then(subject).map(String::into_boxed_str),
+            client: client.map(ClientNames::of),
             hsts: self.listener.hsts.clone(),
         })
     }

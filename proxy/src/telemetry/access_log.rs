@@ -178,8 +178,8 @@ fn write_fields(
     line.optional(key!("user_agent"), user_agent.map(|agent| agent.as_bytes()));
     let tls = record.from.arrival().tls.as_ref();
     line.optional(key!("tls"), tls.map(|tls| tls.version.as_bytes()));
-    let known = record.identity.get().and_then(|identity| identity.subject.as_ref());
-    let subject = known.or_else(|| tls.and_then(|tls| tls.subject.as_ref()));
+    let known = record.identity.get().and_then(|identity| identity.subject.as_deref());
+    let subject = known.or_else(|| tls?.client.as_ref()?.shown());
     line.optional(key!("subject"), subject.map(|subject| subject.as_bytes()));
 }
 

@@ -8,6 +8,7 @@
 
 pub mod acme;
 mod certificates;
+mod client_names;
 mod clients;
 mod error;
 mod files;
@@ -42,9 +43,7 @@ use self::{
     watched::Found,
 };
 pub use self::{
-    handshake::ACME_TLS,
-    served::Served,
-    subject::{has_ended, subject},
+    client_names::ClientNames, handshake::ACME_TLS, served::Served, subject::has_ended,
     watch::Watching,
 };
 use crate::{

@@ -67,7 +67,7 @@ fn dns_name(name: &str) -> Option<Box<str>> {
     (!name.is_empty() && name.bytes().all(is_name)).then(|| name.to_ascii_lowercase().into())
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
     }

@@ -1,8 +1,9 @@
 //! Questions that the proxy itself asks of one URL, over connections that are kept: it takes the way
 //! that requests take. What is asked, and what an answer means, is not known here.
 //!
-//! Bounds: 128 questions at once, beyond which a question fails without being asked; each has a
-//! time for all of it, and a length for the body of its answer. Only what may be asked twice can
+//! Bounds: 128 questions at once, of which one client has its share (`limits/turns.rs`); others wait, and
+//! beyond 1,024 that wait, 512 of one client, a question fails without being asked. Each has a time for
+//! all of it, the wait too, and a length for the body of its answer. Only what may be asked twice can
 //! be asked: a kept connection that turns out to have been closed is replaced by a fresh one, once.
 
 use std::{cell::Cell, fmt, rc::Rc, time::Duration};
@@ -20,11 +21,15 @@ use super::{
 use crate::{
     clock::Deadlines,
     config::{CallUrl, HeaderRules},
+    downstream::ClientNetwork,
     error::{ProxyError, Reason},
     headers::lines::FieldLines,
+    limits::turns::Turns,
 };
 
 const MOST_CALLS: usize = 128;
+const MOST_WAITING: usize = 1024;
+const MOST_OF_ONE: usize = 512;
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// Of the head of an answer, in bytes.
 const MOST_HEAD: usize = 64 << 10;
@@ -35,7 +40,7 @@ pub struct Caller {
     dialer: Dialer,
     pool: Rc<Pool>,
     deadlines: Rc<Deadlines>,
-    calls: Cell<usize>,
+    calls: Turns<Option<ClientNetwork>>,
     /// As the log has it.
     is_failing: Cell<bool>,
     warned_at: Cell<Option<Instant>>,
@@ -43,6 +48,8 @@ pub struct Caller {
 
 /// One question.
 pub struct Call<'a> {
+    /// Because of whom it is asked; the proxy itself, and all peers over Unix sockets, are one.
+    pub client: Option<ClientNetwork>,
     pub method: Method,
     /// Field lines as they go on the wire, without `Host` and the length fields.
     pub fields: &'a [u8],
@@ -64,14 +71,11 @@ pub struct Called {
 
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("{MOST_CALLS} questions wait for their answers already")]
+    #[error("too many questions wait already")]
     TooMany,
     #[error("the answer has more than {0} bytes")]
     TooLong(usize),
 }
-
-/// A place among the questions on their way.
-struct Place<'a>(&'a Cell<usize>);
 
 impl Caller {
     pub fn new(url: &CallUrl, dialer: Dialer, deadlines: &Rc<Deadlines>) -> Self {
@@ -80,7 +84,7 @@ impl Caller {
             dialer,
             pool: Rc::default(),
             deadlines: Rc::clone(deadlines),
-            calls: Cell::default(),
+            calls: Turns::new(MOST_CALLS, MOST_WAITING, MOST_OF_ONE),
             is_failing: Cell::default(),
             warned_at: Cell::default(),
         }
@@ -89,10 +93,11 @@ impl Caller {
     /// Asks, and waits for the whole answer, whatever its status is.
     ///
     /// # Errors
-    /// `queue_full` beyond the bound, `total_timeout` after `time`, else why there is no answer.
+    /// `queue_full` if too many wait, `total_timeout` after `time`, else why there is no answer.
     pub async fn call(&self, call: Call<'_>) -> Result<Called, ProxyError> {
-        let _place = Place::take(&self.calls)?;
         let asking = async {
+            let turn = self.calls.take(call.client).await;
+            let _turn = turn.map_err(|_| ProxyError::new(Reason::QueueFull, CallError::TooMany))?;
             let Answer { head, body, .. } = self.answer(&call).await?;
             let body = to_bytes_limited(body, call.most).await.map_err(|_| {
                 ProxyError::new(Reason::UpstreamProtocol, CallError::TooLong(call.most))
@@ -174,21 +179,5 @@ impl Caller {
         let (response, idle) = (call.time, call.time);
         let bounds = Bounds { response, idle, end: None, head_bytes: MOST_HEAD };
         send(connection, head, body, asked, bounds, &self.deadlines, &self.pool).await
-    }
-}
-
-impl<'a> Place<'a> {
-    fn take(calls: &'a Cell<usize>) -> Result<Self, ProxyError> {
-        if calls.get() == MOST_CALLS {
-            return Err(ProxyError::new(Reason::QueueFull, CallError::TooMany));
-        }
-        calls.set(calls.get() + 1);
-        Ok(Self(calls))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -46,8 +46,19 @@ impl Authority {
         self.certify(&[name], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// For a client that has no subject, and this URI for a name.
+    pub fn workload(&self, uri: &str) -> Certified {
+        let mut params = params(&[]);
+        params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names.push(SanType::URI(uri.try_into().expect("is ASCII")));
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn certify(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Certified {
-        let mut params = params(names);
+        self.sign(params(names), usage)
+    }
+
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Certified {
         params.extended_key_usages.push(usage);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.0).expect("can be signed");

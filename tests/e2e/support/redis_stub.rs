@@ -20,6 +20,7 @@ pub struct RedisStub {
 #[derive(Default)]
 struct Shared {
     connections: AtomicUsize,
+    decisions: AtomicUsize,
     answers: Mutex<bool>,
     changed: Condvar,
 }
@@ -47,6 +48,16 @@ impl RedisStub {
         self.shared.changed.notify_all();
     }
 
+    /// Answers nothing from now on, until `answer`.
+    pub fn stall(&self) {
+        *self.shared.answers.lock().expect("no panic") = false;
+    }
+
+    /// How many decisions it was asked for.
+    pub fn decisions(&self) -> usize {
+        self.shared.decisions.load(SeqCst)
+    }
+
     /// How many there have been.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
@@ -57,6 +68,7 @@ impl Shared {
     fn serve(&self, mut stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         while let Some(words) = command(&mut reader) {
+            self.decisions.fetch_add(usize::from(words[0] == b"EVALSHA"), SeqCst);
             let answers = self.answers.lock().expect("no panic");
             drop(self.changed.wait_while(answers, |answers| !*answers).expect("no panic"));
             let answer = if words[0] == b"EVALSHA" { "*2\r\n:1\r\n:0\r\n" } else { "+OK\r\n" };

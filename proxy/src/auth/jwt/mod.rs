@@ -224,6 +224,7 @@ enum FetchError {
 
 async fn ask(caller: &Caller) -> Result<KeySet, FetchError> {
     let call = Call {
+        client: None,
         method: Method::GET,
         fields: b"accept: application/jwk-set+json, application/json\r\n",
         body: Bytes::new(),

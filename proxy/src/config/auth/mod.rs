@@ -20,7 +20,7 @@ pub use self::{
     introspection::IntrospectionConfig,
     jwt::{JwtConfig, JwtKeys},
     keys::{KnownKey, KnownKeys},
-    mtls::MtlsConfig,
+    mtls::{CertificateName, MtlsConfig},
 };
 use super::{
     call_url::CallConfig,

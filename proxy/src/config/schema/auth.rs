@@ -81,7 +81,7 @@ pub(super) struct AuthScheme {
     /// forward: fields of its answer that the upstream gets.
     #[schemars(default)]
     copy_headers: Option<Vec<String>>,
-    /// mtls: subjects that are let in; all by default.
+    /// mtls: names of certificates that are let in, subjects or alternative names; all by default.
     #[schemars(default)]
     subjects: Option<Vec<String>>,
     /// any: schemes in the order in which they are tried.

@@ -45,7 +45,7 @@ pub(super) enum Store {
 pub(super) struct Redis {
     /// redis://, rediss:// or unix:/.
     url: SecretText,
-    /// What becomes of requests while Redis does not answer: "allow" by default.
+    /// What becomes of requests that Redis does not decide on: "local" by default.
     #[schemars(default)]
     on_failure: Option<OnFailure>,
     /// Of one decision, up to 10s; 50ms by default.
@@ -56,7 +56,9 @@ pub(super) struct Redis {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 pub(super) enum OnFailure {
-    /// They pass, uncounted.
+    /// Each process counts for itself.
+    Local,
+    /// While Redis is down they pass, uncounted.
     Allow,
     /// 503.
     Deny,
