@@ -3,6 +3,7 @@
 
 mod acme;
 mod actions;
+mod answer_fields;
 mod auth;
 mod auth_basic;
 mod auth_forward;
@@ -73,6 +74,7 @@ mod security_headers;
 mod signals;
 mod splits;
 mod starting;
+mod strangers;
 mod streaming;
 mod support;
 mod tls_bodies;
