@@ -10,13 +10,13 @@ use crate::{
     auth::{Guesses, KeySource, PasswordDesk},
     clock::Millis,
     config::{
-        AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, JwtConfig, JwtKeys,
-        PathPolicy, SchemeConfig,
+        AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, HeaderRules, JwtConfig,
+        JwtKeys, PathPolicy, SchemeConfig,
     },
     headers::forwarded::TrustedProxies,
     rate_limit::{RateLimits, gcra::nanos},
     record::Index,
-    routing::{OtherReadings, RouteTable},
+    routing::{Found, OtherReadings, Request, RouteTable},
     service::{Endpoint, Service},
     telemetry::series::KeyHasher,
     tls::acme::HttpChallenges,
@@ -24,8 +24,8 @@ use crate::{
 
 pub struct Gateway {
     pub routes: RouteTable,
-    /// `None` if it does not matter how else a path can be read.
-    pub readings: Option<OtherReadings>,
+    /// `None` if it does not matter how else a request can be read.
+    readings: Option<OtherReadings>,
     /// Whether a route has CORS.
     pub has_cors: bool,
     pub trusted_proxies: TrustedProxies,
@@ -44,6 +44,8 @@ pub struct Gateway {
     /// Wrong guesses, by scheme.
     pub guesses: Vec<Option<Arc<Guesses>>>,
     default_auth: Option<usize>,
+    /// For answers to those who are not known, whatever the route.
+    pub strangers_headers: HeaderRules,
     pub rate_limits: RateLimits,
     services: Vec<Service>,
     /// The names are ours, so nobody can aim for collisions.
@@ -67,7 +69,7 @@ impl Gateway {
         Self {
             routes: RouteTable::new(&config.routes),
             readings: (config.server.paths.ambiguous == AmbiguousPaths::Reject)
-                .then(|| OtherReadings::new(&config.routes))
+                .then(|| OtherReadings::new(config))
                 .flatten(),
             has_cors: config.routes.iter().any(|route| route.cors.is_some()),
             trusted_proxies: TrustedProxies::new(
@@ -89,6 +91,7 @@ impl Gateway {
             guesses: config.auth_schemes.iter().map(guesses).collect(),
             identity_fields: config.auth_schemes.iter().flat_map(SchemeConfig::fields).collect(),
             default_auth: config.default_auth,
+            strangers_headers: config.security_headers.clone(),
             rate_limits: RateLimits::new(config),
             service_names: services.iter().map(|one| (one.name.clone(), one.index)).collect(),
             services,
@@ -109,6 +112,23 @@ impl Gateway {
     /// `instant` in nanoseconds on the same clock.
     pub fn nanos_at(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.epoch))
+    }
+
+    /// What becomes of a request, if it can be read in one way only.
+    pub fn find(&self, request: Request<'_>) -> Found {
+        let found = self.routes.find(request);
+        if let Found::Route(taken) = &found
+            && let Some(readings) = &self.readings
+            && readings.evade(taken, request)
+        {
+            return Found::Ambiguous;
+        }
+        found
+    }
+
+    /// Whether who is not known must not learn which routes there are.
+    pub fn hides_routes(&self) -> bool {
+        self.default_auth.is_some()
     }
 
     /// Who guards `route`; who guards requests without one. `None` lets everybody in.

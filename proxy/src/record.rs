@@ -38,6 +38,8 @@ pub struct RequestRecord {
     pub method: Method,
     /// Whether a browser asks about a request of another method (CORS), and its route answers.
     pub is_preflight: Cell<bool>,
+    /// Whether the auth scheme has refused the client: the answer is to somebody who is not known.
+    pub is_stranger: Cell<bool>,
     /// Who the client has proved to be.
     pub identity: OnceCell<Rc<Identity>>,
     /// Kept for the access log alone.
@@ -111,6 +113,7 @@ impl RequestRecord {
             client: Cell::new(peer),
             method,
             is_preflight: Cell::default(),
+            is_stranger: Cell::default(),
             identity: OnceCell::new(),
             logged: None,
             normal_path: OnceCell::new(),

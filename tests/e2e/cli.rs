@@ -137,3 +137,41 @@ fn healthcheck_of_anything_but_200_is_1_and_says_what_came() {
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
 }
+
+const HALF_GUARDED: &str = "[auth_schemes.a]\ntype = \"bearer\"\ntokens = [\"secret-token\"]\n\
+                            [[routes]]\nname = \"write\"\npath = \"/x\"\nmethods = [\"POST\"]\n\
+                            auth = \"a\"\nservice = \"s\"\n\
+                            [[routes]]\nname = \"rest\"\nservice = \"s\"\n\
+                            [services.s]\nendpoints = [\"http://127.0.0.1:1\"]\n";
+
+#[test]
+fn check_warns_of_a_path_that_is_guarded_for_some_methods_and_open_for_others() {
+    let ended = Ended::with_file("check", HALF_GUARDED, &[]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "ok: 1 listeners, 2 routes, 1 services\n")
+    );
+    assert_eq!(
+        ended.stderr,
+        "FILE:4:1: warning: route \"write\" guards its path for POST alone: GET goes to route \
+         \"rest\", which does not ask for the same (leave out \"methods\" of the one, or guard the \
+         other as well)\n"
+    );
+    let all = Ended::with_file("check", &HALF_GUARDED.replace("methods = [\"POST\"]\n", ""), &[]);
+    assert_eq!((all.code, all.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_start_logs_each_warning_once() {
+    let running = Proxy::start(HALF_GUARDED);
+    let warnings: Vec<String> = running
+        .program
+        .stderr()
+        .into_iter()
+        .filter(|line| line.contains("guards its path for POST alone"))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let event: serde_json::Value = serde_json::from_str(&warnings[0]).expect("is JSON");
+    assert_eq!(event["level"], "WARN");
+    assert!(event.to_string().contains("proxy.toml:4:1"), "{event}");
+}

@@ -72,7 +72,7 @@ fn explain_looks_at_fields_method_and_host() {
 fn explain_says_what_else_happens_to_a_request() {
     for (args, outcome) in [
         (&["GET", "/old"][..], "route \"route-3\" redirects it to /new with 308"),
-        (&["DELETE", "/other"], "405: the path has a route, for GET, PUT"),
+        (&["DELETE", "/other"], "405: the path has a route, for GET, HEAD, PUT"),
         (&["GET", "/"], "404: no route takes this request"),
         (
             &["GET", "http://api.test/items/films"],
@@ -133,4 +133,19 @@ fn explain_refuses_a_path_that_could_be_read_as_one_that_another_route_guards() 
         )
     );
     assert_eq!(Proxy::start(routes).get("/%61dmin/x").send().status, 400);
+}
+
+#[test]
+fn explain_refuses_the_methods_that_the_proxy_refuses() {
+    let proxy = Proxy::start(ROUTES);
+    for (method, said) in [("get", "400 bad_request"), ("TRACE", "405 method_not_allowed")] {
+        let ended = explain(&[method, "/old"]);
+        assert_eq!(ended.code, Some(1), "{method}");
+        assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
+        let status = proxy.request(method, "/old").send().status;
+        assert!(said.starts_with(&status.to_string()), "{method}: {status}");
+    }
+    assert!(
+        explain(&["HEAD", "/other"]).stdout.contains("route \"rest\" sends it to service books")
+    );
 }

@@ -221,7 +221,7 @@ fn the_method_is_not_allowed() {
 
     let answer = proxy.request("POST", "/a").send();
 
-    assert_eq!(answer.headers("allow"), ["GET, PUT"]);
+    assert_eq!(answer.headers("allow"), ["GET, HEAD, PUT"]);
     let failure = (405, "Method not allowed", "http_request_error", "method_not_allowed");
     assert_failed(&proxy, "/a", &answer, failure);
 }

@@ -3,6 +3,7 @@
 
 mod acme;
 mod actions;
+mod answer_fields;
 mod auth;
 mod auth_basic;
 mod auth_forward;
@@ -76,6 +77,7 @@ mod shares;
 mod signals;
 mod splits;
 mod starting;
+mod strangers;
 mod streaming;
 mod support;
 mod tls_bodies;

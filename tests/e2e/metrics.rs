@@ -136,6 +136,6 @@ fn a_method_in_lower_case_is_another_method() {
     proxy.request("get", "/").send();
 
     let series =
-        "proxy_requests_total{route=\"none\",service=\"none\",method=\"other\",code=\"404\"}";
+        "proxy_requests_total{route=\"none\",service=\"none\",method=\"other\",code=\"400\"}";
     proxy.wait_for_metric(series, 1.0);
 }

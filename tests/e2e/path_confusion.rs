@@ -59,7 +59,7 @@ fn outcome(origin: &Origin, proxy: &Proxy, target: &str) -> Then {
 
 /// Each spelling, what becomes of it beside `/items/{*rest}`, and beside `/{*rest}`, which takes
 /// every path.
-const SPELLINGS: [(&str, Then, Then); 35] = [
+const SPELLINGS: [(&str, Then, Then); 48] = [
     // The path itself.
     ("/admin", Asked, Asked),
     ("/admin/x", Asked, Asked),
@@ -102,6 +102,24 @@ const SPELLINGS: [(&str, Then, Then); 35] = [
     ("/admin%2fx", Unknown, Refused),
     ("/%2fadmin/x", Unknown, Refused),
     ("/items/%252e%252e/admin/x", Refused, Refused),
+    // Who decodes first finds a query, or a fragment, where there was none.
+    ("/admin%3F", Unknown, Refused),
+    ("/admin%3Fx=/y", Unknown, Refused),
+    ("/%61dmin%253f/x", Unknown, Refused),
+    ("/admin%23x", Unknown, Refused),
+    ("/items/%252e%252e%252fadmin%3fx", Refused, Refused),
+    // Who resolves the target as a reference finds a host in it.
+    ("//items/admin/x", Unknown, Refused),
+    ("/%2fa.test/admin/x", Unknown, Refused),
+    // To Windows, dots and spaces at the end of a name are none of it, nor are streams.
+    ("/admin./x", Unknown, Refused),
+    ("/admin%20", Unknown, Refused),
+    ("/admin::$DATA", Unknown, Refused),
+    // Fullwidth letters, a slash in more bytes than it takes, and a letter that capitals make one of
+    // ASCII.
+    ("/%EF%BD%81dmin", Unknown, Refused),
+    ("/%c0%afadmin/x", Unknown, Refused),
+    ("/adm%C4%B1n/x", Unknown, Refused),
 ];
 
 #[test]
@@ -163,4 +181,69 @@ fn a_path_is_guarded_by_addresses_as_well() {
     assert_eq!(proxy.get("/admin/x").send().status, 403);
     assert_eq!(proxy.get("//admin/x").send().status, 400);
     assert_eq!(origin.connections(), 0);
+}
+
+/// A proxy whose open route for all paths has `open`, and another at `path` has `guard`.
+fn beside(open: &str, path: &str, guard: &str) -> (Origin, Proxy) {
+    let origin = Origin::answering(OK);
+    let action = if guard.contains("respond") { "" } else { "service = \"origin\"\n" };
+    let config = format!(
+        "[rate_limits.few]\nrequests = 5\nburst = 5\nper = \"1h\"\n\
+         [rate_limits.many]\nrequests = 6000\nburst = 1000\n\
+         [[routes]]\npath = \"{path}\"\n{action}{guard}\n\
+         [[routes]]\npath = \"/{{*rest}}\"\nservice = \"origin\"\n{open}\n\
+         [services.origin]\nendpoints = [\"http://{}\"]\n",
+        origin.address
+    );
+    let proxy = Proxy::start(&config);
+    (origin, proxy)
+}
+
+#[test]
+fn a_stricter_limit_is_not_evaded_by_another_spelling() {
+    let limited = |name: &str| format!("rate_limits = [\"{name}\"]");
+    for open in [String::new(), limited("many")] {
+        let (origin, proxy) = beside(&open, "/login", &limited("few"));
+        for target in
+            ["//login", "/%6cogin", "/login/", "/LOGIN", "/login;x", "/login%3f", "/login."]
+        {
+            assert_eq!(proxy.get(target).send().status, 400, "{target}");
+        }
+        assert_eq!(proxy.get("/login").send().status, 200);
+        assert_eq!(proxy.get("/logins//x").send().status, 200);
+        assert_eq!(origin.heads().len(), 2);
+    }
+    // Who is held to fewer requests anyway evades nothing.
+    let (_origin, proxy) = beside(&limited("few"), "/static/{*rest}", &limited("many"));
+    assert_eq!(proxy.get("/Static/x").send().status, 200);
+}
+
+#[test]
+fn what_nobody_gets_is_not_got_by_another_spelling() {
+    for status in [401, 403, 404, 410] {
+        let answer = format!("respond = {{ status = {status} }}");
+        let (origin, proxy) = beside("", "/internal/{*rest}", &answer);
+        assert_eq!(proxy.get("/internal/x").send().status, status);
+        for target in ["/%69nternal/x", "//internal/x", "/internal;v/x", "/Internal/x"] {
+            assert_eq!(proxy.get(target).send().status, 400, "{target}");
+        }
+        assert_eq!(origin.connections(), 0);
+    }
+    for answer in ["respond = { status = 503 }", "redirect = { to = \"/new\" }"] {
+        let route = format!("[[routes]]\npath = \"/old/{{*rest}}\"\n{answer}\n");
+        let origin = Origin::answering(OK);
+        let proxy = Proxy::start(&format!("{route}{}", origin.config()));
+        assert_eq!(proxy.get("/%6fld/x").send().status, 200, "{answer}");
+    }
+}
+
+/// The proxy would have to look at more readings than it is worth.
+#[test]
+fn a_path_that_was_made_to_be_read_in_many_ways_is_refused_where_there_are_guards() {
+    let (_origin, proxy) = world("", "/{*rest}");
+    let target = format!("/x%{}41", "25".repeat(200));
+    assert_eq!(proxy.get(&target).send().status, 400);
+    let origin = Origin::answering(OK);
+    let open = Proxy::start(&origin.config());
+    assert_eq!(open.get(&target).send().status, 200);
 }

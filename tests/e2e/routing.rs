@@ -2,7 +2,11 @@
 //! Every route here answers its own name, and the file lists the worst match first, so that the
 //! order of the file alone never explains the answer.
 
-use crate::support::{Proxy, named_routes as routes, route_of as name};
+use crate::support::{
+    Proxy,
+    http2::{Fields, Http2},
+    named_routes as routes, route_of as name,
+};
 
 fn taken_by(proxy: &Proxy, method: &str, host: &str, target: &str) -> String {
     name(&proxy.request(method, target).header("Host", host).send())
@@ -157,8 +161,57 @@ fn a_path_without_a_route_for_the_method_is_a_405_that_names_the_methods() {
     assert_eq!(allowed, ["GET", "HEAD", "PUT"]);
 }
 
+/// Some servers take `post` for `POST`, and what guards the one would not guard the other.
 #[test]
-fn methods_are_case_sensitive() {
-    let proxy = Proxy::start(&routes([("read", "methods = [\"GET\"]")]));
-    assert_eq!(taken_by(&proxy, "get", "any.test", "/"), "405");
+fn a_known_method_in_other_letters_is_no_method() {
+    let proxy = Proxy::start(&routes([("read", "methods = [\"GET\", \"BREW\"]"), ("rest", "")]));
+    for method in ["get", "Get", "gET", "post", "Head", "propfind", "connect", "Trace", "options"] {
+        assert_eq!(taken_by(&proxy, method, "any.test", "/"), "400", "{method}");
+    }
+    // One that nobody knows is what it is.
+    assert_eq!(taken_by(&proxy, "frobnicate", "any.test", "/"), "rest");
+    assert_eq!(taken_by(&proxy, "BREW", "any.test", "/"), "read");
+
+    let mut client = Http2::connect(proxy.address);
+    assert_eq!(client.ask(&Fields::new("post", "/")).status, 400);
+    assert_eq!(client.ask(&Fields::new("POST", "/")).text(), "rest");
+}
+
+#[test]
+fn a_method_that_only_the_file_knows_is_not_evaded_by_other_letters() {
+    let guard = "methods = [\"FLUSH\"]\nallow_clients = [\"10.0.0.0/8\"]";
+    let proxy = Proxy::start(&routes([("guard", guard), ("rest", "")]));
+    for (method, taken) in [("FLUSH", "403"), ("flush", "400"), ("Flush", "400"), ("flow", "rest")]
+    {
+        assert_eq!(taken_by(&proxy, method, "any.test", "/"), taken, "{method}");
+    }
+}
+
+#[test]
+fn head_goes_where_get_goes() {
+    let guard = "path = \"/a\"\nmethods = [\"GET\"]\nallow_clients = [\"10.0.0.0/8\"]";
+    let proxy = Proxy::start(&routes([
+        ("rest", "path = \"/{*rest}\""),
+        ("guard", guard),
+        ("get", "path = \"/b\"\nmethods = [\"GET\"]"),
+        ("head", "path = \"/b\"\nmethods = [\"HEAD\"]"),
+        ("head-of-all", "path = \"/{x}\"\nmethods = [\"HEAD\"]"),
+    ]));
+    let head = |target: &str| proxy.request("HEAD", target).send();
+    assert_eq!((head("/a").status, proxy.get("/a").send().status), (403, 403));
+    // Odd spellings as well.
+    assert_eq!(head("/%61").status, 400);
+    // A route that names it comes first, whatever the order of the file.
+    for (target, route) in [("/b", "head"), ("/c", "head-of-all"), ("/c/d", "rest")] {
+        let length = route.len().to_string();
+        assert_eq!(head(target).header("content-length"), Some(length.as_str()), "{target}");
+    }
+}
+
+#[test]
+fn who_allows_get_allows_head() {
+    let proxy = Proxy::start(&routes([("read", "path = \"/a\"\nmethods = [\"GET\", \"PUT\"]")]));
+    assert_eq!(proxy.request("HEAD", "/a").send().status, 200);
+    let answer = proxy.request("DELETE", "/a").send();
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, PUT")));
 }

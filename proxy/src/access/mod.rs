@@ -1,5 +1,6 @@
-//! What is decided before anybody asks who a client is: whether its address may, and what a browser
-//! is told that asks on behalf of a page of another origin.
+//! Whether a client's address may, and what a browser is told that asks on behalf of a page of another
+//! origin. Both are decided before anybody asks who the client is, but for addresses where strangers
+//! must not learn which routes there are.
 
 mod clients;
 pub mod cors;
@@ -7,7 +8,7 @@ pub mod cors;
 use actix_http::{RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
-use crate::{error::Reason, gateway::Gateway, record::RequestRecord, reply};
+use crate::{config::RouteConfig, error::Reason, gateway::Gateway, record::RequestRecord, reply};
 
 /// The answer to a request that goes no further.
 pub fn answer(
@@ -16,7 +17,7 @@ pub fn answer(
     head: &RequestHead,
 ) -> Option<HttpResponse> {
     let route = &gateway.routes.route(record.route.get()?).config;
-    if !clients::may(&route.clients, record.client.get()) {
+    if !may_wait(gateway, route, record) && is_barred(gateway, record) {
         return Some(reply::reject(record, Reason::Forbidden));
     }
     let cors = route.cors.as_ref().filter(|_| record.is_preflight.get())?;
@@ -24,4 +25,16 @@ pub fn answer(
         Some(_) => HttpResponse::new(StatusCode::NO_CONTENT),
         None => reply::reject(record, Reason::Forbidden),
     })
+}
+
+/// Whether the route wants no requests from the client's address.
+pub fn is_barred(gateway: &Gateway, record: &RequestRecord) -> bool {
+    let route = record.route.get().map(|route| &gateway.routes.route(route).config);
+    route.is_some_and(|route| !clients::may(&route.clients, record.client.get()))
+}
+
+/// Whether the client is told once it is known that its address may not. Its guesses are no better for
+/// it: the scheme is the one that it is asked by where there is no route, from any address.
+fn may_wait(gateway: &Gateway, route: &RouteConfig, record: &RequestRecord) -> bool {
+    gateway.hides_routes() && route.auth == gateway.scheme(None) && !record.is_preflight.get()
 }

@@ -63,14 +63,18 @@ async fn admit(asked: Asked<'_>) -> Result<(), HttpResponse> {
 
 /// Puts who the client is into the record, or says what to answer.
 fn conclude(scheme: usize, checked: Checked, asked: Asked<'_>) -> Option<HttpResponse> {
+    asked.record.is_stranger.set(checked.is_err());
     let entitled = checked.and_then(|identity| entitle(identity, asked));
     let result = entitled.as_ref().map_or_else(Refused::result, |()| AuthResult::Ok);
     asked.worker.shard.authenticated(scheme, result);
     entitled.err().map(|refused| refused.answer(asked.record))
 }
 
-/// Whether the client may what the route requires.
+/// Whether the client may what the route requires, from where it is.
 fn entitle(identity: Rc<Identity>, asked: Asked<'_>) -> Result<(), Refused> {
+    if access::is_barred(&asked.worker.gateway, asked.record) {
+        return Err(Refused::Forbidden(None));
+    }
     let required = required(asked.worker, asked.record);
     if let Some(required) = required.filter(|required| !identity.meets(required)) {
         return Err(Refused::Forbidden(insufficient(required)));

@@ -52,6 +52,14 @@ impl Affinity {
         }
     }
 
+    /// The name of the cookie that is the proxy's to set.
+    pub fn sets_cookie(&self) -> Option<&str> {
+        match self {
+            Self::Sticky(cookie) => Some(cookie.name()),
+            Self::None | Self::ClientIp | Self::Header(_) | Self::Cookie(_) => None,
+        }
+    }
+
     /// The cookie that brings a client back to the endpoint with this URL; `None` if `asked`, the
     /// key of its request, does already.
     pub fn cookie(&self, url: &str, asked: Option<u64>, is_secure: bool) -> Option<HeaderValue> {

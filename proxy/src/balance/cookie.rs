@@ -35,6 +35,10 @@ impl StickyCookie {
         Self { name: name.to_owned(), signer }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The endpoint id of the first valid cookie of this name in the values of `Cookie` fields
     /// (RFC 6265 section 5.4; several fields as in RFC 9113 section 8.2.3).
     pub fn find<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> Option<u64> {

@@ -1,9 +1,9 @@
 //! `proxy check`: every mistake of a configuration, at once; those of the files that it names once
-//! it has no mistake itself.
+//! it has no mistake itself. What is no mistake and still worth a look is a warning, and no failure.
 
 use std::process::ExitCode;
 
-use super::{ConfigArg, FAILED, source};
+use super::{ConfigArg, FAILED, source, warnings};
 use crate::{
     config::{Config, ConfigErrors, LogConfig, LogFormat, LogLevel},
     telemetry::events,
@@ -20,6 +20,9 @@ pub(super) fn check(args: &ConfigArg) -> ExitCode {
     if let Err(errors) = check_files(&config) {
         eprintln!("{errors}");
         return ExitCode::from(FAILED);
+    }
+    for warning in warnings::of(&config) {
+        eprintln!("{}:{}: warning: {warning}", config.file, warning.position);
     }
     println!(
         "ok: {} listeners, {} routes, {} services",

@@ -14,7 +14,7 @@ use crate::{
     error::Reason,
     forward::redirect::location,
     gateway::Gateway,
-    request::normal_path,
+    request::{check_method, normal_path},
     routing::{Found, Request, Route, Verdict},
 };
 
@@ -55,16 +55,20 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    if let Err(reason) = check_method(&method) {
+        println!("{} {}: the proxy takes no such method", reason.status().as_u16(), reason.word());
+        return ExitCode::from(FAILED);
+    }
     let path = normal.as_deref().unwrap_or(uri.path());
     let request = Request { host, path, method: &method, headers: &headers };
     let gateway = Gateway::build(&config);
     let file = args.config.config.as_ref();
     let file =
         file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
-    let found = gateway.routes.find(request);
+    let found = gateway.find(request);
     let taken = match &found {
         Found::Route(found) => Some(gateway.routes.route(found.route)),
-        Found::MethodNotAllowed(_) | Found::NoRoute => None,
+        Found::MethodNotAllowed(_) | Found::NoRoute | Found::Ambiguous => None,
     };
     if config.server.health_path.as_deref() == Some(path)
         && [Method::GET, Method::HEAD].contains(&method)
@@ -72,7 +76,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         println!("the proxy answers it itself: \"health_path\" of [server]");
         return ExitCode::SUCCESS;
     }
-    if is_ambiguous(&gateway, &found, request) {
+    if found == Found::Ambiguous {
         let reason = Reason::BadRequest.word();
         println!("400 {reason}: a server may read this path as one that another route guards");
         return ExitCode::from(FAILED);
@@ -88,11 +92,6 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         );
     }
     if taken.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
-}
-
-fn is_ambiguous(gateway: &Gateway, found: &Found, request: Request<'_>) -> bool {
-    let Found::Route(found) = found else { return false };
-    gateway.readings.as_ref().is_some_and(|readings| readings.evade(found, request))
 }
 
 fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {
@@ -121,7 +120,7 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) ->
             let methods: Vec<&str> = allowed.iter().map(Method::as_str).collect();
             return format!("405: the path has a route, for {}", methods.join(", "));
         }
-        Found::NoRoute => return "404: no route takes this request".to_owned(),
+        Found::NoRoute | Found::Ambiguous => return "404: no route takes this request".to_owned(),
     };
     let route: &Route = gateway.routes.route(found.route);
     let name = &route.config.name;

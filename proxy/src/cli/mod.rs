@@ -5,6 +5,7 @@ mod explain;
 mod healthcheck;
 mod run;
 mod source;
+mod warnings;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CUT, FAILED, RunArgs, source};
+use super::{CUT, FAILED, RunArgs, source, warnings};
 use crate::{
     config::Config,
     server::{self, Drained},
@@ -20,6 +20,10 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         return code;
     }
     events::install(config.log);
+    for warning in warnings::of(&config) {
+        let at = format!("{}:{}", config.file, warning.position);
+        tracing::warn!(at, "{warning}");
+    }
     actix_rt::System::new().block_on(serve(&config))
 }
 

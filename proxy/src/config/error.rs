@@ -4,7 +4,7 @@
 
 use std::{fmt, ops::Range};
 
-/// One mistake.
+/// One mistake, or what is none and still worth a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// Where in the file, as `line:column`, both from 1.
@@ -13,6 +13,13 @@ pub struct ConfigError {
     pub message: String,
     /// What the user can do about it.
     pub hint: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
 }
 
 /// A place in the file; columns count characters.
@@ -56,10 +63,7 @@ impl fmt::Display for ConfigErrors {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{}:{}: {}", self.file, error.position, error.message)?;
-            if let Some(hint) = &error.hint {
-                write!(f, " ({hint})")?;
-            }
+            write!(f, "{}:{}: {error}", self.file, error.position)?;
         }
         Ok(())
     }

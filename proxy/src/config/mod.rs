@@ -117,6 +117,8 @@ pub struct Config {
     pub auth_schemes: Vec<SchemeConfig>,
     /// For requests that match no route: an index into the auth schemes.
     pub default_auth: Option<usize>,
+    /// What `security_headers` of the top level comes to.
+    pub security_headers: HeaderRules,
     pub rate_limits: Vec<RateLimitConfig>,
     /// There if a rate limit is counted in it.
     pub redis: Option<RedisConfig>,
@@ -218,6 +220,7 @@ impl Config {
             },
             auth_schemes: schemes.into_iter().map(|(_, scheme)| scheme).collect::<Option<_>>()?,
             default_auth,
+            security_headers: security.rules(),
             rate_limits: limits.into_iter().collect::<Option<_>>()?,
             redis: match redis {
                 Some(redis) => Some(redis?),

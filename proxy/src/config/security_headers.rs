@@ -104,6 +104,11 @@ impl SecurityHeaders {
         self.0.extend(value.map(|value| (name.clone(), value)));
     }
 
+    /// Rules that say nothing else.
+    pub(super) fn rules(&self) -> HeaderRules {
+        HeaderRules { set: self.0.clone(), ..HeaderRules::default() }
+    }
+
     /// Makes rules of them.
     pub(super) fn expand(&self, rules: &mut HeaderRules) {
         for (name, value) in &self.0 {

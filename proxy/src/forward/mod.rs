@@ -43,6 +43,9 @@ pub async fn forward(
         Some(Found::MethodNotAllowed(allowed)) => {
             return Ok(request.into_response(reply::method_not_allowed(&record, &allowed)));
         }
+        Some(Found::Ambiguous) => {
+            return Ok(request.into_response(reply::reject(&record, Reason::BadRequest)));
+        }
         Some(Found::NoRoute) | None => {
             return Ok(request.into_response(reply::reject(&record, Reason::NoRoute)));
         }

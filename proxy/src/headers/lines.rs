@@ -67,6 +67,28 @@ impl FieldLines {
         })
     }
 
+    /// Keeps only those fields of which `keeps` says so, by name and value.
+    pub fn retain(&mut self, keeps: impl Fn(&[u8], &[u8]) -> bool) {
+        let parts = |line: &'_ [u8]| {
+            let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+            (colon, (colon + 1).min(line.len()))
+        };
+        let is_kept = |line: &[u8]| {
+            let (colon, value) = parts(line);
+            keeps(&line[..colon], line[value..].trim_ascii())
+        };
+        if self.lines.split_inclusive(|byte| *byte == b'\n').all(is_kept) {
+            return;
+        }
+        let mut kept = BytesMut::with_capacity(self.lines.len());
+        let mut has_date = false;
+        for line in self.lines.split_inclusive(|byte| *byte == b'\n').filter(|line| is_kept(line)) {
+            has_date |= line[..parts(line).0].eq_ignore_ascii_case(b"date");
+            kept.put_slice(line);
+        }
+        (self.lines, self.has_date) = (kept, has_date);
+    }
+
     pub fn has_date(&self) -> bool {
         self.has_date
     }

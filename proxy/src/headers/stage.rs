@@ -1,19 +1,25 @@
 //! Stage: writes the fields for the upstream on the way in. On the way out, what the route says of
-//! its answers holds for those of every stage.
+//! its answers holds for those of every stage, but for answers to clients that are not known.
 
 use std::rc::Rc;
 
-use actix_http::StatusCode;
+use actix_http::{StatusCode, header};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use bytes::BytesMut;
 
 use super::{
     request_fields::{self, Source},
+    request_id::X_REQUEST_ID,
     response_fields,
 };
 use crate::{
-    access::cors, config::HeaderRules, gateway::Gateway, record::RequestRecord,
-    routing::stage::host, stage::Step, worker::Worker,
+    access::cors,
+    config::{CorsConfig, HeaderRules},
+    rate_limit,
+    record::RequestRecord,
+    routing::stage::host,
+    stage::Step,
+    worker::Worker,
 };
 
 /// Room for the fields that the proxy adds to a request, and for each that it has, in bytes.
@@ -31,19 +37,41 @@ pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: Service
     Step::Pass(request)
 }
 
-/// Applies the route's rules to an answer, whichever stage has made it.
-pub fn finish(gateway: &Gateway, record: &RequestRecord, response: &mut ServiceResponse) {
-    let Some(route) = record.route.get() else { return };
-    let route = &gateway.routes.route(route).config;
-    if !route.response_headers.is_empty() {
-        response_fields::apply(&route.response_headers, response.headers_mut());
+/// Completes an answer, whichever stage has made it, by what the proxy says in it. Of the upstream's
+/// fields those go that the proxy has written as well: nobody reads two.
+pub fn finish(worker: &Worker, record: &RequestRecord, response: &mut ServiceResponse) {
+    let gateway = &*worker.gateway;
+    let route = record.route.get().map(|route| &gateway.routes.route(route).config);
+    let is_stranger = record.is_stranger.get();
+    if !(is_stranger && gateway.hides_routes()) {
+        rate_limit::stage::tell(worker, record, response.headers_mut());
     }
-    if let Some(cors) = &route.cors {
-        let origin = cors::allowed(cors, response.request().headers());
-        let is_allowed = record.is_preflight.get() && response.status() == StatusCode::NO_CONTENT;
-        let answer = if is_allowed { cors::Answer::Preflight } else { cors::Answer::Other };
-        cors::finish(cors, origin, answer, response.headers_mut());
+    // Who is not known learns nothing of the route but what browsers need to read the answer.
+    let of_route = route.map(|route| &route.response_headers);
+    let rules = if is_stranger { Some(&gateway.strangers_headers) } else { of_route };
+    if let Some(rules) = rules.filter(|rules| !rules.is_empty()) {
+        response_fields::apply(rules, response.headers_mut());
     }
+    if let Some(cors) = route.and_then(|route| route.cors.as_ref()) {
+        finish_cors(cors, record, response);
+    }
+    response.headers_mut().insert(X_REQUEST_ID, record.request_id.clone());
+    let tls = record.from.arrival().tls.as_ref();
+    if let Some(hsts) = tls.and_then(|tls| tls.hsts.as_ref()) {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    let mut passed = record.passed_fields.borrow_mut();
+    if !passed.as_bytes().is_empty() {
+        let cookie = record.service.get().and_then(|at| gateway.service(at).affinity.sets_cookie());
+        response_fields::replace(&mut passed, response.headers(), rules, cookie);
+    }
+}
+
+fn finish_cors(cors: &CorsConfig, record: &RequestRecord, response: &mut ServiceResponse) {
+    let origin = cors::allowed(cors, response.request().headers());
+    let is_allowed = record.is_preflight.get() && response.status() == StatusCode::NO_CONTENT;
+    let answer = if is_allowed { cors::Answer::Preflight } else { cors::Answer::Other };
+    cors::finish(cors, origin, answer, response.headers_mut());
 }
 
 /// What the fields of a request are made from, for the upstream and for whoever else is shown it.

@@ -1,76 +1,74 @@
-//! A path as the most lenient of servers may read it: escapes decoded, twice if need be, what stands
-//! behind a `;` left out, slashes merged, one at the end dropped, case ignored. Two spellings of what
-//! some server takes for one path fold to the same; nothing is ever forwarded folded.
+//! How else servers may read a path. Each step here is one that some widespread server takes before
+//! it looks for what to serve; what any of them can come to, in any number and any order, is a reading.
+//! Nothing is ever forwarded as it is read here.
 
-/// Whether the path folds to itself; most do.
+mod steps;
+
+use self::steps::{ALL, decode, of_pattern};
+
+/// Readings of one path that are looked at; a path with more has been made for that.
+pub const MOST_READINGS: usize = 64;
+
+/// Whether the path is its only reading; most are.
 pub fn is_plain(path: &str) -> bool {
     let mut last = 0;
     for byte in path.bytes() {
-        let is_odd = byte.is_ascii_uppercase() || b"%;\\".contains(&byte);
-        if is_odd || (byte == b'/' && last == b'/') {
-            return false;
-        }
-        last = byte;
-    }
-    last != b'/' || path.len() == 1
-}
-
-/// The path in the one form that all its spellings share.
-pub fn fold(path: &str) -> String {
-    resolve(&decode(&lower(path)))
-}
-
-/// What servers may read that do less than `fold`, each in lower case: escapes decoded once, and
-/// segments as they come. The path that folds to an open one may be a guarded one to them.
-pub fn half_folded(path: &str) -> Vec<String> {
-    let once = lower(path);
-    let twice = decode(&once);
-    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
-    if once == twice {
-        return vec![text(&once)];
-    }
-    vec![text(&once), text(&twice), resolve(&once)]
-}
-
-/// Decoded once.
-fn lower(path: &str) -> Vec<u8> {
-    let mut decoded = decode(path.as_bytes());
-    decoded.make_ascii_lowercase();
-    decoded
-}
-
-/// Without parameters, dot segments and empty ones.
-fn resolve(path: &[u8]) -> String {
-    let path = path.to_ascii_lowercase();
-    let mut kept: Vec<&[u8]> = Vec::new();
-    for segment in path.split(|byte| b"/\\".contains(byte)) {
-        match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
-            b"" | b"." => {}
-            b".." => drop(kept.pop()),
-            name => kept.push(name),
+        match byte {
+            b'A'..=b'Z' | b'%' | b';' | b'\\' | b'?' | b'#' | b'+' | 0..=0x20 | 0x7f.. => {
+                return false;
+            }
+            b'/' if matches!(last, b'/' | b'.') => return false,
+            b'$' | b':' if last == b':' => return false,
+            _ => last = byte,
         }
     }
-    format!("/{}", String::from_utf8_lossy(&kept.join(&b'/')))
+    path.len() == 1 || !matches!(last, b'/' | b'.')
 }
 
-/// Without escapes, but for braces: they are placeholders in a pattern.
-fn decode(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        if let (b'%', [high, low, after @ ..]) = (byte, after)
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-            && !b"{}".contains(&(high << 4 | low))
-        {
-            decoded.push(high << 4 | low);
-            rest = after;
-        } else {
-            decoded.push(*byte);
+/// All readings, the path itself among them, each in the form in which `fold` has patterns; `None` if
+/// there are more than `MOST_READINGS`.
+pub fn readings(path: &str) -> Option<Vec<String>> {
+    let mut found = vec![path.as_bytes().to_vec()];
+    let mut next = 0;
+    while let Some(one) = found.get(next) {
+        let more: Vec<Vec<u8>> = ALL.iter().filter_map(|step| step(one)).collect();
+        for reading in more {
+            if !found.contains(&reading) {
+                found.push(reading);
+            }
         }
+        if found.len() > MOST_READINGS {
+            return None;
+        }
+        next += 1;
     }
-    decoded
+    let mut readings: Vec<String> = found.iter().map(|reading| finish(reading)).collect();
+    readings.sort_unstable();
+    readings.dedup();
+    Some(readings)
+}
+
+/// A pattern in the one form that all spellings of what it matches share.
+pub fn fold(pattern: &str) -> String {
+    let once = decode(pattern.as_bytes()).unwrap_or_else(|| pattern.as_bytes().to_vec());
+    let mut folded = decode(&once).unwrap_or(once);
+    for step in of_pattern() {
+        folded = step(&folded).unwrap_or(folded);
+    }
+    finish(&folded)
+}
+
+/// What is never told apart: case, a slash at the end, and a plus that forms write for a space.
+fn finish(reading: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reading);
+    let text = if text.len() > 1 { text.strip_suffix('/').unwrap_or(&text) } else { &text };
+    let folded = text.chars().flat_map(fold_case);
+    folded.map(|one| if one == '+' { ' ' } else { one }).collect()
+}
+
+/// By way of capitals: some letters beyond ASCII have one of ASCII, such as U+017F, a long s.
+fn fold_case(letter: char) -> impl Iterator<Item = char> {
+    letter.to_uppercase().flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]
@@ -79,57 +77,121 @@ mod tests {
 
     use super::*;
 
+    /// Whether some server may read `path` as `other`.
+    fn reads(path: &str, other: &str) -> bool {
+        readings(path).expect("are few").iter().any(|reading| reading == other)
+    }
+
     #[test]
-    fn all_spellings_of_a_path_fold_to_one() {
+    fn every_spelling_of_a_path_has_it_among_its_readings() {
         for path in [
             "/admin/x",
+            "/admin/x/",
             "//admin/x",
             "/admin//x",
             "/ADMIN/x",
             "/%61dmin/x",
             "/%2561dmin/x",
+            "/%25%36%31dmin/x",
+            "/%25u0061dmin/x",
             "/admin;a=b/x",
             "/admin/x;a=b",
+            "/admin/x;/y/z",
             "/admin%3ba/x",
             "/admin%2fx",
             "/%2Fadmin%2Fx",
             "/admin%5cx",
             "/items/%252e%252e/admin/x",
+            "/a%255cb/%252e%252e/admin/x",
             "/;/admin/x",
             "/admin/%252e/x",
+            "/admin/x%3F",
+            "/admin/x%3Fy/z",
+            "/admin/x%23y",
+            "/admin/x%00.png",
+            "/admin/x%253Fy",
+            "/admin./x",
+            "/admin/x.",
+            "/admin/x%20",
+            "/admin/x...%20.",
+            "/admin%20/x",
+            "/ad%0amin/x",
+            "/admin::$data/x",
+            "/admin:$i30:$index_allocation/x",
+            "//any.test/admin/x",
+            "/%2fany.test/admin/x",
+            "/%5cany.test%5cadmin/x",
+            "///any/admin/x",
+            "/%EF%BD%81dmin/x",
+            "/%ef%bc%8fadmin%ef%bc%8fx",
+            "/%c0%afadmin/x",
+            "/y/%c0%ae%c0%ae/admin/x",
+            "/%E0%80%AFadmin/x",
+            "/adm%C4%B1n/x",
+            "/y;z%2fadmin/../admin/x",
         ] {
-            assert_eq!(fold(path), "/admin/x", "{path}");
+            assert!(reads(path, "/admin/x"), "{path}: {:?}", readings(path));
             assert_eq!(is_plain(path), path == "/admin/x", "{path}");
         }
-        for (path, expected) in [
+        assert!(reads("/a+b", "/a b") && reads("/a%2Bb", "/a b"));
+        assert!(reads("/%C5%BFecret", "/secret") && reads("/lin%E2%84%AA", "/link"));
+    }
+
+    #[test]
+    fn a_pattern_folds_to_what_its_spellings_are_read_as() {
+        for (pattern, expected) in [
             ("/", "/"),
             ("//", "/"),
             ("/A/", "/a"),
+            ("/%61dmin", "/admin"),
             ("/a/%252e%252e", "/"),
+            ("/a%2Fb;v=1/c.", "/a/b/c"),
             ("/%7Bp0%7D", "/%7bp0%7d"),
             ("/{p0}/{*p1}", "/{p0}/{*p1}"),
+            ("/caf%C3%89", "/caf\u{e9}"),
             ("/%ff", "/\u{fffd}"),
             ("/%", "/%"),
+            // A placeholder may stand for what is cut off.
+            ("/a%3Fb", "/a?b"),
         ] {
-            assert_eq!(fold(path), expected, "{path}");
+            assert_eq!(fold(pattern), expected, "{pattern}");
         }
     }
 
     #[test]
     fn servers_that_do_less_read_each_step_on_the_way() {
-        assert_eq!(half_folded("/a/b"), ["/a/b"]);
-        assert_eq!(half_folded("/%41//b;x"), ["/a//b;x"]);
-        assert_eq!(
-            half_folded("/%61/x;y/%252E%252e/b"),
-            ["/a/x;y/%2e%2e/b", "/a/x;y/../b", "/a/x/%2e%2e/b"]
-        );
+        assert_eq!(readings("/a/b").as_deref(), Some(&["/a/b".to_owned()][..]));
+        for reading in ["/%61//b", "/a//b", "/a/b", "/a//b;x"] {
+            assert!(reads("/%61//b;x", reading), "{reading}");
+        }
+        for reading in ["/a/x/%2e%2e/b", "/a/x/../b", "/a/b", "/a/x"] {
+            assert!(reads("/a/x;y/%252E%252e/b", reading), "{reading}");
+        }
+        assert!(!reads("/a/x;y/b", "/x/b"));
+    }
+
+    #[test]
+    fn a_path_that_was_made_to_have_many_readings_has_too_many() {
+        let deep = format!("/%{}61", "25".repeat(100));
+        assert_eq!(readings(&deep), None);
+        assert_eq!(readings(&"/%2561%3F;/..%2f\\.".repeat(400)), None);
+        // What people put into paths has a few.
+        let url = "/fetch/https%3A%2F%2Fa.test%2Fx%20y%3Fq%3D1%26r%3Da%252Fb%3Bc%23d";
+        assert!(readings(url).is_some());
     }
 
     proptest! {
         #[test]
-        fn a_plain_path_folds_to_itself(path in "/|(/[ab~-]{1,3}){1,5}") {
-            prop_assert!(is_plain(&path));
-            prop_assert_eq!(fold(&path), path);
+        fn a_plain_path_is_its_only_reading(path in "/|(/[ab~:.$-]{0,3}[ab]){1,5}") {
+            prop_assume!(is_plain(&path));
+            prop_assert_eq!(&fold(&path), &path);
+            prop_assert_eq!(readings(&path), Some(vec![path]));
+        }
+
+        #[test]
+        fn what_is_not_plain_is_seen(path in "/([a.:$;+A/]|%61|%2f){0,4}") {
+            let only = readings(&path);
+            prop_assert!(!is_plain(&path) || only == Some(vec![path]));
         }
     }
 }

@@ -7,21 +7,20 @@
 
 mod fold;
 mod host;
+mod method;
 mod path;
 
 use actix_http::{
-    Method, RequestHead, Version,
+    RequestHead, Version,
     header::{self, HeaderMap, HeaderValue},
 };
 
 pub use self::{
-    fold::{fold, half_folded, is_plain},
+    fold::{fold, is_plain, readings},
     host::{is_valid as is_host, without_port},
+    method::{check as check_method, in_capitals},
 };
 use crate::{config::PathPolicy, error::Reason};
-
-/// Longest method name, in bytes.
-const LONGEST_METHOD: usize = 32;
 
 /// What was found out about a valid request.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,16 +63,6 @@ pub fn normal_path(path: &str, policy: PathPolicy) -> Result<Option<String>, Rea
     path::normalize(path, policy)
 }
 
-/// A tunnel to anywhere and an echo of credentials are no business of a reverse proxy (RFC 9110
-/// sections 9.3.6 and 9.3.8).
-fn check_method(method: &Method) -> Result<(), Reason> {
-    match *method {
-        Method::CONNECT | Method::TRACE => Err(Reason::MethodNotAllowed),
-        _ if method.as_str().len() > LONGEST_METHOD => Err(Reason::BadRequest),
-        _ => Ok(()),
-    }
-}
-
 /// RFC 9112 section 3.2: a path from "/", or a whole `http` URL. `OPTIONS *` asks about this server
 /// in general, and there is nothing to tell.
 fn check_target(head: &RequestHead) -> Result<(), Reason> {
@@ -112,6 +101,7 @@ fn check_upgrade(head: &RequestHead) -> Result<(), Reason> {
 
 #[cfg(test)]
 mod tests {
+    use actix_http::Method;
     use actix_web::test::TestRequest;
 
     use super::*;

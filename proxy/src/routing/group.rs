@@ -88,16 +88,35 @@ impl Group {
         request: Request<'_>,
         allowed: &mut Vec<Method>,
     ) -> Option<RouteMatch> {
-        if let Some((place, values)) = self.best(request.path)
-            && let Some(found) = self.patterns[place].first(routes, request, &mut Vec::new())
-        {
-            return Some(found.with(values));
+        let mut rest = self.pathless();
+        if let Some((place, values)) = self.best(request.path) {
+            if let Some(found) = self.patterns[place].first(routes, request, &mut Vec::new()) {
+                return Some(found.with(values));
+            }
+            rest = &self.patterns[place..];
         }
-        self.patterns.iter().find_map(|pattern| {
+        rest.iter().find_map(|pattern| {
             let values = pattern.values(request.path)?;
             pattern.first(routes, request, allowed).map(|candidate| candidate.with(values))
         })
     }
+
+    /// All routes of the best pattern with one that takes `request`, each with the place of the pattern
+    /// among its paths.
+    pub(super) fn takers(&self, routes: &[Route], request: Request<'_>) -> Vec<(Index, usize)> {
+        let taking = |pattern: &Pattern| pattern.takers(routes, request);
+        let best = self.best(request.path);
+        let rest = best.map_or(self.pathless(), |(place, _)| &self.patterns[place..]);
+        let matching = rest.iter().filter(|one| one.values(request.path).is_some());
+        matching.map(taking).find(|takers| !takers.is_empty()).unwrap_or_default()
+    }
+
+    /// What is left where no pattern matches: the one that takes every path, if there is one.
+    fn pathless(&self) -> &[Pattern] {
+        let is_pathless = self.patterns.last().is_some_and(|pattern| pattern.path.is_none());
+        &self.patterns[self.patterns.len() - usize::from(is_pathless)..]
+    }
+
     /// The pattern that ranks first among those that match `path`.
     fn best(&self, path: &str) -> Option<(usize, Values)> {
         let routed = self.router.at(path).ok();
@@ -135,21 +154,45 @@ impl Pattern {
         request: Request<'_>,
         allowed: &mut Vec<Method>,
     ) -> Option<Candidate> {
-        self.routes.iter().copied().find(|candidate| {
-            let config = &routes[candidate.route as usize].config;
-            if !has_fields(config, request.headers) {
-                return false;
+        let config = |candidate: &Candidate| &routes[candidate.route as usize].config;
+        // A route that names HEAD comes before those that take it with GET.
+        if *request.method == Method::HEAD {
+            let names_head = |candidate: &&Candidate| {
+                let config = config(candidate);
+                config.methods.contains(&Method::HEAD) && has_fields(config, request.headers)
+            };
+            if let Some(candidate) = self.routes.iter().find(names_head) {
+                return Some(*candidate);
             }
+        }
+        let with_fields = |one: &&Candidate| has_fields(config(one), request.headers);
+        self.routes.iter().filter(with_fields).copied().find(|candidate| {
+            let config = config(candidate);
             let takes = takes_method(config, request.method);
             if !takes {
                 for method in &config.methods {
-                    if !allowed.contains(method) {
-                        allowed.push(method.clone());
+                    allow(allowed, method);
+                    if *method == Method::GET {
+                        allow(allowed, &Method::HEAD);
                     }
                 }
             }
             takes
         })
+    }
+
+    fn takers(&self, routes: &[Route], request: Request<'_>) -> Vec<(Index, usize)> {
+        let takes = |candidate: &&Candidate| {
+            let config = &routes[candidate.route as usize].config;
+            has_fields(config, request.headers) && takes_method(config, request.method)
+        };
+        let mut takers: Vec<_> =
+            self.routes.iter().filter(takes).map(|one| (one.route, one.path)).collect();
+        if *request.method == Method::HEAD {
+            let methods = |route: Index| &routes[route as usize].config.methods;
+            takers.sort_by_key(|(route, _)| !methods(*route).contains(&Method::HEAD));
+        }
+        takers
     }
 }
 
@@ -158,8 +201,17 @@ pub(super) fn matches(key: &str, path: &str) -> bool {
     single(key).at(path).is_ok()
 }
 
+/// Who takes GET takes HEAD: they differ in the answer's body alone (RFC 9110 section 9.3.2).
 pub(super) fn takes_method(route: &RouteConfig, method: &Method) -> bool {
-    route.methods.is_empty() || route.methods.contains(method)
+    route.methods.is_empty()
+        || route.methods.contains(method)
+        || (*method == Method::HEAD && route.methods.contains(&Method::GET))
+}
+
+fn allow(allowed: &mut Vec<Method>, method: &Method) {
+    if !allowed.contains(method) {
+        allowed.push(method.clone());
+    }
 }
 
 /// Whether each field that the route asks for is there once, with just that value.
@@ -217,7 +269,7 @@ mod tests {
         let request = Request { host: "", path, method: &Method::GET, headers: &headers };
         match table.find(request) {
             Found::Route(found) => Some(table.route(found.route).config.name.clone()),
-            Found::MethodNotAllowed(_) | Found::NoRoute => None,
+            Found::MethodNotAllowed(_) | Found::NoRoute | Found::Ambiguous => None,
         }
     }
 

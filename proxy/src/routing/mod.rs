@@ -3,11 +3,13 @@
 //! Order: host (exact, then the longest wildcard, then any), path as matchit ranks it, routes
 //! with methods before those without, more fields first, then the order of the file. A route
 //! takes a request only if all of its conditions hold; if none does but one failed by its method
-//! alone, the answer is 405.
+//! alone, the answer is 405. HEAD goes where GET goes, unless a route of the same pattern names it.
 
 mod explain;
 mod group;
+mod guard;
 mod host;
+mod open_methods;
 mod readings;
 mod rewrite;
 pub mod stage;
@@ -16,7 +18,9 @@ use std::collections::HashMap;
 
 use actix_http::{Method, header::HeaderMap};
 
-pub use self::{explain::Verdict, host::host_without_port, readings::OtherReadings};
+pub use self::{
+    explain::Verdict, host::host_without_port, open_methods::open_methods, readings::OtherReadings,
+};
 use self::{group::Group, rewrite::Filled};
 use crate::{
     config::{HostPattern, RouteConfig, Template},
@@ -40,6 +44,8 @@ pub enum Found {
     /// A route takes the path, with one of these methods.
     MethodNotAllowed(Vec<Method>),
     NoRoute,
+    /// A route takes it, and it could be read as one that another guards.
+    Ambiguous,
 }
 
 /// A route and where its placeholders stand in the path.
@@ -116,6 +122,13 @@ impl RouteTable {
             None if allowed.is_empty() => Found::NoRoute,
             None => Found::MethodNotAllowed(allowed),
         }
+    }
+
+    /// All routes of the pattern by which one takes `request`, each with the place of the pattern among
+    /// its paths, best first.
+    fn takers(&self, request: Request<'_>) -> Vec<(Index, usize)> {
+        let mut groups = self.groups(request.host).map(|group| group.takers(&self.routes, request));
+        groups.find(|takers| !takers.is_empty()).unwrap_or_default()
     }
 
     pub fn route(&self, index: Index) -> &Route {

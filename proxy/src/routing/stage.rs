@@ -1,6 +1,6 @@
 //! Stage: checks the request, answers what the proxy itself is asked, finds the route, and the
-//! client behind trusted proxies. That there is no route is said later: authentication decides who
-//! may know.
+//! client behind trusted proxies. What depends on the routes, such as that there is none, is said
+//! later: authentication decides who may know.
 
 use std::{path::PathBuf, rc::Rc};
 
@@ -8,7 +8,7 @@ use actix_http::{Method, RequestHead, header};
 use actix_rt::task::spawn_blocking;
 use actix_web::{HttpResponse, dev::ServiceRequest};
 
-use super::{Found, OtherReadings, Request, RouteMatch};
+use super::{Found, Request, RouteMatch};
 use crate::{
     access::cors,
     downstream::TlsSession,
@@ -60,7 +60,11 @@ pub fn route(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRe
 
 /// The answer to a request that goes no further; of others the record gets what routing found.
 fn answer(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<HttpResponse> {
-    own_answer(gateway, record, head).or_else(|| find(gateway, record, head))
+    let answer = own_answer(gateway, record, head);
+    if answer.is_none() {
+        find(gateway, record, head);
+    }
+    answer
 }
 
 /// The answer to a request that is not as it must be; of others the record gets the normal path.
@@ -105,8 +109,8 @@ fn own_answer(
     Some(redirect.unwrap_or_else(|| reply::reject(record, Reason::BadRequest)))
 }
 
-/// Finds the client and the route; the answer if the path could be read as one that another guards.
-fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<HttpResponse> {
+/// Finds the client and the route.
+fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
     record.client.set(gateway.trusted_proxies.client(record.client.get(), &head.headers));
     let request = Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
@@ -121,18 +125,13 @@ fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option
         record.is_preflight.set(true);
         record.route.set(Some(found.route));
         record.found.replace(Some(Found::Route(found)));
-        return None;
+        return;
     }
-    let found = gateway.routes.find(request);
+    let found = gateway.find(request);
     if let Found::Route(found) = &found {
-        let evades = |one: &OtherReadings| one.evade(found, request);
-        if gateway.readings.as_ref().is_some_and(evades) {
-            return Some(reply::reject(record, Reason::BadRequest));
-        }
         record.route.set(Some(found.route));
     }
     record.found.replace(Some(found));
-    None
 }
 
 /// The route of the request that a browser asks about, if it answers such questions.
@@ -141,7 +140,7 @@ fn preflight(gateway: &Gateway, asked: Request<'_>) -> Option<RouteMatch> {
         Found::Route(found) => {
             gateway.routes.route(found.route).config.cors.is_some().then_some(found)
         }
-        Found::MethodNotAllowed(_) | Found::NoRoute => None,
+        Found::MethodNotAllowed(_) | Found::NoRoute | Found::Ambiguous => None,
     }
 }
 

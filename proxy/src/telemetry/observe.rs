@@ -21,13 +21,7 @@ use bytes::Bytes;
 use crate::{
     downstream::Client,
     error::{ProxyError, Reason},
-    headers::{
-        self,
-        lines::FieldLines,
-        request_id::{self, X_REQUEST_ID},
-        trace,
-    },
-    rate_limit,
+    headers::{self, lines::FieldLines, request_id, trace},
     record::{LoggedHead, RequestRecord},
     routing::stage::host,
     worker::Worker,
@@ -49,13 +43,7 @@ pub async fn observe(
 ) -> Result<ServiceResponse<Observed>, Error> {
     let mut response = answering.await?;
     open.record.status.set(Some(response.status()));
-    rate_limit::stage::tell(&open.worker, &open.record, response.headers_mut());
-    headers::stage::finish(&open.worker.gateway, &open.record, &mut response);
-    response.headers_mut().insert(X_REQUEST_ID, open.record.request_id.clone());
-    let tls = open.record.from.arrival().tls.as_ref();
-    if let Some(hsts) = tls.and_then(|tls| tls.hsts.as_ref()) {
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
-    }
+    headers::stage::finish(&open.worker, &open.record, &mut response);
     Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 
