@@ -7,6 +7,7 @@
 use std::{error::Error as StdError, fmt, io};
 
 use actix_http::{StatusCode, header::HeaderValue};
+use rustix::io::Errno;
 
 macro_rules! reasons {
     ($( $(#[$doc:meta])* $variant:ident = $status:literal, $word:literal, $token:literal, $message:literal; )*) => {
@@ -76,6 +77,8 @@ reasons! {
     Misdirected = 421, "misdirected", "http_request_error", "Misdirected request";
     /// The client has made as many requests as it may, or too many wrong guesses.
     RateLimited = 429, "rate_limited", "http_request_denied", "Too many requests";
+    /// The client's connection was ended: it has sent too much for nothing.
+    Flooded = 429, "flooded", "-", "Too much for nothing";
     /// The head is larger than `max_header_bytes`, or has more fields than `max_headers`.
     HeadersTooLarge = 431, "headers_too_large", "http_request_error", "Headers too large";
     /// The client left before the answer was complete.
@@ -96,6 +99,8 @@ reasons! {
     NameUnresolved = 502, "name_unresolved", "dns_error", "Bad gateway";
     /// There are as many client connections as there may be.
     TooManyConnections = 503, "too_many_connections", "connection_limit_reached", "Too many connections";
+    /// The system has no more files, ports or memory for the proxy. Nobody else is to blame for it.
+    OutOfResources = 503, "out_of_resources", "proxy_internal_error", "Service unavailable";
     /// No endpoint of the service is up.
     NoEligibleEndpoint = 503, "no_eligible_endpoint", "destination_unavailable", "Service unavailable";
     /// The breakers of all endpoints that are up are open.
@@ -138,8 +143,20 @@ impl ProxyError {
     /// client's certificate only then.
     pub fn upstream_io(source: io::Error) -> Self {
         let is_tls = source.get_ref().is_some_and(|cause| cause.is::<rustls::Error>());
-        Self::new(if is_tls { Reason::UpstreamTls } else { Reason::UpstreamReset }, source)
+        let reason = match is_tls {
+            true => Reason::UpstreamTls,
+            false if is_lack(&source) => Reason::OutOfResources,
+            false => Reason::UpstreamReset,
+        };
+        Self::new(reason, source)
     }
+}
+
+/// Whether the system has none left of what was asked for. That of ports says the same as that of an
+/// address that is not ours: who connects knows more (`upstream/dial/failure.rs`).
+pub fn is_lack(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 impl From<Reason> for ProxyError {
@@ -189,6 +206,18 @@ mod tests {
     fn a_chain_names_every_cause() {
         let error = ProxyError::upstream_io(io::Error::other("cut"));
         assert_eq!(chain(&error), "upstream_reset: cut");
+    }
+
+    #[test]
+    fn what_the_system_lacks_is_told_from_what_a_peer_does() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(ProxyError::upstream_io(error).reason(), Reason::OutOfResources);
+        }
+        for errno in [Errno::CONNRESET, Errno::PIPE, Errno::TIMEDOUT] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(ProxyError::upstream_io(error).reason(), Reason::UpstreamReset);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod at_once;
 pub mod auth;
 pub mod balance;
 pub mod bind;

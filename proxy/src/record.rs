@@ -141,8 +141,10 @@ impl RequestRecord {
         self.normal_path.get().map_or_else(|| uri.path(), String::as_str)
     }
 
-    /// The status to log: 499 if the client left before there was one.
+    /// The status to log: that of the reason if the connection ended before there was one, which is 499
+    /// if it was the client who left.
     pub fn final_status(&self) -> StatusCode {
-        self.status.get().unwrap_or_else(|| Reason::ClientClosed.status())
+        let ended = || self.reason.get().unwrap_or(Reason::ClientClosed).status();
+        self.status.get().unwrap_or_else(ended)
     }
 }

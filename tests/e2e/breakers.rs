@@ -106,3 +106,34 @@ fn a_client_that_leaves_during_the_trial_gives_it_back_at_once() {
     eventually("the next trial", || (proxy.get("/c").send().status == 200).then_some(()));
     assert!(began.elapsed() < Duration::from_secs(2), "it was given up, not given back");
 }
+
+/// Each trial ends when the next one has begun.
+#[test]
+fn an_endpoint_that_answers_well_but_slower_than_it_is_open_closes_it() {
+    let (origin, proxy) = opened("200ms", |exchange| {
+        while let Some(head) = exchange.request() {
+            exchange.body(&head);
+            exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let state =
+        format!("proxy_breaker_state{{service=\"pool\",endpoint=\"http://{}\"}}", origin.address);
+    let trial = || {
+        eventually("a trial", || {
+            let mut client = Client::connect(proxy.address);
+            client.write("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\n");
+            client.write("Content-Length: 1\r\n\r\n");
+            client.head().0.contains("100").then_some(client)
+        })
+    };
+    let mut running = trial();
+    for _ in 0..3 {
+        assert_eq!(proxy.metric(&state), 1.0, "it is half-open");
+        let next = trial();
+        running.write("x");
+        assert_eq!(running.answer("POST").status, 200);
+        running = next;
+    }
+    proxy.wait_for_metric(&state, 0.0);
+    assert_eq!(proxy.get("/well").send().status, 200);
+}

@@ -1,9 +1,12 @@
 //! Upstream connections are used again when that is safe, and a connection that has died in the
 //! pool costs the client nothing that can be had again.
 
-use std::sync::{Mutex, mpsc};
+use std::{
+    sync::{Arc, Condvar, Mutex, mpsc},
+    thread,
+};
 
-use crate::support::{Exchange, Head, Origin, PATIENCE, Proxy, Request};
+use crate::support::{Exchange, Head, Origin, PATIENCE, Proxy, Request, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const RESET: &str = "proxy; error=connection_terminated; details=\"upstream_reset\"";
@@ -227,4 +230,52 @@ fn a_connection_whose_request_was_not_read_to_its_end_is_not_used_again() {
 
     assert_eq!((early.text().as_str(), next.text().as_str()), ("ok", "ok"));
     assert_eq!(origin.connections(), 2);
+}
+
+/// An origin that has restarted: more connections are closed at once than a task of the proxy may look
+/// at in one turn, and none of them is taken for an open one.
+#[test]
+fn hundreds_of_idle_connections_that_were_closed_cost_no_request() {
+    const IDLE: usize = 300;
+    let gate = Arc::new((Mutex::new(0), Condvar::new()));
+    let passed = Arc::clone(&gate);
+    // Stage 1 lets the first answers go, stage 2 closes their connections.
+    let wait_for = move |wanted: usize| {
+        let (stage, changed) = &*passed;
+        let stage = stage.lock().expect("no panic");
+        drop(changed.wait_while(stage, |stage| *stage < wanted).expect("no panic"));
+    };
+    let origin = Origin::start(move |exchange| {
+        let is_first = exchange.connection < IDLE;
+        while let Some(head) = exchange.request() {
+            exchange.body(&head);
+            if is_first {
+                wait_for(1);
+            }
+            exchange.write(OK);
+            if is_first {
+                wait_for(2);
+                return exchange.close();
+            }
+        }
+    });
+    let enter = |stage| {
+        *gate.0.lock().expect("no panic") = stage;
+        gate.1.notify_all();
+    };
+    let proxy = Proxy::start(&format!("[server]\nworkers = 1\n{}", origin.config()));
+    let ask = |_| {
+        let request = proxy.get("/first");
+        thread::spawn(move || request.send().status)
+    };
+    let asked: Vec<_> = (0..IDLE).map(ask).collect();
+    eventually("all to be asked", || (origin.heads().len() == IDLE).then_some(()));
+    enter(1);
+    assert!(asked.into_iter().all(|one| one.join().expect("no panic") == 200));
+    proxy.wait_for_metric("proxy_upstream_connections{state=\"idle\"}", 300.0);
+    enter(2);
+    for _ in 0..20 {
+        assert_eq!(proxy.request("POST", "/second").body("x").send().status, 200);
+    }
+    assert_eq!(proxy.metric("proxy_upstream_connections{state=\"idle\"}"), 1.0);
 }

@@ -43,23 +43,17 @@ impl Default for ClientTimeouts {
     }
 }
 
+const SMALLEST: u64 = 64;
 /// A head is held whole while it is read.
 const LARGEST_HEAD: u64 = 128 << 10;
+/// What crate `http` keeps of a URI: its positions are of 16 bits.
+const LONGEST_TARGET: u64 = 65_534;
 
 impl HeadBounds {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
-        let mut size = |key, default: usize| {
-            let size = section.get::<ByteSize>(key);
-            if let Some(size) =
-                size.as_ref().filter(|size| !(64..=LARGEST_HEAD).contains(&size.value.0))
-            {
-                section.report(&size.span, Problem::new(format!("{key} must be 64B to 128KiB")));
-            }
-            size.map_or(default, |size| usize::try_from(size.value.0).unwrap_or(default))
-        };
-        let bytes = size("max_header_bytes", default.bytes);
-        let target = size("max_uri", default.target);
+        let bytes = size(section, "max_header_bytes", LARGEST_HEAD).unwrap_or(default.bytes);
+        let target = size(section, "max_uri", LONGEST_TARGET).unwrap_or(default.target);
         let fields = section.get::<u64>("max_headers");
         if let Some(given) = fields.as_ref().filter(|given| !(1..=100).contains(&given.value)) {
             section.report(&given.span, Problem::new("max_headers must be 1 to 100"));
@@ -67,6 +61,19 @@ impl HeadBounds {
         let fields = fields.and_then(|given| usize::try_from(given.value).ok());
         Self { bytes, fields: fields.unwrap_or(default.fields), target }
     }
+}
+
+/// A number of bytes up to `most`.
+fn size(section: &mut Section<'_>, key: &'static str, most: u64) -> Option<usize> {
+    let size = section.get::<ByteSize>(key)?;
+    if !(SMALLEST..=most).contains(&size.value.0) {
+        let (least, most) = (ByteSize(SMALLEST), ByteSize(most));
+        let problem = Problem::new(format!("{key} must be {least} to {most}"));
+        let is_too_long = size.value.0 > LONGEST_TARGET && most.0 == LONGEST_TARGET;
+        let hint = "a longer target could not be read, whatever is allowed";
+        section.report(&size.span, if is_too_long { problem.hint(hint) } else { problem });
+    }
+    usize::try_from(size.value.0).ok()
 }
 
 impl ClientTimeouts {

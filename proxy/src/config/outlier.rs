@@ -24,6 +24,9 @@ pub struct OutlierConfig {
     pub min_requests: u32,
 }
 
+/// Failures in a row: 16 bits of an endpoint's word count them.
+type Run = Whole<1, { OutlierConfig::LONGEST_RUN }>;
+
 impl Default for OutlierConfig {
     fn default() -> Self {
         Self {
@@ -38,6 +41,9 @@ impl Default for OutlierConfig {
 }
 
 impl OutlierConfig {
+    /// Of `consecutive_failures`.
+    pub const LONGEST_RUN: u32 = 65_535;
+
     pub(super) fn read(section: Option<Section<'_>>) -> Self {
         let default = Self::default();
         let Some(mut section) = section else {
@@ -46,7 +52,7 @@ impl OutlierConfig {
         let failures = OrOff(default.consecutive_failures.map(Whole));
         let config = Self {
             consecutive_failures: section
-                .or::<OrOff<Count>>("consecutive_failures", failures)
+                .or::<OrOff<Run>>("consecutive_failures", failures)
                 .0
                 .map(|count| count.0),
             ejection: section.or::<AboveZero>("ejection", Within(default.ejection)).0,

@@ -1,10 +1,23 @@
 //! Sizes as text: a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
 
+use std::fmt;
+
 use super::{error::Problem, value::FromText};
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
+
+/// In the largest unit that needs no fraction.
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        let is_whole = |shift: u32| self.0 > 0 && self.0.trailing_zeros() >= shift;
+        let unit = units.into_iter().find(|(shift, _)| is_whole(*shift));
+        let (shift, name) = unit.unwrap_or((0, "B"));
+        write!(f, "{}{name}", self.0 >> shift)
+    }
+}
 
 impl FromText for ByteSize {
     const EXPECTED: &'static str = "a size such as \"512B\", \"64KiB\" or \"10MiB\"";
@@ -77,6 +90,7 @@ mod tests {
     fn the_units_are_powers_of_1024() {
         for (text, bytes) in [("7B", 7), ("64KiB", 65_536), ("1MiB", 1 << 20), ("2GiB", 2 << 30)] {
             assert_eq!(ByteSize::from_text(text), Ok(ByteSize(bytes)));
+            assert_eq!(ByteSize(bytes).to_string(), text);
         }
     }
 

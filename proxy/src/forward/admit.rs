@@ -1,12 +1,19 @@
 //! Waits for a place in a service that limits how many requests it has at once.
 
-use std::{future::poll_fn, rc::Rc, task::Poll};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use crate::{
+    clock::Deadline,
     error::Reason,
-    limits::Limits,
+    limits::{Limits, Waiting},
     service::{Permit, Service},
     worker::Worker,
 };
@@ -25,11 +32,11 @@ pub(super) async fn admit(
         return Ok(Permit::new(worker, service.index));
     }
     let began = Instant::now();
-    let mut waiting = limits.wait().ok_or(Reason::QueueFull)?;
+    let waiting = limits.wait().ok_or(Reason::QueueFull)?;
     let until = began + limits.queue_timeout;
     let mut deadline = worker.deadlines.start(end.map_or(until, |end| end.min(until)));
-    let has_room = || service.has_room(worker.gateway.now());
-    let entered = poll_fn(|cx| match waiting.poll_enter(has_room, cx) {
+    let mut queued = Queued { worker, service, waiting, next_look: None };
+    let entered = poll_fn(|cx| match queued.poll(cx) {
         Poll::Ready(()) => Poll::Ready(Ok(Permit::new(worker, service.index))),
         Poll::Pending => deadline.poll_passed(cx).map(|()| Err(Reason::QueueTimeout)),
     })
@@ -38,5 +45,40 @@ pub(super) async fn admit(
     match entered {
         Err(_) if end.is_some_and(|end| end <= until) => Err(Reason::TotalTimeout),
         entered => entered,
+    }
+}
+
+/// A request in the queue. Whatever makes an endpoint eligible wakes the first of them, but for time,
+/// which wakes nobody: who finds no room looks again when it has passed.
+struct Queued<'a> {
+    worker: &'a Rc<Worker>,
+    service: &'a Service,
+    waiting: Waiting<'a>,
+    next_look: Option<Deadline>,
+}
+
+impl Queued<'_> {
+    /// Ready with a place.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Only the first of the queue asks.
+            let next = Cell::new(None);
+            let has_room = || {
+                let now = self.worker.gateway.now();
+                let has_room = self.service.has_room(now);
+                if !has_room {
+                    next.set(self.service.next_eligible(now).map(|at| at.after(now)));
+                }
+                has_room
+            };
+            if self.waiting.poll_enter(has_room, cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.next_look = next.take().map(|pause| {
+                self.worker.deadlines.start(Instant::now() + Duration::from_millis(pause))
+            });
+            let Some(next_look) = &mut self.next_look else { return Poll::Pending };
+            ready!(next_look.poll_passed(cx));
+        }
     }
 }

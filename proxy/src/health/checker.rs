@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::{
     config::{HealthCheck, HealthConfig},
-    error::{ProxyError, chain},
+    error::{ProxyError, Reason, chain},
     gateway::Gateway,
     scratch::Scratch,
     service::{Endpoint, Service},
@@ -35,6 +35,13 @@ enum CheckFailure {
     Status(u16),
     #[error("the body does not contain the text expected")]
     Body,
+}
+
+impl CheckFailure {
+    /// Whether the endpoint was not asked, for want of something of our own.
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.reason() == Reason::OutOfResources)
+    }
 }
 
 /// Starts the checks of all endpoints, which run as long as the thread's runtime.
@@ -70,7 +77,15 @@ async fn watch(
     loop {
         let checked = check(config, endpoint, dialer).await;
         let passed = checked.is_ok();
-        service.checked(place, checked.map_err(|failure| failure.to_string()), gateway.now());
+        match checked {
+            Err(failure) if failure.is_ours() => {
+                tracing::debug!(endpoint = endpoint.url, %failure, "endpoint could not be checked");
+            }
+            checked => {
+                let checked = checked.map_err(|failure| failure.to_string());
+                service.checked(place, checked, gateway.now());
+            }
+        }
         let is_coming_back = passed && !endpoint.is_up();
         let pause = if is_coming_back { config.interval.min(AGAIN) } else { config.interval };
         let jitter = rng.random_range(1.0 - JITTER..=1.0 + JITTER);

@@ -1,18 +1,25 @@
 //! Looks at the frames that a client sends before h2 does, and only at their headers (RFC 9113
-//! section 4.1): how many cost work and bring none, and whether a header block is left unfinished.
+//! section 4.1): how many cost work and bring none, and whether a header block is left unfinished. What
+//! comes for a stream that is over gets another number (`past.rs`).
 //!
-//! h2 bounds empty and small DATA, CONTINUATION and resets that it makes itself. It does not bound
-//! how often a client resets (CVE-2023-44487 at a slow pace), pings, or changes its settings.
+//! h2 bounds empty and small DATA and CONTINUATION. It does not bound how often a client resets
+//! (CVE-2023-44487 at a slow pace), pings, or changes its settings. What h2 counts for the life of a
+//! connection is counted here too, so that the connection can be left in time.
+
+use super::past::Past;
 
 /// What a client sends first (RFC 9113 section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const HEADER: usize = 9;
+pub(super) const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 
 /// Idle frames that a client may send at once, and in each tick of 250 ms from then on: more than
 /// a browser that closes a window full of downloads, less than what hurts.
@@ -27,13 +34,30 @@ const BYTES_PER_FRAME: usize = 1 << 10;
 const LEAST_PIECE: usize = 64;
 const UPDATES_PER_PIECE: u32 = 2;
 
+/// What h2 takes off its budget for a piece of a body is the rest to so many bytes, and it does not
+/// give that back for streams that are over.
+const FULL_PIECE: usize = 256;
+/// That budget, in bytes: what was taken off it and is still buffered takes little memory.
+pub(super) const PIECES: usize = 4 << 20;
+/// Pieces with nothing in them that h2 takes in the life of a connection.
+const MOST_EMPTY: u32 = 100;
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// All but so many bytes at the end, with which a header begins.
+    AllBut(usize),
+    /// As much as is wanted of a client that sends too much for nothing.
+    TooMuch,
+}
+
 /// A walk over the frames of one connection.
 #[derive(Debug)]
 pub struct Frames {
     /// Of the preface, still to come.
     preface_left: usize,
-    header: [u8; HEADER],
-    header_length: usize,
+    /// Of the frame that has begun last.
+    kind: u8,
     payload_left: usize,
     /// Whether a header block has begun and not ended.
     in_block: bool,
@@ -47,14 +71,19 @@ pub struct Frames {
     /// Bytes of pieces that have paid for no update yet.
     unspent: usize,
     written: usize,
+    /// The last stream that was opened.
+    last_stream: u32,
+    past: Past,
+    /// Of [`PIECES`], what is lost for good.
+    lost: usize,
+    empty: u32,
 }
 
 impl Frames {
     pub fn new() -> Self {
         Self {
             preface_left: PREFACE.len(),
-            header: [0; HEADER],
-            header_length: 0,
+            kind: DATA,
             payload_left: 0,
             in_block: false,
             heads: 0,
@@ -62,50 +91,93 @@ impl Frames {
             updates: 0,
             unspent: 0,
             written: 0,
+            last_stream: 0,
+            past: Past::default(),
+            lost: 0,
+            empty: 0,
         }
     }
 
-    /// Looks at what has come; whether there were too many idle frames.
-    pub fn take(&mut self, mut bytes: &[u8]) -> bool {
-        skip(&mut self.preface_left, &mut bytes);
+    /// Looks at what has come. The beginning of a header that is not whole is not looked at, and must come
+    /// again with the rest of it.
+    pub fn take(&mut self, bytes: &mut [u8]) -> Taken {
+        let mut at = skip(&mut self.preface_left, bytes.len());
         loop {
-            skip(&mut self.payload_left, &mut bytes);
-            let room = HEADER - self.header_length;
-            let (header, rest) = bytes.split_at(room.min(bytes.len()));
-            self.header[self.header_length..][..header.len()].copy_from_slice(header);
-            self.header_length += header.len();
-            bytes = rest;
-            if self.header_length < HEADER {
-                return false;
+            at += skip(&mut self.payload_left, bytes.len() - at);
+            let Some(header) = bytes[at..].first_chunk_mut::<HEADER>() else {
+                return Taken::AllBut(bytes.len() - at);
+            };
+            if self.begin(header) {
+                return Taken::TooMuch;
             }
-            self.header_length = 0;
-            if self.begin() {
-                return true;
-            }
+            at += HEADER;
         }
     }
 
     /// A frame has begun; whether it is one too many.
-    fn begin(&mut self) -> bool {
-        let [high, middle, low, kind, flags, ..] = self.header;
-        self.payload_left = u32::from_be_bytes([0, high, middle, low]) as usize;
+    fn begin(&mut self, header: &mut [u8; HEADER]) -> bool {
+        let [high, middle, low, kind, flags, number @ ..] = header;
+        let length = u32::from_be_bytes([0, *high, *middle, *low]);
+        let (kind, flags) = (*kind, *flags);
+        let stream = u32::from_be_bytes(*number) & (u32::MAX >> 1);
+        (self.kind, self.payload_left) = (kind, length as usize);
+        let is_part = matches!(kind, DATA | HEADERS | CONTINUATION);
+        // A new stream is none of them.
+        if is_part
+            && stream <= self.last_stream
+            && let Some(instead) = self.past.instead_of(stream)
+        {
+            *number = instead.to_be_bytes();
+        }
         match kind {
-            DATA => false,
-            HEADERS | CONTINUATION => {
-                self.heads = self.heads.wrapping_add(u32::from(kind == HEADERS));
+            DATA => self.take_data(stream, length, flags),
+            HEADERS => {
+                self.heads = self.heads.wrapping_add(1);
+                self.in_block = flags & END_HEADERS == 0;
+                let is_new = stream > self.last_stream;
+                self.last_stream = self.last_stream.max(stream);
+                !is_new && self.past.has_trailed(stream) && self.is_one_too_many()
+            }
+            CONTINUATION => {
                 self.in_block = flags & END_HEADERS == 0;
                 false
             }
+            RST_STREAM if self.past.takes_reset(stream) => false,
             WINDOW_UPDATE if self.updates > 0 => {
                 self.updates -= 1;
                 false
             }
-            _ => {
-                let is_too_many = self.left == 0;
-                self.left = self.left.saturating_sub(1);
-                is_too_many
+            _ => self.is_one_too_many(),
+        }
+    }
+
+    /// Counts an idle frame.
+    fn is_one_too_many(&mut self) -> bool {
+        let is_too_many = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        is_too_many
+    }
+
+    /// A piece of a body; whether it does not fit into what is left of a stream that is over.
+    fn take_data(&mut self, stream: u32, length: u32, flags: u8) -> bool {
+        let content = if flags & PADDED == 0 { length as usize } else { 0 };
+        if content < FULL_PIECE && flags & END_STREAM == 0 {
+            self.empty = self.empty.saturating_add(u32::from(content == 0));
+            if self.past.has(stream) {
+                self.lost = self.lost.saturating_add(FULL_PIECE - content);
             }
         }
+        self.past.is_overrun(stream, length)
+    }
+
+    /// The proxy has ended a stream that the client had not; `is_reset`: h2 knows.
+    pub(super) fn ended_early(&mut self, stream: u32, is_reset: bool) {
+        self.past.remember(stream, is_reset);
+    }
+
+    /// Whether half of something is used up that h2 counts for the life of a connection.
+    pub(super) fn is_worn(&self) -> bool {
+        self.lost > PIECES / 2 || self.empty > MOST_EMPTY / 2
     }
 
     /// Answers were written.
@@ -141,106 +213,18 @@ impl Frames {
 
     /// Whether the client is amid its preface, or a block of header fields.
     pub fn is_amid_head(&self) -> bool {
-        let is_headers = matches!(self.header[3], HEADERS | CONTINUATION);
+        let is_headers = matches!(self.kind, HEADERS | CONTINUATION);
         let is_amid = self.payload_left > 0 && is_headers;
         self.preface_left > 0 || self.in_block || is_amid
     }
 }
 
-fn skip(left: &mut usize, bytes: &mut &[u8]) {
-    let skipped = (*left).min(bytes.len());
+/// How much of so many bytes belongs to what is left.
+fn skip(left: &mut usize, bytes: usize) -> usize {
+    let skipped = (*left).min(bytes);
     *left -= skipped;
-    *bytes = &bytes[skipped..];
+    skipped
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(kind: u8, flags: u8, length: u32) -> Vec<u8> {
-        let [_, high, middle, low] = length.to_be_bytes();
-        let mut frame = vec![high, middle, low, kind, flags, 0, 0, 0, 1];
-        frame.resize(HEADER + length as usize, 0);
-        frame
-    }
-
-    fn begun() -> Frames {
-        let mut frames = Frames::new();
-        assert!(!frames.take(PREFACE));
-        frames
-    }
-
-    #[test]
-    fn frames_are_counted_wherever_the_bytes_are_cut() {
-        let bytes = [frame(6, 0, 8), frame(0, 0, 300), frame(3, 0, 4), frame(1, 5, 40)].concat();
-        for cut in 0..bytes.len() {
-            let mut frames = begun();
-            assert!(!frames.take(&bytes[..cut]) && !frames.take(&bytes[cut..]));
-            assert_eq!((frames.left, frames.payload_left), (BURST - 2, 0), "{cut}");
-        }
-    }
-
-    #[test]
-    fn a_burst_passes_and_one_more_does_not() {
-        let mut frames = begun();
-        let resets = frame(3, 0, 4).repeat(BURST as usize);
-        assert!(!frames.take(&resets));
-        frames.tick();
-        assert!(!frames.take(&frame(3, 0, 4).repeat(PER_TICK as usize)));
-        assert!(frames.take(&frame(3, 0, 4)));
-    }
-
-    #[test]
-    fn who_reads_may_open_its_window_as_often() {
-        let mut frames = begun();
-        for _ in 0..10 * BURST {
-            assert!(!frames.take(&frame(8, 0, 4)));
-            frames.wrote(BYTES_PER_FRAME);
-        }
-    }
-
-    #[test]
-    fn who_acknowledges_each_piece_of_many_streams_is_no_flood() {
-        let acknowledged = frame(WINDOW_UPDATE, 0, 4).repeat(2);
-        let mut frames = begun();
-        for _ in 0..5 * BURST {
-            frames.sent_piece(2 * LEAST_PIECE - 1);
-            frames.sent_piece(1);
-        }
-        for _ in 0..10 * BURST {
-            assert!(!frames.take(&acknowledged));
-        }
-        assert_eq!(frames.left, BURST);
-        let mut frames = begun();
-        let mut crumbs = (0..BURST).map(|_| {
-            frames.sent_piece(1);
-            frames.take(&acknowledged)
-        });
-        assert!(crumbs.any(|is_flood| is_flood));
-    }
-
-    #[test]
-    fn data_and_requests_are_not_idle() {
-        let mut frames = begun();
-        let asked = [frame(1, 4, 10), frame(0, 1, 1)].concat();
-        assert!(!frames.take(&asked.repeat(2 * BURST as usize)));
-    }
-
-    #[test]
-    fn an_unfinished_head_is_noticed() {
-        assert!(Frames::new().is_amid_head());
-        let mut frames = begun();
-        assert!(!frames.is_amid_head());
-        frames.take(&frame(1, 0, 5));
-        assert!(frames.is_amid_head());
-        frames.take(&frame(9, END_HEADERS, 5));
-        assert!(!frames.is_amid_head());
-        let half = frame(1, END_HEADERS, 50);
-        frames.take(&half[..30]);
-        assert!(frames.is_amid_head());
-        frames.take(&half[30..]);
-        assert!(!frames.is_amid_head());
-        frames.take(&frame(0, 0, 50)[..30]);
-        assert!(!frames.is_amid_head());
-    }
-}
+mod tests;

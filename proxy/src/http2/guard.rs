@@ -10,19 +10,50 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::session::Session;
+use super::{frames::HEADER, session::Session};
 use crate::downstream::Preread;
+
+/// Room for a header where h2 has none.
+const SMALL: usize = 4 * HEADER;
 
 pub(super) struct Guard {
     io: Rc<RefCell<Preread>>,
     session: Rc<Session>,
+    /// The beginning of a frame's header, which h2 gets with the rest of it.
+    begun: [u8; HEADER],
+    begun_length: usize,
+    /// What was looked at and did not fit where h2 wanted it.
+    ready: SmallVec<[u8; SMALL]>,
 }
 
 impl Guard {
     pub(super) fn new(io: Rc<RefCell<Preread>>, session: Rc<Session>) -> Self {
-        Self { io, session }
+        Self { io, session, begun: [0; HEADER], begun_length: 0, ready: SmallVec::new() }
+    }
+
+    /// Reads and looks at what has come, into more room than a header has begun with. Ready with what is
+    /// for h2, which is nothing only at the end.
+    fn poll_look(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        let begun = self.begun_length;
+        out.put_slice(&self.begun[..begun]);
+        let read = Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, out);
+        if !matches!(read, Poll::Ready(Ok(()))) {
+            out.set_filled(before);
+            return read;
+        }
+        self.begun_length = 0;
+        if out.filled().len() > before + begun {
+            let come = &mut out.filled_mut()[before..];
+            let whole = come.len() - self.session.heard(come);
+            self.begun_length = come.len() - whole;
+            self.begun[..self.begun_length].copy_from_slice(&come[whole..]);
+            out.set_filled(before + whole);
+        }
+        read
     }
 
     /// Keeps account of a socket that takes nothing.
@@ -49,9 +80,27 @@ impl AsyncRead for Guard {
             return Poll::Pending;
         }
         let before = out.filled().len();
-        ready!(Pin::new(&mut *this.io.borrow_mut()).poll_read(cx, out))?;
-        this.session.heard(&out.filled()[before..]);
-        Poll::Ready(Ok(()))
+        loop {
+            if !this.ready.is_empty() {
+                let fits = this.ready.len().min(out.remaining());
+                out.put_slice(&this.ready[..fits]);
+                this.ready.drain(..fits);
+                return Poll::Ready(Ok(()));
+            }
+            let begun = this.begun_length;
+            if out.remaining() > begun {
+                ready!(this.poll_look(cx, out))?;
+            } else {
+                let mut room = [0; SMALL];
+                let mut room = ReadBuf::new(&mut room);
+                ready!(this.poll_look(cx, &mut room))?;
+                this.ready.extend_from_slice(room.filled());
+            }
+            let is_end = this.begun_length == 0 && this.ready.is_empty();
+            if out.filled().len() > before || is_end {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -64,6 +113,7 @@ impl AsyncWrite for Guard {
         let this = self.get_mut();
         let written = Pin::new(&mut *this.io.borrow_mut()).poll_write(cx, bytes);
         let written = ready!(this.watch(written, cx))?;
+        this.session.said(&bytes[..written]);
         this.session.wrote(written, written == bytes.len());
         Poll::Ready(Ok(written))
     }
@@ -76,6 +126,11 @@ impl AsyncWrite for Guard {
         let this = self.get_mut();
         let written = Pin::new(&mut *this.io.borrow_mut()).poll_write_vectored(cx, slices);
         let written = ready!(this.watch(written, cx))?;
+        let mut left = written;
+        for slice in slices {
+            this.session.said(&slice[..left.min(slice.len())]);
+            left = left.saturating_sub(slice.len());
+        }
         let offered = slices.iter().map(|slice| slice.len()).sum::<usize>();
         this.session.wrote(written, written == offered);
         Poll::Ready(Ok(written))

@@ -7,9 +7,11 @@
 //! one write, and a connection that goes takes its streams along.
 
 mod answer;
+mod faults;
 mod frames;
 mod guard;
 mod known_fields;
+mod past;
 mod request;
 mod send;
 mod serve;

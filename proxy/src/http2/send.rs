@@ -74,7 +74,7 @@ pub(super) async fn send(
     });
     let cut = sent.await.err()?;
     let by = match cut {
-        Cut::Left => ResetBy::Client,
+        Cut::Left => stream.cut_by(),
         Cut::Slow => {
             sending.sink.send_reset(Reason::CANCEL);
             ResetBy::Proxy

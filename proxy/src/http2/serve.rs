@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_http::Method;
@@ -20,10 +21,11 @@ use h2::{
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
+    frames::PIECES,
     guard::Guard,
     request,
     send::send,
-    session::{Order, Session},
+    session::{MOST_FAULTY, Order, Session},
     stream::Stream,
 };
 use crate::{
@@ -33,16 +35,16 @@ use crate::{
 };
 
 /// Requests at a time that one connection may have.
-const MOST_STREAMS: u32 = 128;
+pub(super) const MOST_STREAMS: u32 = 128;
 /// Of a request body, what a client may send before anybody reads it: by stream, and in all.
-const STREAM_WINDOW: u32 = 256 << 10;
+pub(super) const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Of answers, what waits in a stream for the socket.
 pub(super) const SEND_BUFFER: usize = 16 << 10;
 /// Streams that the client has reset before they were looked at, at a time.
 const MOST_UNSEEN_RESETS: usize = 100;
-/// Streams of a connection that were reset because of what the client did, in all.
-const MOST_FAULTY: usize = 256;
+
+const FOR_GOOD: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves until the client leaves, a deadline passes, or the last answer of a drain is sent.
 pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
@@ -67,6 +69,7 @@ pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
     };
     let mut streams = FuturesUnordered::new();
     poll_fn(|cx| serving.poll(&mut streams, answer, cx)).await;
+    serving.tell_flood(streams.len());
     drop(streams);
     let Serving { connection, session, .. } = serving;
     drop(connection);
@@ -104,7 +107,11 @@ fn builder(session: &Session) -> Builder {
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)
-        .max_local_error_reset_streams(Some(MOST_FAULTY));
+        .max_local_error_reset_streams(Some(MOST_FAULTY))
+        // The first that the proxy resets is among them (`past.rs`), and they are kept for good.
+        .max_concurrent_reset_streams(MOST_FAULTY + 1)
+        .reset_stream_duration(FOR_GOOD)
+        .data_frame_budget(PIECES);
     builder
 }
 
@@ -118,7 +125,7 @@ struct Serving {
 
 impl Serving {
     /// Ready once the connection is over. `answer` makes what runs in `streams`.
-    fn poll<F: Future<Output = ()>>(
+    fn poll<F: Future<Output = Option<Rc<Stream>>>>(
         &mut self,
         streams: &mut FuturesUnordered<F>,
         answer: impl Fn(&Rc<Session>, &Rc<App>, http::Request<RecvStream>, SendResponse<Bytes>) -> F,
@@ -134,18 +141,45 @@ impl Serving {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         streams.push(answer(&self.session, &self.app, request, respond));
                     }
-                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Ready(ended) => {
+                        if ended.is_some_and(|ended| ended.is_err_and(|error| is_calm(&error))) {
+                            self.session.flooded();
+                        }
+                        return Poll::Ready(());
+                    }
                     Poll::Pending => break,
                 }
             }
             // All that is ready goes out together.
             let mut has_ended = false;
-            while let Poll::Ready(Some(())) = Pin::new(&mut *streams).poll_next(cx) {
+            while let Poll::Ready(Some(early)) = Pin::new(&mut *streams).poll_next(cx) {
                 has_ended = true;
+                self.let_go(early);
             }
             if !has_ended && self.session.order(cx.waker()) == self.obeyed {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Ends a stream that was answered before its client had sent it whole: once the answer is on its
+    /// way, h2 tells the client that the rest is not wanted (RFC 9113 section 8.1).
+    fn let_go(&mut self, early: Option<Rc<Stream>>) {
+        let Some(stream) = early else { return };
+        let id = stream.id();
+        let is_reset = Rc::into_inner(stream).is_some();
+        self.session.ended_early(id, is_reset);
+    }
+
+    /// Counts the end of a connection that has sent too much for nothing, with the streams that end
+    /// with it.
+    fn tell_flood(&self, streams: usize) {
+        if self.session.is_flooded() {
+            let downstream = self.app.worker.shard.downstream();
+            downstream.flood();
+            (0..streams).for_each(|_| downstream.reset(ResetBy::Flood));
+            let peer = self.session.arrival.peer;
+            tracing::debug!(?peer, streams, "connection ended, it has sent too much for nothing");
         }
     }
 
@@ -169,24 +203,27 @@ impl Serving {
                 self.obeyed = Order::Serve;
             }
             Order::Leave => self.connection.graceful_shutdown(),
-            Order::Calm => {
-                self.app.worker.shard.downstream().flood();
-                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            }
+            Order::Calm => self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
             Order::Drop => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
     }
 }
 
+/// Whether h2 has ended the connection for a bound of its own.
+fn is_calm(error: &h2::Error) -> bool {
+    error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
+}
+
 /// Hands a request to the App; the future sends its answer, to the end of the stream. What only
-/// the beginning needs is no part of it.
+/// the beginning needs is no part of it. The stream comes back if it is over and its client has not
+/// ended it.
 fn answer(
     session: &Rc<Session>,
     app: &Rc<App>,
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) -> impl Future<Output = ()> + use<> {
+) -> impl Future<Output = Option<Rc<Stream>>> + use<> {
     app.worker.shard.downstream().stream();
     let (parts, body) = request.into_parts();
     let bounds = session.table.bounds;
@@ -208,11 +245,14 @@ fn answer(
             answered.await
         };
         let Some(Ok(response)) = answered else {
-            return shard.downstream().reset(ResetBy::Client);
+            shard.downstream().reset(stream.cut_by());
+            return None;
         };
-        if let Some(by) = send(&stream, is_head, response.into_parts().1).await {
+        let by = send(&stream, is_head, response.into_parts().1).await;
+        if let Some(by) = by {
             shard.downstream().reset(by);
         }
         drop(watching);
+        stream.is_ended_early(by).then_some(stream)
     }
 }

@@ -9,7 +9,12 @@ use std::{
 
 use slab::Slab;
 
-use super::{frames::Frames, known_fields::KnownFields, stream::Stream};
+use super::{
+    faults::Faults,
+    frames::{Frames, Taken},
+    known_fields::KnownFields,
+    stream::Stream,
+};
 use crate::downstream::{
     Arrival, ConnTable, LEAST_PROGRESS, Limits, Stall, Watched,
     stall::{remember, wake},
@@ -20,6 +25,10 @@ use crate::downstream::{
 /// there, and has so long to say so.
 const QUIET: u32 = ticks(Duration::from_secs(30));
 const PONG: u32 = ticks(Duration::from_secs(15));
+
+/// Streams that h2 resets by itself, for what the client did, in the life of a connection: beyond that
+/// it ends the connection at once. With half of them, clients are asked to make another one.
+pub(super) const MOST_FAULTY: usize = 256;
 
 /// What the task of the connection is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +49,9 @@ pub(super) struct Session {
     pub(super) arrival: Rc<Arrival>,
     pub(super) known_fields: Rc<KnownFields>,
     frames: RefCell<Frames>,
+    faults: RefCell<Faults>,
+    /// Whether the client has sent too much for nothing.
+    is_flooded: Cell<bool>,
     streams: RefCell<Slab<Rc<Stream>>>,
     /// A client that does not read at all.
     pub(super) write_stall: Stall,
@@ -75,6 +87,8 @@ impl Session {
             arrival,
             known_fields,
             frames: RefCell::new(Frames::new()),
+            faults: RefCell::new(Faults::new()),
+            is_flooded: Cell::default(),
             streams: RefCell::default(),
             write_stall: Stall::default(),
             head_since: Cell::new(Some((now, 0))),
@@ -97,17 +111,53 @@ impl Session {
         Watching { session: Rc::clone(self), key }
     }
 
-    /// Bytes have come from the client.
-    pub(super) fn heard(&self, bytes: &[u8]) {
+    /// Bytes have come from the client; how many at the end are to come again, with what follows them.
+    pub(super) fn heard(&self, bytes: &mut [u8]) -> usize {
         self.heard_at.set(self.tick());
-        if self.frames.borrow_mut().take(bytes) {
-            self.order.set(Order::Calm);
+        let mut frames = self.frames.borrow_mut();
+        match frames.take(bytes) {
+            Taken::TooMuch => {
+                self.calm();
+                0
+            }
+            Taken::AllBut(left) => {
+                if frames.is_worn() {
+                    self.leave(self.tick());
+                }
+                left
+            }
         }
+    }
+
+    /// Frames have gone to the client.
+    pub(super) fn said(&self, bytes: &[u8]) {
+        let mut faults = self.faults.borrow_mut();
+        if faults.take(bytes) {
+            self.calm();
+        } else if faults.in_all() > MOST_FAULTY / 2 {
+            self.leave(self.tick());
+        }
+    }
+
+    /// The connection ends for what the client has sent.
+    fn calm(&self) {
+        self.flooded();
+        self.order.set(Order::Calm);
+    }
+
+    /// The same, and h2 has ended it.
+    pub(super) fn flooded(&self) {
+        self.is_flooded.set(true);
     }
 
     /// Whether nothing more of the client is wanted.
     pub(super) fn is_flooded(&self) -> bool {
-        self.order.get() == Order::Calm
+        self.is_flooded.get()
+    }
+
+    /// A stream is over that the client had not ended; `is_reset`: h2 knows.
+    pub(super) fn ended_early(&self, stream: u32, is_reset: bool) {
+        self.frames.borrow_mut().ended_early(stream, is_reset);
     }
 
     /// Bytes went to the socket, and all that were offered or not.
@@ -147,7 +197,7 @@ impl Session {
     }
 
     fn leave(&self, now: u32) {
-        if self.left_at.get().is_none() {
+        if self.left_at.get().is_none() && !self.is_flooded() {
             self.left_at.set(Some(now));
             self.tell(Order::Leave);
         }
@@ -198,6 +248,7 @@ impl Session {
 impl Watched for Session {
     fn look_at(&self, now: u32, limits: &Limits) {
         self.frames.borrow_mut().tick();
+        self.faults.borrow_mut().tick();
         self.look_at_head(now, limits.head);
         self.write_stall.look_at(now, limits.write);
         let streams = self.streams.borrow();

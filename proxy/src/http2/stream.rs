@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -21,7 +21,8 @@ pub struct Stream {
     pub(super) session: Rc<Session>,
     /// Why the request must be refused.
     refusal: Option<Reason>,
-    body: RefCell<RecvStream>,
+    /// `None` once nobody wants it.
+    body: RefCell<Option<RecvStream>>,
     respond: RefCell<SendResponse<Bytes>>,
     /// Whether the client waits for `100 Continue` before it sends the body.
     expects_continue: Cell<bool>,
@@ -43,7 +44,7 @@ impl Stream {
         Rc::new(Self {
             session: Rc::clone(session),
             refusal,
-            body: RefCell::new(body),
+            body: RefCell::new(Some(body)),
             respond: RefCell::new(respond),
             expects_continue: Cell::new(expects_continue),
             refused_body: Cell::default(),
@@ -64,6 +65,9 @@ impl Stream {
     /// by what is taken, so a body flows only as fast as it is asked for.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut body = self.body.borrow_mut();
+        let Some(body) = &mut *body else {
+            return Poll::Ready(Some(Err(BodyError::Gone)));
+        };
         loop {
             if let Some(reason) = self.refused_body.get() {
                 return Poll::Ready(Some(Err(BodyError::Refused(reason))));
@@ -115,9 +119,45 @@ impl Stream {
     pub fn why_cut(&self) -> Reason {
         let stalls = [&self.write_stall, &self.session.write_stall];
         if stalls.iter().any(|stall| stall.is_overdue()) {
-            Reason::WriteTimeout
+            return Reason::WriteTimeout;
+        }
+        match self.cut_by() {
+            ResetBy::Flood => Reason::Flooded,
+            ResetBy::Protocol => Reason::BadRequest,
+            ResetBy::Client | ResetBy::Proxy => Reason::ClientClosed,
+        }
+    }
+
+    /// Who has ended it, if the answer did not.
+    pub(super) fn cut_by(&self) -> ResetBy {
+        let mut cx = Context::from_waker(Waker::noop());
+        let reason = self.respond.try_borrow_mut().map(|mut respond| respond.poll_reset(&mut cx));
+        let is_calmed = matches!(reason, Ok(Poll::Ready(Ok(h2::Reason::ENHANCE_YOUR_CALM))));
+        if self.session.is_flooded() || is_calmed {
+            return ResetBy::Flood;
+        }
+        let mut body = self.body.try_borrow_mut();
+        let rest = body.as_mut().ok().and_then(|body| body.as_mut()).map(skip);
+        if let Some(Poll::Ready(Some(error))) = rest
+            && error.is_library()
+        {
+            ResetBy::Protocol
         } else {
-            Reason::ClientClosed
+            ResetBy::Client
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.respond.borrow().stream_id().as_u32()
+    }
+
+    /// Whether the proxy is the first to end it. `by` is who has reset it, if it was reset. What is here
+    /// of the body is let go of.
+    pub(super) fn is_ended_early(&self, by: Option<ResetBy>) -> bool {
+        let body = self.body.borrow_mut().take();
+        match by {
+            None => body.is_some_and(|mut body| skip(&mut body).is_pending()),
+            Some(by) => by == ResetBy::Proxy,
         }
     }
 
@@ -139,7 +179,7 @@ impl Stream {
     /// No head could be sent: the client has reset the stream, or is told that it gets none.
     pub(super) fn give_up(&self) -> ResetBy {
         if self.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return ResetBy::Client;
+            return self.cut_by();
         }
         self.respond.borrow_mut().send_reset(h2::Reason::INTERNAL_ERROR);
         ResetBy::Proxy
@@ -152,5 +192,19 @@ impl Stream {
             self.write_stall.restart(now);
         }
         self.write_stall.look_at(now, limits.write);
+    }
+}
+
+/// Passes over what has come of a body: ready at its end, with the error if it has not ended well.
+fn skip(body: &mut RecvStream) -> Poll<Option<h2::Error>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match ready!(body.poll_data(&mut cx)) {
+            Some(Ok(bytes)) => {
+                // Fails for a stream that is over, whose window is of no matter.
+                let _ = body.flow_control().release_capacity(bytes.len());
+            }
+            ended => return Poll::Ready(ended.and_then(Result::err)),
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Limits {
         self.queue.wake_first();
     }
 
-    /// A place at an endpoint has become free.
+    /// A place at an endpoint has become free, or an endpoint eligible.
     pub fn endpoint_released(&self) {
         if self.per_endpoint.is_some() {
             self.queue.wake_first();
@@ -78,7 +78,11 @@ impl Limits {
     /// Takes the time of an answer into account.
     pub fn observe(&self, now: Millis, latency_us: u32) {
         if let Some(adaptive) = &self.adaptive {
+            let before = adaptive.limit();
             adaptive.observe(now, latency_us.into(), self.in_flight());
+            if adaptive.limit() > before {
+                self.queue.wake_first();
+            }
         }
     }
 
@@ -184,6 +188,20 @@ mod tests {
         drop(first);
         assert_eq!(two.0.load(SeqCst), 1);
         assert!(polled(&mut second, &two));
+    }
+
+    #[test]
+    fn a_limit_that_grows_lets_those_in_who_wait() {
+        let config = LimitsConfig { adaptive: true, queue: 1, ..LimitsConfig::default() };
+        let limits = Limits::new(&config);
+        while limits.try_enter() {}
+        let (mut waiting, woken) = (limits.wait().expect("has room"), Arc::<Woken>::default());
+        assert!(!polled(&mut waiting, &woken));
+        let grown = (0..10_000).find(|sample| {
+            limits.observe(Millis(sample * 20), 1000);
+            woken.0.load(SeqCst) > 0
+        });
+        assert!(grown.is_some() && polled(&mut waiting, &woken));
     }
 
     #[test]

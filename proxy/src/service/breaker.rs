@@ -5,6 +5,10 @@
 //! State and time are one word, changed by compare-exchange, so one thread sees each transition and
 //! one gets each trial. Constant memory. Nothing here knows of metrics or logs.
 //!
+//! A trial that takes longer than `open` is not the last word, and another one begins; but it counts
+//! when it ends, as long as the breaker has not opened since. So an endpoint that is slow and well
+//! closes it.
+//!
 //! ```text
 //!           too many failed               `open` has passed
 //!  closed ──────────────────▶ open ──────────────────────────▶ half-open
@@ -39,15 +43,19 @@ pub struct Breaker {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
     Yes,
-    /// The one request that shows whether the endpoint is well. Nobody else gets one until it is
-    /// reported, or for `open`.
+    /// A request that shows whether the endpoint is well. Nobody else gets one until it is reported, or
+    /// for `open`.
     Trial(Trial),
     No,
 }
 
-/// When a trial began: one that was forgotten does not speak for the next.
+/// When a trial began, and how often the breaker had opened: what it shows is of no use once the
+/// breaker has opened again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Trial(Millis);
+pub struct Trial {
+    began: Millis,
+    opening: u16,
+}
 
 /// What one observer is told, for log and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +78,7 @@ pub enum Phase {
 impl Breaker {
     pub fn new(config: &BreakerConfig) -> Self {
         Self {
-            word: AtomicU64::new(State::Closed(Millis(0)).word()),
+            word: AtomicU64::new(State::Closed { since: Millis(0), openings: 0 }.word()),
             window: Window::new(config.window),
             failure_ratio: config.failure_ratio,
             min_requests: u64::from(config.min_requests),
@@ -88,14 +96,27 @@ impl Breaker {
     /// a trial is refused.
     pub fn admits(&self, now: Millis) -> Admission {
         let state = self.state();
-        let well = match state {
-            State::Closed(_) => return Admission::Yes,
+        let (well, opening) = match state {
+            State::Closed { .. } => return Admission::Yes,
             _ if state.refuses(now, self.open_ms) => return Admission::No,
-            State::Open(_) => 0,
-            State::Waiting { well } | State::Trial { well, .. } => well,
+            State::Open { opening, .. } => (0, opening),
+            State::Waiting { well, opening } | State::Trial { well, opening, .. } => {
+                (well, opening)
+            }
         };
-        let is_ours = self.change(state, State::Trial { well, since: now });
-        if is_ours { Admission::Trial(Trial(now)) } else { Admission::No }
+        let is_ours = self.change(state, State::Trial { well, opening, since: now });
+        if is_ours { Admission::Trial(Trial { began: now, opening }) } else { Admission::No }
+    }
+
+    /// When it stops to refuse by itself; `None` if it does not refuse, or waits for a report.
+    pub fn admits_at(&self, now: Millis) -> Option<Millis> {
+        match self.state() {
+            state if !state.refuses(now, self.open_ms) => None,
+            State::Open { since, .. } | State::Trial { since, .. } => {
+                Some(since.plus(self.open_ms))
+            }
+            State::Closed { .. } | State::Waiting { .. } => None,
+        }
     }
 
     /// Takes the outcome of a request. Of what was admitted while closed nothing counts while open or
@@ -104,60 +125,54 @@ impl Breaker {
     pub fn report(&self, now: Millis, admission: Admission, failed: bool) -> Option<Transition> {
         match admission {
             Admission::Yes => self.count(now, failed),
-            Admission::Trial(Trial(began)) => self.judge(now, began, failed),
+            Admission::Trial(trial) => self.judge(now, &trial, failed),
             Admission::No => None,
         }
     }
 
     /// Gives a trial back that has shown nothing.
     pub fn forget(&self, admission: Admission) {
-        let state = self.state();
-        if let (Admission::Trial(trial), State::Trial { well, since }) = (admission, state)
-            && since == trial.0
+        let Admission::Trial(trial) = admission else { return };
+        if let state @ State::Trial { well, opening, since } = self.state()
+            && (since, opening) == (trial.began, trial.opening)
         {
-            self.change(state, State::Waiting { well });
+            self.change(state, State::Waiting { well, opening });
         }
     }
 
     pub fn phase(&self) -> Phase {
         match self.state() {
-            State::Closed(_) => Phase::Closed,
-            State::Open(_) => Phase::Open,
+            State::Closed { .. } => Phase::Closed,
+            State::Open { .. } => Phase::Open,
             State::Waiting { .. } | State::Trial { .. } => Phase::HalfOpen,
         }
     }
 
     fn count(&self, now: Millis, failed: bool) -> Option<Transition> {
         let state = self.state();
-        if !matches!(state, State::Closed(_)) {
-            return None;
-        }
+        let State::Closed { openings, .. } = state else { return None };
         self.window.record(now, failed);
         let (requests, failures) = self.window.totals(now);
         // Counts of ten slots of 24 bits: exact as f64.
         let is_high = failures as f64 >= self.failure_ratio * requests as f64;
         let opens = failures > 0 && is_high && requests >= self.min_requests;
-        (opens && self.change(state, State::Open(now))).then_some(Transition::Opened)
+        let open = State::Open { since: now, opening: openings.wrapping_add(1) };
+        (opens && self.change(state, open)).then_some(Transition::Opened)
     }
 
-    fn judge(&self, now: Millis, began: Millis, failed: bool) -> Option<Transition> {
-        let state = self.state();
-        let State::Trial { well, since } = state else {
-            return None;
-        };
-        if since != began {
-            return None;
+    /// Reports that come at the same moment are taken one after the other: none is lost.
+    fn judge(&self, now: Millis, trial: &Trial, failed: bool) -> Option<Transition> {
+        loop {
+            let state = self.state();
+            let (next, told) = state.judged(now, trial, failed)?;
+            if let State::Closed { .. } = next {
+                // What failed before it opened may still be in the window.
+                self.window.clear();
+            }
+            if self.change(state, next) {
+                return told;
+            }
         }
-        if failed {
-            return self.change(state, State::Open(now)).then_some(Transition::Reopened);
-        }
-        if well + 1 < TRIALS {
-            self.change(state, State::Waiting { well: well + 1 });
-            return None;
-        }
-        // What failed before it opened may still be in the window.
-        self.window.clear();
-        self.change(state, State::Closed(now)).then_some(Transition::Closed)
     }
 
     fn state(&self) -> State {
@@ -170,47 +185,86 @@ impl Breaker {
     }
 }
 
-/// A breaker's word: a time in 60 bits, trials that went well in 2, the state in 2. Closed and open
-/// carry theirs so that a thread held up does not take one for another.
+/// A breaker's word: a time in 44 bits, openings in 16, trials that went well in 2, the state in 2.
+/// Closed and open carry theirs so that a thread held up does not take one for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed(Millis),
-    Open(Millis),
-    /// Half-open, and no trial is under way.
+    Closed {
+        since: Millis,
+        openings: u16,
+    },
+    Open {
+        since: Millis,
+        opening: u16,
+    },
+    /// Half-open, and the last trial has ended.
     Waiting {
         well: u64,
+        opening: u16,
     },
+    /// The last trial began at `since`.
     Trial {
         well: u64,
+        opening: u16,
         since: Millis,
     },
 }
 
 impl State {
     fn of(word: u64) -> Self {
-        let (time, well) = (Millis(word >> 4), word >> 2 & 3);
+        let (since, openings, well) = (Millis(word >> 20), (word >> 4) as u16, word >> 2 & 3);
         match word & 3 {
-            0 => Self::Closed(time),
-            1 => Self::Open(time),
-            2 => Self::Waiting { well },
-            _ => Self::Trial { well, since: time },
+            0 => Self::Closed { since, openings },
+            1 => Self::Open { since, opening: openings },
+            2 => Self::Waiting { well, opening: openings },
+            _ => Self::Trial { well, opening: openings, since },
         }
     }
 
     fn word(self) -> u64 {
-        match self {
-            Self::Closed(since) => since.0 << 4,
-            Self::Open(since) => since.0 << 4 | 1,
-            Self::Waiting { well } => well << 2 | 2,
-            Self::Trial { well, since } => since.0 << 4 | well << 2 | 3,
-        }
+        let (since, openings, well, state) = match self {
+            Self::Closed { since, openings } => (since, openings, 0, 0),
+            Self::Open { since, opening } => (since, opening, 0, 1),
+            Self::Waiting { well, opening } => (Millis(0), opening, well, 2),
+            Self::Trial { well, opening, since } => (since, opening, well, 3),
+        };
+        since.0 << 20 | u64::from(openings) << 4 | well << 2 | state
     }
 
     fn refuses(self, now: Millis, open_ms: u64) -> bool {
         match self {
-            Self::Closed(_) | Self::Waiting { .. } => false,
-            Self::Open(since) | Self::Trial { since, .. } => now.after(since) < open_ms,
+            Self::Closed { .. } | Self::Waiting { .. } => false,
+            Self::Open { since, .. } | Self::Trial { since, .. } => now.after(since) < open_ms,
         }
+    }
+
+    /// What becomes of it when a trial ends; `None` if that says nothing any more.
+    fn judged(
+        self,
+        now: Millis,
+        trial: &Trial,
+        failed: bool,
+    ) -> Option<(Self, Option<Transition>)> {
+        let (well, opening, running) = match self {
+            Self::Waiting { well, opening } => (well, opening, None),
+            Self::Trial { well, opening, since } => (well, opening, Some(since)),
+            Self::Closed { .. } | Self::Open { .. } => return None,
+        };
+        if opening != trial.opening {
+            return None;
+        }
+        let running = running.filter(|since| *since != trial.began);
+        Some(match (failed, running) {
+            (true, _) => {
+                let open = Self::Open { since: now, opening: opening.wrapping_add(1) };
+                (open, Some(Transition::Reopened))
+            }
+            (false, _) if well + 1 >= TRIALS => {
+                (Self::Closed { since: now, openings: opening }, Some(Transition::Closed))
+            }
+            (false, Some(since)) => (Self::Trial { well: well + 1, opening, since }, None),
+            (false, None) => (Self::Waiting { well: well + 1, opening }, None),
+        })
     }
 }
 

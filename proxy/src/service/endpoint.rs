@@ -101,11 +101,23 @@ impl Endpoint {
             Standing::Refused
         } else if condition.outlier.is_ejected(now) {
             Standing::Ejected
-        } else if most.is_some_and(|most| self.load.in_flight() >= most) {
+        } else if self.is_full(most) {
             Standing::Full
         } else {
             Standing::Eligible
         }
+    }
+
+    /// Whether it has as many requests as it may have, however it stands.
+    pub(super) fn is_full(&self, most: Option<u32>) -> bool {
+        most.is_some_and(|most| self.load.in_flight() >= most)
+    }
+
+    /// When time alone may make it eligible, if that is to come.
+    pub(super) fn eligible_at(&self, now: Millis) -> Option<Millis> {
+        let condition = &self.condition;
+        let admits = condition.breaker.as_ref().and_then(|breaker| breaker.admits_at(now));
+        admits.max(condition.outlier.ejected_until(now))
     }
 
     /// What its breaker says to the request that was given to it.

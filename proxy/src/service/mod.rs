@@ -128,12 +128,12 @@ impl Service {
         let (service, url) = (&self.name, &endpoint.url);
         match (changed, result) {
             (Some(Change::Down), Err(why)) => {
-                self.mark(place);
+                self.changed(place);
                 tracing::warn!(service, endpoint = url, why, "endpoint is down");
             }
             (Some(_), _) => {
                 endpoint.condition.became_eligible(now);
-                self.mark(place);
+                self.changed(place);
                 tracing::info!(service, endpoint = url, "endpoint is up");
             }
             (None, _) => {}
@@ -157,10 +157,14 @@ impl Service {
     fn report(&self, place: usize, admission: Admission, failed: bool, now: impl Fn() -> Millis) {
         let endpoint = &self.endpoints[place];
         let condition = &endpoint.condition;
-        if let Some(breaker) = &condition.breaker
-            && let Some(transition) = breaker.report(now(), admission, failed)
-        {
-            self.breaker_moved(place, transition, now());
+        if let Some(breaker) = &condition.breaker {
+            let is_trial = matches!(admission, Admission::Trial(_));
+            match breaker.report(now(), admission, failed) {
+                Some(transition) => self.breaker_moved(place, transition, now()),
+                // Another may follow it.
+                None if is_trial => self.wake_waiting(),
+                None => {}
+            }
         }
         // The usual success is one load, and asks for no time.
         if (failed || condition.outlier.wants_success())
@@ -182,7 +186,7 @@ impl Service {
                 tracing::info!(service, endpoint = url, "breaker closed");
             }
         }
-        self.mark(place);
+        self.changed(place);
     }
 
     fn judged(&self, place: usize, verdict: Verdict, now: Millis) {
@@ -196,7 +200,7 @@ impl Service {
             }
             Verdict::Returned => self.returned(endpoint, now),
         }
-        self.mark(place);
+        self.changed(place);
     }
 
     fn returned(&self, endpoint: &Endpoint, now: Millis) {

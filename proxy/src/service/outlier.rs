@@ -102,6 +102,12 @@ impl Outlier {
         self.standing().is_ejected(now)
     }
 
+    /// When its ejection ends; `None` if it is not ejected. One load.
+    pub fn ejected_until(&self, now: Millis) -> Option<Millis> {
+        let standing = self.standing();
+        standing.is_ejected(now).then_some(standing.until)
+    }
+
     /// Whether an ejection has passed since anybody asked; true for one caller. To be asked where
     /// endpoints are picked: until then an ejection that has passed still holds its place in the
     /// share. One load where there is nothing to tell.
@@ -142,7 +148,7 @@ impl Outlier {
 
     fn cause(&self, now: Millis, run: u32) -> Option<Cause> {
         let rules = &self.ejections.rules;
-        if rules.consecutive_failures.is_some_and(|most| run >= most.clamp(1, FULL)) {
+        if rules.consecutive_failures.is_some_and(|most| run >= most) {
             return Some(Cause::ConsecutiveFailures);
         }
         let rate = rules.success_rate?;
@@ -195,8 +201,8 @@ impl Drop for Outlier {
     }
 }
 
-/// Failures in a row that a word counts; a threshold above is taken for this.
-const FULL: u32 = (1 << 16) - 1;
+/// Failures in a row that a word counts.
+const FULL: u32 = OutlierConfig::LONGEST_RUN;
 
 /// The last millisecond that a word holds, in 139 years.
 const LAST: u64 = (1 << 42) - 1;

@@ -1,7 +1,7 @@
 //! Which endpoints may get a request, and which of them does. Eligible are those that are up, not
 //! ejected, not refused by their breaker and below their limit; backups only while none of the others
-//! is. Where all that are up are ejected, they get requests all the same: the fault is likely not
-//! theirs (Envoy's "fail open").
+//! is. Where all that are up are ejected, they get requests all the same, up to their limit: the fault
+//! is likely not theirs (Envoy's "fail open").
 //!
 //! While every endpoint is well, a pick looks at one byte of each and no more.
 
@@ -38,6 +38,8 @@ struct Eligible {
     is_ejected: bool,
     is_refused: bool,
     is_full: bool,
+    /// Whether one of those that are ejected is below its limit.
+    is_ejected_with_room: bool,
 }
 
 impl Service {
@@ -70,7 +72,13 @@ impl Service {
             return true;
         }
         let eligible = self.eligible(now, &[]);
-        !eligible.list.is_empty() || !eligible.is_full
+        !eligible.list.is_empty() || eligible.reason() != Reason::QueueFull
+    }
+
+    /// When the next endpoint becomes eligible by time alone: at the end of an ejection, or of the time
+    /// that a breaker is open. Nobody tells of that; whatever else makes one eligible does.
+    pub fn next_eligible(&self, now: Millis) -> Option<Millis> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.eligible_at(now)).min()
     }
 
     fn is_plain(&self) -> bool {
@@ -101,7 +109,8 @@ impl Service {
             self.tell_open(opens);
             let list = &eligible.list;
             if list.is_empty() {
-                return Err(eligible.reason());
+                // Those that are ejected have just been filled by others.
+                return Err(if opens { Reason::QueueFull } else { eligible.reason() });
             }
             let candidates = Candidates::new(list, &self.endpoints, Weights::of(list));
             let chosen = self.balancer.choose(&candidates, ask, &mut worker.rng.borrow_mut());
@@ -142,7 +151,11 @@ impl Service {
                 match self.look_at(place, now) {
                     Standing::Eligible if without.contains(&place) => eligible.is_tried = true,
                     Standing::Eligible => eligible.list.push(self.candidate(place, now)),
-                    Standing::Ejected => eligible.is_ejected = true,
+                    Standing::Ejected => {
+                        eligible.is_ejected = true;
+                        let is_full = self.endpoints[place].is_full(self.per_endpoint());
+                        eligible.is_ejected_with_room |= !is_full;
+                    }
                     Standing::Refused => eligible.is_refused = true,
                     Standing::Full => eligible.is_full = true,
                     Standing::Down => {}
@@ -158,8 +171,9 @@ impl Service {
     /// Those that are only ejected.
     fn ejected(&self, now: Millis, without: &[usize]) -> List {
         let is_out = |place: &usize| {
-            let standing = self.endpoints[*place].standing(now, self.per_endpoint());
-            standing == Standing::Ejected && !without.contains(place)
+            let (endpoint, most) = (&self.endpoints[*place], self.per_endpoint());
+            let is_ejected = endpoint.standing(now, most) == Standing::Ejected;
+            is_ejected && !endpoint.is_full(most) && !without.contains(place)
         };
         let places = (0..self.endpoints.len()).filter(is_out);
         places.map(|place| self.candidate(place, now)).collect()
@@ -214,8 +228,20 @@ impl Service {
         Candidate { place: u32::try_from(place).unwrap_or(u32::MAX), weight }
     }
 
-    /// The next picks look closer at the endpoint.
-    pub(super) fn mark(&self, place: usize) {
+    /// The endpoint's condition has changed: the next picks look closer at it, and whoever waits for an
+    /// endpoint looks again. Time that passes is no change: see `next_eligible`.
+    pub(super) fn changed(&self, place: usize) {
+        self.mark(place);
+        self.wake_waiting();
+    }
+
+    pub(super) fn wake_waiting(&self) {
+        if let Some(limits) = &self.limits {
+            limits.endpoint_released();
+        }
+    }
+
+    fn mark(&self, place: usize) {
         self.marks[place].store(1, Release);
     }
 }
@@ -223,11 +249,13 @@ impl Service {
 impl Eligible {
     /// Whether nothing but ejection stands in the way.
     fn fails_open(&self) -> bool {
-        self.list.is_empty() && self.is_ejected && !self.is_full && !self.is_tried
+        self.list.is_empty() && self.is_ejected_with_room && !self.is_full && !self.is_tried
     }
 
+    /// Why there is none. Those that are ejected are waited for like others if all of them are full.
     fn reason(&self) -> Reason {
-        if self.is_full {
+        let is_full = self.is_full || (self.is_ejected && !self.is_ejected_with_room);
+        if is_full {
             Reason::QueueFull
         } else if self.is_refused {
             Reason::CircuitOpen
@@ -238,52 +266,4 @@ impl Eligible {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-    use crate::config::Config;
-
-    type PutOut = fn(&Service);
-
-    const NOW: Millis = Millis(5);
-
-    fn service(settings: &str) -> Service {
-        let endpoints = "endpoints = [\"http://a\", \"http://b\", \"http://c\"]";
-        let text = format!("[services.x]\n{endpoints}\n{settings}\n");
-        let config = Config::load(&text, "test", &|_| None).expect("is valid");
-        Service::new(0, 0, &config.services[0])
-    }
-
-    fn fail(service: &Service) {
-        service.report(1, Admission::Yes, true, || NOW);
-    }
-
-    fn take_down(service: &Service) {
-        service.checked(1, Err("dead".to_owned()), NOW);
-    }
-
-    #[test]
-    fn who_is_out_is_out_for_every_thread_while_one_looks_them_over() {
-        let cases: [(&str, PutOut); 3] = [
-            ("health = { unhealthy = 1 }", take_down),
-            ("outlier = { consecutive_failures = 1 }", fail),
-            ("outlier = { consecutive_failures = \"off\" }\nbreaker = { min_requests = 1 }", fail),
-        ];
-        for (settings, put_out) in cases {
-            let service = service(settings);
-            assert!(service.is_plain());
-            put_out(&service);
-            thread::scope(|scope| {
-                let looking = scope.spawn(|| {
-                    for _ in 0..100_000 {
-                        assert_eq!(service.eligible(NOW, &[]).list.len(), 2);
-                    }
-                });
-                while !looking.is_finished() {
-                    assert!(!service.is_plain(), "{settings}: looked well for a moment");
-                }
-            });
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,11 @@
 //! Numbers that one thread writes and others read: a plain load and store, no locked instruction.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    array,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::error::Reason;
 
 /// A number with one writing thread.
 #[derive(Debug, Default)]
@@ -21,6 +26,21 @@ impl Counter {
 
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// One number for each failure.
+pub struct ByReason([Counter; Reason::ALL.len()]);
+
+impl Default for ByReason {
+    fn default() -> Self {
+        Self(array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl ByReason {
+    pub fn of(&self, reason: Reason) -> &Counter {
+        &self.0[reason as usize]
     }
 }
 

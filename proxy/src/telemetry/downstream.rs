@@ -30,13 +30,17 @@ pub enum Handshake {
 pub enum ResetBy {
     Client,
     Proxy,
+    /// The proxy, for what the client did wrong on it.
+    Protocol,
+    /// The proxy, with the connection: it has sent too much for nothing.
+    Flood,
 }
 
 #[derive(Default)]
 pub struct DownstreamCells {
     handshakes: [Counter; Handshake::ALL.len()],
     streams: Counter,
-    resets: [Counter; 2],
+    resets: [Counter; ResetBy::ALL.len()],
     floods: Counter,
 }
 
@@ -52,6 +56,19 @@ impl Handshake {
             Self::Crowded => ("crowded", "none"),
         };
         [("result", result), ("version", version)]
+    }
+}
+
+impl ResetBy {
+    const ALL: [Self; 4] = [Self::Client, Self::Proxy, Self::Protocol, Self::Flood];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Proxy => "proxy",
+            Self::Protocol => "protocol",
+            Self::Flood => "flood",
+        }
     }
 }
 
@@ -90,9 +107,11 @@ pub(super) fn write(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder
         .encode_counter::<NoLabelSet, _, u64>(&sum(&|cells| &cells.streams), None)?;
     let help = "Streams of HTTP/2 that were reset before their answer was complete";
     let mut resets = family(encoder, "proxy_http2_resets", help, MetricType::Counter)?;
-    for (by, who) in [(ResetBy::Client, "client"), (ResetBy::Proxy, "proxy")] {
+    for by in ResetBy::ALL {
         let count = sum(&|cells| &cells.resets[by as usize]);
-        resets.encode_family(&[("by", who)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        resets
+            .encode_family(&[("by", by.word())])?
+            .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
     }
     let help = "Connections of HTTP/2 that were ended because they sent too much for nothing";
     family(encoder, "proxy_http2_floods", help, MetricType::Counter)?

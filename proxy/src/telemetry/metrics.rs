@@ -12,7 +12,7 @@ use actix_http::Method;
 
 use super::{
     clients::ClientConnections,
-    counter::{Counter, Histogram},
+    counter::{ByReason, Counter, Histogram},
     downstream::DownstreamCells,
     series::{Published, Series},
 };
@@ -54,7 +54,7 @@ pub struct SharedShard {
     /// By the index of the limit.
     pub(super) rate_limited: Published<u32, Counter>,
     pub(super) rate_limit_store_errors: Counter,
-    pub(super) errors: [Counter; Reason::ALL.len()],
+    pub(super) errors: ByReason,
     pub(super) in_flight: Counter,
     pub(super) log_lines_dropped: Counter,
     pub(super) tunnels: Counter,
@@ -205,7 +205,7 @@ impl Shard {
     pub fn request_ended(&self, record: &RequestRecord, duration: Duration) {
         self.shared.in_flight.subtract(1);
         if let Some(reason) = record.reason.get() {
-            self.shared.errors[reason as usize].add(1);
+            self.shared.errors.of(reason).add(1);
         }
         let labels = RequestLabels {
             route: record.route.get(),
@@ -222,7 +222,7 @@ impl Shard {
 
     /// A failure that was answered before there was a request.
     pub fn connection_refused(&self, reason: Reason) {
-        self.shared.errors[reason as usize].add(1);
+        self.shared.errors.of(reason).add(1);
     }
 
     /// An attempt ended with this status, or without an answer.

@@ -241,7 +241,7 @@ fn write_errors(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_>
         MetricType::Counter,
     )?;
     for reason in Reason::ALL {
-        let count: u64 = shards.iter().map(|shard| shard.errors[*reason as usize].get()).sum();
+        let count: u64 = shards.iter().map(|shard| shard.errors.of(*reason).get()).sum();
         errors
             .encode_family(&[("reason", reason.word())])?
             .encode_counter::<NoLabelSet, _, u64>(&count, None)?;

@@ -4,14 +4,14 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-use crate::{scratch::Scratch, telemetry::metrics::UpstreamConnections};
+use crate::{at_once::poll_at_once, scratch::Scratch, telemetry::metrics::UpstreamConnections};
 
 /// awc's connection type cannot be named outside awc.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -93,7 +93,7 @@ impl Connection {
     /// section 6.1), as far as that can be said without waiting.
     pub(super) fn close(mut self) {
         if self.is_encrypted {
-            let _ = self.poll_shutdown(&mut Context::from_waker(Waker::noop()));
+            let _ = poll_at_once(|cx| self.poll_shutdown(cx));
         }
     }
 
@@ -102,9 +102,8 @@ impl Connection {
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
-        let mut cx = Context::from_waker(Waker::noop());
         self.unread.is_empty()
-            && Pin::new(&mut *self.io).poll_read(&mut cx, &mut buffer).is_pending()
+            && poll_at_once(|cx| Pin::new(&mut *self.io).poll_read(cx, &mut buffer)).is_pending()
     }
 }
 

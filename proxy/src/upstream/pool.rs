@@ -2,7 +2,8 @@
 //! same few stay warm and the rest age out.
 //!
 //! Bounds: 1024 idle connections; one that nobody has used for 60 s, or that its peer has closed,
-//! goes with the next sweep.
+//! goes with the next sweep. Where one turns out to be closed, the endpoint has likely ended, and the
+//! others are looked at at once.
 
 use std::{cell::RefCell, sync::Arc, time::Duration};
 
@@ -33,15 +34,26 @@ impl Pool {
 
     /// The idle connection used last, if it still can be used.
     pub fn take(&self) -> Option<Connection> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(mut candidate) = idle.pop() {
-            self.counted.idle.subtract(1);
-            if candidate.connection.is_quiet() {
-                return Some(candidate.connection);
-            }
-            candidate.connection.close();
+        let mut last = self.pop()?;
+        if last.is_quiet() {
+            return Some(last);
         }
-        None
+        last.close();
+        self.retain(|idle| idle.connection.is_quiet());
+        self.pop()
+    }
+
+    fn pop(&self) -> Option<Connection> {
+        let idle = self.idle.borrow_mut().pop()?;
+        self.counted.idle.subtract(1);
+        Some(idle.connection)
+    }
+
+    fn retain(&self, mut is_kept: impl FnMut(&mut Idle) -> bool) {
+        for over in self.idle.borrow_mut().extract_if(.., |idle| !is_kept(idle)) {
+            self.counted.idle.subtract(1);
+            over.connection.close();
+        }
     }
 
     /// Keeps a connection whose exchange has ended cleanly.
@@ -58,15 +70,10 @@ impl Pool {
 
     /// Drops what is old or closed.
     pub fn sweep(&self) {
-        let mut idle = self.idle.borrow_mut();
-        let is_over = |idle: &mut Idle| {
+        self.retain(|idle| {
             idle.sweeps += 1;
-            idle.sweeps > MOST_SWEEPS || !idle.connection.is_quiet()
-        };
-        for over in idle.extract_if(.., is_over) {
-            self.counted.idle.subtract(1);
-            over.connection.close();
-        }
+            idle.sweeps <= MOST_SWEEPS && idle.connection.is_quiet()
+        });
     }
 
     /// Idle connections now.
@@ -125,6 +132,23 @@ mod tests {
         }
         pool.sweep();
         assert!(pool.is_empty());
+    }
+
+    /// More of them than a task may read from in one turn.
+    #[test]
+    fn all_that_are_closed_go_at_once() {
+        let close: [fn(&Pool); 2] = [Pool::sweep, |pool| assert!(pool.take().is_none())];
+        for look in close {
+            actix_rt::System::new().block_on(async {
+                let pool = Pool::default();
+                for _ in 0..600 {
+                    pool.put(connection().0);
+                }
+                look(&pool);
+                assert!(pool.is_empty(), "{} are left", pool.len());
+                assert_eq!(pool.counted.idle.get(), 0);
+            });
+        }
     }
 
     #[test]

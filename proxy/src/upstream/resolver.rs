@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket},
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::Duration,
@@ -24,7 +24,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::telemetry::metrics::Lookups;
+use crate::{error::is_lack, telemetry::metrics::Lookups};
 
 /// Between two lookups of a name that has been found.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -64,6 +64,13 @@ pub enum Unresolved {
     Pending { host: String },
     #[error("cannot look up \"{host}\"")]
     Failed { host: String, source: Arc<io::Error> },
+}
+
+impl Unresolved {
+    /// Whether nobody was asked, for want of something of our own.
+    pub(super) fn is_lack(&self) -> bool {
+        matches!(self, Self::Failed { source, .. } if is_lack(source))
+    }
 }
 
 /// Blocks until the system has an answer.
@@ -177,9 +184,10 @@ async fn refresh(name: Weak<Name>, lookup: Arc<Lookup>, counts: Arc<Lookups>) {
                 counts.ok.add(1);
                 0
             }
-            Err(_) => {
+            Err(error) => {
                 counts.failed.add(1);
-                failures.saturating_add(1)
+                // The name has done nothing: it is looked up as soon as that may be.
+                if is_lack(error) { 1 } else { failures.saturating_add(1) }
             }
         };
         name.learn(found);
@@ -222,8 +230,12 @@ fn pause(failures: u32, spread: f64) -> Duration {
     pause.mul_f64(0.9 + 0.2 * spread)
 }
 
+/// `getaddrinfo` that could open no file says that the name is not there.
 fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
-    Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+    let found = (host, 0).to_socket_addrs();
+    let lack = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().filter(is_lack);
+    let found = found.map_err(|error| lack().unwrap_or(error))?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 
-use super::text::{CountOrOff, DurationText, Off, SizeText};
+use super::text::{CountOrOff, DurationText, Off, RunOrOff, SizeText};
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -92,7 +92,7 @@ pub(super) enum RetryMethodsWord {
 pub(super) struct Outlier {
     /// Failures in a row, transport errors and 5xx, that eject an endpoint, or "off"; 5 by default.
     #[schemars(default)]
-    consecutive_failures: Option<CountOrOff>,
+    consecutive_failures: Option<RunOrOff>,
     /// How long the first ejection lasts; further ones are longer. 10s by default.
     #[schemars(default)]
     ejection: Option<DurationText>,

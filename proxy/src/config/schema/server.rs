@@ -56,7 +56,7 @@ pub(super) struct Server {
     /// Most fields of a request, 1 to 100; 100 by default.
     #[schemars(default, range(min = 1, max = 100))]
     max_headers: Option<u64>,
-    /// Longest request target, 64B to 128KiB; 8KiB by default.
+    /// Longest request target, 64B to 65534B; 8KiB by default.
     #[schemars(default)]
     max_uri: Option<SizeText>,
     /// What %2F in a path means: data, or 400.

@@ -27,6 +27,13 @@ pub(super) enum CountOrOff {
 
 #[derive(JsonSchema)]
 #[schemars(untagged)]
+pub(super) enum RunOrOff {
+    Run(#[schemars(range(min = 1, max = 65_535))] u16),
+    Off(Off),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum PortOrOff {
     Port(#[schemars(range(min = 1, max = 65_535))] u16),
     Off(Off),

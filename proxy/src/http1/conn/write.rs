@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_write_buf;
 
 use super::{Conn, Waiting};
-use crate::{downstream::stall::remember, error::Reason, framing::Rest};
+use crate::{at_once::poll_at_once, downstream::stall::remember, error::Reason, framing::Rest};
 
 impl Conn {
     /// RFC 9110 section 10.1.1: only once somebody wants the body.
@@ -88,7 +88,7 @@ impl Conn {
     /// takes it at once: who is told so does not take it for an attack.
     pub(in crate::http1) fn end_session(&self) {
         if self.arrival.tls.is_some() {
-            let _ = self.poll_shutdown(&mut Context::from_waker(Waker::noop()));
+            let _ = poll_at_once(|cx| self.poll_shutdown(cx));
         }
     }
 

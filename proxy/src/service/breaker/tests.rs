@@ -1,7 +1,10 @@
 //! The breaker against its state diagram, alone and with threads that race.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -30,7 +33,7 @@ fn open() -> Breaker {
 /// Asks for a trial and reports it.
 fn trial(breaker: &Breaker, now: u64, failed: bool) -> Option<Transition> {
     let admission = breaker.admits(Millis(now));
-    assert_eq!(admission, Admission::Trial(Trial(Millis(now))));
+    assert!(matches!(admission, Admission::Trial(_)), "{admission:?}");
     breaker.report(Millis(now), admission, failed)
 }
 
@@ -73,14 +76,60 @@ fn a_failed_trial_opens_it_again() {
 }
 
 #[test]
-fn a_lost_trial_is_forgotten_and_says_nothing_later() {
+fn a_trial_that_takes_longer_than_it_is_open_counts_when_it_ends() {
     let breaker = open();
-    let lost = breaker.admits(Millis(5000));
+    let mut told = Vec::new();
+    let mut running = Vec::new();
+    // One begins each 5 s, and each takes 7.5 s.
+    for round in 1..=4 {
+        let began = 5000 * round;
+        running.push(breaker.admits(Millis(began)));
+        assert_eq!(breaker.admits(Millis(began + 1)), Admission::No, "one at a time");
+        if running.len() == 2 {
+            told.push(breaker.report(Millis(began + 2500), running.remove(0), false));
+        }
+    }
+    assert_eq!(told, [None, None, Some(Transition::Closed)]);
+    let last = running.remove(0);
+    assert_eq!(breaker.report(Millis(27_500), last, true), None, "it is closed");
+}
+
+#[test]
+fn a_trial_of_before_it_opened_again_says_nothing() {
+    let breaker = open();
+    let slow = breaker.admits(Millis(5000));
     assert_eq!(breaker.admits(Millis(9999)), Admission::No);
     let next = breaker.admits(Millis(10_000));
-    assert_eq!(breaker.report(Millis(10_001), lost, true), None);
-    assert_eq!(breaker.admits(Millis(10_001)), Admission::No, "the next one is under way");
-    assert_eq!(breaker.report(Millis(10_002), next, true), Some(Transition::Reopened));
+    assert_eq!(breaker.report(Millis(10_001), next, true), Some(Transition::Reopened));
+    let other = breaker.admits(Millis(15_001));
+    assert_eq!(breaker.report(Millis(15_002), slow, false), None);
+    for last in [15_002, 15_003] {
+        assert_eq!(breaker.phase(), Phase::HalfOpen);
+        assert_eq!(breaker.admits(Millis(last)), Admission::No, "the other is under way");
+    }
+    assert_eq!(breaker.report(Millis(15_004), other, false), None);
+    assert_eq!(trial(&breaker, 15_005, false), None);
+    assert_eq!(trial(&breaker, 15_006, false), Some(Transition::Closed));
+}
+
+#[test]
+fn a_slow_trial_that_fails_opens_it_again() {
+    let breaker = open();
+    let slow = breaker.admits(Millis(5000));
+    let _running = breaker.admits(Millis(10_000));
+    assert_eq!(breaker.report(Millis(10_001), slow, true), Some(Transition::Reopened));
+    assert!(breaker.refuses(Millis(15_000)));
+}
+
+#[test]
+fn it_says_when_it_admits_the_next() {
+    let breaker = open();
+    assert_eq!(breaker.admits_at(Millis(100)), Some(Millis(5000)));
+    assert_eq!(breaker.admits_at(Millis(5000)), None, "it does");
+    let first = breaker.admits(Millis(6000));
+    assert_eq!(breaker.admits_at(Millis(6001)), Some(Millis(11_000)));
+    assert_eq!(breaker.report(Millis(6002), first, false), None);
+    assert_eq!(breaker.admits_at(Millis(6002)), None);
 }
 
 #[test]
@@ -88,7 +137,15 @@ fn of_racing_threads_one_is_told_and_one_gets_the_trial() {
     let breaker = Breaker::new(&BreakerConfig { min_requests: 1, ..CONFIG });
     let told = AtomicU64::new(0);
     let opens = |now| breaker.report(now, Admission::Yes, true) == Some(Transition::Opened);
-    let is_trial = |now| matches!(breaker.admits(now), Admission::Trial(_));
+    let held = Mutex::new(None);
+    let is_trial = |now| {
+        let admission = breaker.admits(now);
+        let is_trial = matches!(admission, Admission::Trial(_));
+        if is_trial {
+            *held.lock().expect("no panic") = Some(admission);
+        }
+        is_trial
+    };
     let at = |round: u64| Millis(round * 5000);
     let act = |_, round: u64| {
         let is_told = if round.is_multiple_of(2) { opens(at(round)) } else { is_trial(at(round)) };
@@ -99,7 +156,8 @@ fn of_racing_threads_one_is_told_and_one_gets_the_trial() {
         if round.is_multiple_of(2) {
             return;
         }
-        breaker.report(at(round), Admission::Trial(Trial(at(round))), false);
+        let won = held.lock().expect("no panic").take().expect("one has got it");
+        assert_eq!(breaker.report(at(round), won, false), None);
         assert_eq!(trial(&breaker, at(round).0, false), None);
         assert_eq!(trial(&breaker, at(round).0, false), Some(Transition::Closed));
     });
@@ -110,7 +168,9 @@ struct Model {
     phase: Phase,
     since: u64,
     well: u32,
+    /// When the last trial began, until it has ended.
     trial: Option<u64>,
+    openings: u16,
     counted: Vec<(u64, bool)>,
 }
 
@@ -130,14 +190,14 @@ impl Model {
         }
         self.phase = Phase::HalfOpen;
         self.trial = Some(now);
-        Admission::Trial(Trial(Millis(now)))
+        Admission::Trial(Trial { began: Millis(now), opening: self.openings })
     }
 
     fn report(&mut self, now: u64, admission: &Admission, failed: bool) -> Option<Transition> {
         match (self.phase, admission) {
             (Phase::Closed, Admission::Yes) => self.count(now, failed),
-            (Phase::HalfOpen, Admission::Trial(trial)) if self.trial == Some(trial.0.0) => {
-                self.trial = None;
+            (Phase::HalfOpen, Admission::Trial(trial)) if trial.opening == self.openings => {
+                self.trial = self.trial.filter(|last| *last != trial.began.0);
                 self.well += 1;
                 match (failed, self.well) {
                     (true, _) => self.enter(now, Phase::Open, Transition::Reopened),
@@ -159,6 +219,7 @@ impl Model {
 
     fn enter(&mut self, now: u64, phase: Phase, told: Transition) -> Option<Transition> {
         (self.phase, self.since) = (phase, now);
+        self.openings += u16::from(phase == Phase::Open);
         self.counted.clear();
         Some(told)
     }
@@ -170,8 +231,14 @@ proptest! {
         events in proptest::collection::vec((0u64..3000, 0usize..8, 0u8..10), 1..300),
     ) {
         let breaker = Breaker::new(&CONFIG);
-        let mut model =
-            Model { phase: Phase::Closed, since: 0, well: 0, trial: None, counted: Vec::new() };
+        let mut model = Model {
+            phase: Phase::Closed,
+            since: 0,
+            well: 0,
+            trial: None,
+            openings: 0,
+            counted: Vec::new(),
+        };
         let (mut now, mut sent) = (0, Vec::new());
         for (pause, which, luck) in events {
             now += pause;

@@ -83,7 +83,8 @@ impl Dialer {
     ///
     /// # Errors
     /// `name_unresolved` if the name has no address, or none within `bound`; `connect_timeout`
-    /// after `bound`, which is also that of the TLS handshake; else why the endpoint could not be reached.
+    /// after `bound`, which is also that of the TLS handshake; `out_of_resources` if it was not tried;
+    /// else why the endpoint could not be reached.
     pub async fn connect(&self, bound: Duration) -> Result<Connection, ProxyError> {
         // Boxed: few requests need it, and the timers in it are aligned to a line of the cache, which
         // all requests would be.
@@ -95,7 +96,11 @@ impl Dialer {
         if let Some(name) = &self.name {
             // That it took too long is told by the name itself.
             let _ = timeout_at(deadline, name.looked_up()).await;
-            name.addresses().map_err(|error| ProxyError::new(Reason::NameUnresolved, error))?;
+            name.addresses().map_err(|error| {
+                let is_ours = error.is_lack();
+                let reason = if is_ours { Reason::OutOfResources } else { Reason::NameUnresolved };
+                ProxyError::new(reason, error)
+            })?;
         }
         match timeout_at(deadline, (self.open)()).await {
             Ok(Ok(io)) => {
@@ -213,6 +218,15 @@ mod tests {
         let resolver = finding(&[]);
         let error = failure(connect(&to_name(&resolver, 80), LONG));
         assert_eq!(error.reason(), Reason::NameUnresolved);
+    }
+
+    #[test]
+    fn a_name_that_is_not_looked_up_for_want_of_files_is_not_unresolved() {
+        let lookup =
+            |_: &str| Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+        let resolver = Resolver::start_with(Arc::new(lookup), Arc::default()).expect("starts");
+        let error = failure(connect(&to_name(&resolver, 80), LONG));
+        assert_eq!(error.reason(), Reason::OutOfResources);
     }
 
     fn to_socket(folder: &tempfile::TempDir) -> (std::path::PathBuf, Dialer) {

@@ -18,7 +18,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::failure::{is_refusal, unreachable};
+use super::failure::{NoPort, is_lack, is_refusal, unreachable};
 use crate::upstream::resolver::Name;
 
 /// What an attempt gets before the next one starts (RFC 8305 section 8).
@@ -49,7 +49,8 @@ pub(super) async fn open_name(name: Arc<Name>, port: u16) -> Result<TcpStream, C
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let stream =
+        TcpStream::connect(address).await.map_err(|error| NoPort::if_so(&address, error))?;
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
     Ok(stream)
@@ -78,16 +79,18 @@ fn dial_order(addresses: &[IpAddr], start: u32) -> Vec<IpAddr> {
 /// are dropped.
 ///
 /// # Errors
-/// Of the last failure, unless an earlier one says more: a refusal comes from the endpoint, other
-/// failures from the way to it. `None` without any address.
+/// Of the last failure, unless an earlier one says more: that something of our own was missing says that
+/// the address was not tried; a refusal comes from the endpoint, other failures from the way to it.
+/// `None` without any address.
 async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: impl Iterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Result<T, Option<(SocketAddr, io::Error)>> {
     let mut running = FuturesUnordered::new();
     let mut failure: Option<(SocketAddr, io::Error)> = None;
+    let weight = |error: &io::Error| (is_lack(error), is_refusal(error));
     let mut note = |address, error: io::Error| match &failure {
-        Some((_, known)) if is_refusal(known) && !is_refusal(&error) => {}
+        Some((_, known)) if weight(known) > weight(&error) => {}
         _ => failure = Some((address, error)),
     };
     for address in addresses {

@@ -35,7 +35,7 @@ pub(super) struct Encrypted(tokio_rustls::client::TlsStream<TcpStream>);
 pub(super) struct HandshakeFailed {
     name: String,
     address: Option<SocketAddr>,
-    source: io::Error,
+    pub(super) source: io::Error,
 }
 
 /// Speaks TLS on the connection that `dialling` opens.
