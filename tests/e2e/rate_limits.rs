@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Answer, Client, ClosedPort, Origin, Proxy, RedisStub, Request, eventually};
+use crate::support::{Answer, Client, Origin, Proxy, Request, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const ALICE: &str = "alice-token-of-ours";
@@ -307,50 +307,4 @@ fn a_client_that_leaves_gives_its_place_back() {
         gate.open();
         next.join().expect("no panic");
     });
-}
-
-fn without_redis(on_failure: &str) -> World {
-    let dead = ClosedPort::reserve();
-    let redis = format!(
-        "[redis]\nurl = \"redis://:a-password-of-ours@{}\"\non_failure = \"{on_failure}\"\n",
-        dead.address
-    );
-    let shared = limit("shared", 1, "\"client_ip\"") + "store = \"redis\"\n";
-    World::start(&[redis, shared, routes(&[("a", "\"shared\"")])].concat())
-}
-
-#[test]
-fn without_the_store_requests_pass_if_they_may() {
-    let world = without_redis("allow");
-    for _ in 0..10 {
-        let answer = world.proxy.get("/a").send();
-        assert_eq!((answer.status, answer.header("ratelimit")), (200, None));
-    }
-    assert_eq!(world.proxy.metric("proxy_rate_limit_store_errors_total"), 10.0);
-    let events = world.proxy.program.stderr().join("\n");
-    assert!(events.contains("the store of rate limits does not answer"), "{events}");
-    assert!(!events.contains("a-password-of-ours"), "{events}");
-}
-
-#[test]
-fn without_the_store_requests_are_refused_if_they_may_not() {
-    let world = without_redis("deny");
-    for _ in 0..10 {
-        let answer = world.proxy.get("/a").send();
-        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
-    }
-    let line = world.proxy.access_line("/a");
-    assert_eq!(line["reason"], "rate_limit_unavailable");
-}
-
-#[test]
-fn a_store_whose_connection_takes_longer_than_a_decision_is_used_once_it_is_open() {
-    let store = RedisStub::start();
-    let redis = format!("[redis]\nurl = \"redis://{}\"\non_failure = \"deny\"\n", store.address);
-    let shared = limit("shared", 1, "\"client_ip\"") + "store = \"redis\"\n";
-    let world = World::start(&[redis, shared, routes(&[("a", "\"shared\"")])].concat());
-    assert_eq!(world.proxy.get("/a").send().status, 503);
-    store.answer();
-    eventually("a decision", || (world.proxy.get("/a").send().status == 200).then_some(()));
-    assert_eq!(store.connections(), 1);
 }

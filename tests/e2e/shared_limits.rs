@@ -130,3 +130,43 @@ fn who_is_refused_here_asks_the_store_nothing() {
     }
     assert_eq!(store.decisions(), asked);
 }
+
+fn without_redis(on_failure: &str) -> World {
+    let dead = ClosedPort::reserve();
+    let url = format!(":a-password-of-ours@{}", dead.address);
+    World::start(&url, &format!("on_failure = \"{on_failure}\""))
+}
+
+#[test]
+fn without_the_store_requests_pass_if_they_may() {
+    let world = without_redis("allow");
+    for _ in 0..2 * BURST {
+        let answer = world.proxy.get("/a").send();
+        assert_eq!((answer.status, answer.header("ratelimit")), (200, None));
+    }
+    assert_eq!(world.proxy.metric("proxy_rate_limit_store_errors_total"), 20.0);
+    let events = world.proxy.program.stderr().join("\n");
+    assert!(events.contains("the store of rate limits does not answer"), "{events}");
+    assert!(!events.contains("a-password-of-ours"), "{events}");
+}
+
+#[test]
+fn without_the_store_requests_are_refused_if_they_may_not() {
+    let world = without_redis("deny");
+    for _ in 0..2 * BURST {
+        let answer = world.proxy.get("/a").send();
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    }
+    let line = world.proxy.access_line("/a");
+    assert_eq!(line["reason"], "rate_limit_unavailable");
+}
+
+#[test]
+fn a_store_whose_connection_takes_longer_than_a_decision_is_used_once_it_is_open() {
+    let store = RedisStub::start();
+    let world = World::start(&store.address.to_string(), "on_failure = \"deny\"");
+    assert_eq!(world.proxy.get("/a").send().status, 503);
+    store.answer();
+    eventually("a decision", || (world.proxy.get("/a").send().status == 200).then_some(()));
+    assert_eq!(store.connections(), 1);
+}
