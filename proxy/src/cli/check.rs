@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigArg, FAILED, source};
+use super::{ConfigArg, answer, refuse, source};
 use crate::{
     config::{Config, ConfigErrors, LogConfig, LogFormat, LogLevel},
     telemetry::events,
@@ -13,21 +13,20 @@ use crate::{
 pub(super) fn check(args: &ConfigArg) -> ExitCode {
     let config = match source::load(args) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(why) => return refuse(&why),
     };
     // What is no mistake and still worth a look, such as a certificate that has expired.
     events::install(LogConfig { level: LogLevel::Warn, format: LogFormat::Text, access: false });
     if let Err(errors) = check_files(&config) {
-        eprintln!("{errors}");
-        return ExitCode::from(FAILED);
+        return refuse(&errors.to_string());
     }
-    println!(
+    let ok = format!(
         "ok: {} listeners, {} routes, {} services",
         config.listeners.len(),
         config.routes.len(),
         config.services.len()
     );
-    ExitCode::SUCCESS
+    answer(&ok, ExitCode::SUCCESS)
 }
 
 fn check_files(config: &Config) -> Result<(), ConfigErrors> {
