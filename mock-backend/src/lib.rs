@@ -11,13 +11,15 @@
 mod books;
 mod json;
 mod routes;
+mod stderr;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_http::Request;
@@ -26,10 +28,13 @@ use actix_web::HttpServer;
 use actix_web::dev::{Server, fn_service};
 
 use crate::books::Books;
+pub use crate::stderr::say;
 
 /// Longer than the idle time of any proxy's pool, so that the proxy, not the origin, closes.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const BACKLOG: u32 = 2048;
+/// How long each line that says where it listens may take.
+const ANNOUNCEMENT: Duration = Duration::from_millis(100);
 /// How long running requests may go on after a stop signal.
 const DRAIN_SECONDS: u64 = 5;
 
@@ -58,7 +63,7 @@ pub enum ServerError {
 }
 
 /// Serves until TERM or INT, then closes idle connections and lets running requests finish for
-/// up to 5 seconds. Once connections are accepted, prints `listening mock ADDRESS` on stderr.
+/// up to 5 seconds. Once all workers run, prints `listening mock ADDRESS` on stderr.
 ///
 /// # Errors
 /// [`ServerError`] if the address cannot be bound, signals cannot be watched, or the server
@@ -68,7 +73,10 @@ pub async fn run(options: Options) -> Result<(), ServerError> {
     let stop = StopSignals::watch().map_err(ServerError::Signals)?;
     let (server, addresses) =
         bind(options).map_err(|source| ServerError::Listen { address: options.listen, source })?;
-    announce(&addresses);
+    let server = begin(server).map_err(ServerError::Serve)?;
+    for address in &addresses {
+        say(&format!("listening mock {address}"), ANNOUNCEMENT);
+    }
     let handle = server.handle();
     actix_rt::spawn(async move {
         stop.received().await;
@@ -97,11 +105,11 @@ fn bind(options: Options) -> io::Result<(Server, Vec<SocketAddr>)> {
     Ok((http.run(), addresses))
 }
 
-/// A closed stderr is no reason to stop serving, so a failed write is not an error here.
-fn announce(addresses: &[SocketAddr]) {
-    let mut stderr = io::stderr().lock();
-    for address in addresses {
-        let _ = writeln!(stderr, "listening mock {address}");
+/// Starts the workers: a server does so when it is polled for the first time, and waits for them.
+fn begin(mut server: Server) -> io::Result<Server> {
+    match Pin::new(&mut server).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending => Ok(server),
+        Poll::Ready(ended) => Err(ended.err().unwrap_or_else(|| io::Error::other("it has ended"))),
     }
 }
 

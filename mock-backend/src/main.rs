@@ -5,10 +5,15 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::panic;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use mock_backend::{Options, run};
+use mock_backend::{Options, run, say};
+
+/// How long stderr may take to hear why the program ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -25,12 +30,17 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options { listen: arguments.listen, workers: usize::from(arguments.workers) };
-    match actix_rt::System::new().block_on(run(options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mock-backend: {}", with_causes(&error));
+    // std would write it itself, and wait for whoever reads stderr.
+    panic::set_hook(Box::new(|info| say(&format!("mock-backend: {info}"), LAST_WORDS)));
+    // Without files or threads actix panics, and the hook has said why.
+    let ended = panic::catch_unwind(|| actix_rt::System::new().block_on(run(options)));
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            say(&format!("mock-backend: {}", with_causes(&error)), LAST_WORDS);
             ExitCode::FAILURE
         }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

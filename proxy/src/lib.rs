@@ -33,4 +33,5 @@ pub mod stage;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod vitals;
 pub mod worker;

@@ -24,11 +24,13 @@ use crate::{
     scratch::Scratch,
     service::{Endpoint, Service},
     telemetry::{
-        access_log::{AccessLog, LogSender},
+        access_log::AccessLog,
+        log_writer::LogSender,
         metrics::{Metrics, Shard},
     },
     tls::upstream::UpstreamConnectors,
     upstream::{Dialer, Pool, Resolver, SWEEP_INTERVAL, call::Caller},
+    vitals::Vitals,
 };
 
 /// What all workers share.
@@ -42,6 +44,7 @@ pub struct Shared {
     pub access_log: Option<LogSender>,
     pub heads: HeadBounds,
     pub timeouts: ClientTimeouts,
+    pub vitals: Vitals,
 }
 
 pub struct Worker {
@@ -70,11 +73,10 @@ impl Worker {
     pub fn start(shared: Shared) -> Rc<Self> {
         let shard = Rc::new(shared.metrics.shard());
         let (deadlines, keeper) = Deadlines::new();
-        actix_rt::spawn(keeper);
-        let access_log = shared.access_log.clone().map(|sender| {
-            let shard = Rc::clone(&shard);
-            AccessLog::new(sender, move |lines| shard.log_lines_dropped(lines))
-        });
+        let vitals = shared.vitals.clone();
+        vitals.watch_thread("worker");
+        drop(vitals.spawn("deadlines of a worker", keeper));
+        let access_log = shared.access_log.clone().map(AccessLog::new);
         let scratch = Scratch::default();
         let resolver = &*shared.resolver;
         let dialer = |(service, endpoint): (&Service, &Endpoint)| {
@@ -98,6 +100,8 @@ impl Worker {
             })
         });
         let pool = |_| Rc::new(Pool::new(shard.connections()));
+        let (conns, watch) = ConnTable::new(shared.heads, shared.timeouts, scratch.clone());
+        drop(vitals.spawn("deadlines of clients", watch));
         let worker = Rc::new(Self {
             dialers: shared.gateway.endpoints().map(dialer).collect(),
             pools: shared.gateway.endpoints().map(pool).collect(),
@@ -116,10 +120,10 @@ impl Worker {
             shard,
             access_log,
             rng: RefCell::new(rand::make_rng()),
-            conns: ConnTable::new(shared.heads, shared.timeouts, scratch.clone()),
+            conns,
             known_fields: Rc::default(),
         });
-        actix_rt::spawn(sweep(Rc::downgrade(&worker)));
+        drop(vitals.spawn("sweep of a worker", sweep(Rc::downgrade(&worker))));
         worker
     }
 

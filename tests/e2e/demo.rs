@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::{
     Answer, ClosedPort, Mock, Program, Proxy, Request, demo_config, eventually,
     http2::{Fields, Http2},
+    skip,
 };
 
 /// One line of the table.
@@ -91,7 +92,7 @@ impl World {
     /// `None` if this machine has no python3.
     fn with_original() -> Option<Self> {
         if Command::new("python3").arg("--version").output().is_err() {
-            println!("SKIPPED: python3 not found");
+            skip("python3 not found");
             return None;
         }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/mock_api/original.py");

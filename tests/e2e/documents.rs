@@ -6,7 +6,7 @@ use proxy::{config::schema, error::Reason};
 
 use crate::support::{
     Client, ClosedPort, Exchange, Launch, Mock, Origin, Proxy, demo_config, eventually,
-    proxy_binary,
+    proxy_binary, skip,
 };
 
 fn document(path: &str) -> String {
@@ -196,7 +196,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 #[test]
 fn the_commands_of_tls_md_make_the_files_of_its_examples() {
     if Command::new("openssl").arg("version").output().is_err() {
-        println!("SKIPPED: openssl not found");
+        skip("openssl not found");
         return;
     }
     let text = document("proxy/docs/tls.md");
@@ -384,7 +384,7 @@ fn readme_examples() -> Vec<(String, Option<String>)> {
 #[test]
 fn the_curl_lines_of_the_readme_answer_what_they_show() {
     if Command::new("curl").arg("--version").output().is_err() {
-        println!("SKIPPED: curl not found");
+        skip("curl not found");
         return;
     }
     let mock = Mock::start();

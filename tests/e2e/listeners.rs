@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::{
     Answer, Client, Ended, Head, Launch, Origin, Program, Proxy, Request, eventually, named_routes,
-    proxy_binary,
+    proxy_binary, skip,
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -199,7 +199,7 @@ fn the_admin_listener_may_be_a_unix_socket_without_a_token() {
 #[test]
 fn a_listener_for_all_ipv6_addresses_takes_ipv4_and_shows_it_as_such() {
     if TcpListener::bind("[::1]:0").is_err() {
-        println!("SKIPPED: no IPv6 here");
+        skip("no IPv6 here");
         return;
     }
     let origin = Origin::answering(OK);

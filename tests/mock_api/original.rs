@@ -4,7 +4,7 @@
 //! Where the original drops the connection or takes a string or a list for a book, the mock
 //! backend's answer is 400; that is the only difference allowed here.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
@@ -30,7 +30,7 @@ impl Original {
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut process) = spawned else {
-            eprintln!("SKIPPED: python3 not found");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: python3 not found");
             return None;
         };
         let mut line = String::new();

@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -18,6 +18,7 @@ use crate::{
     config::AdminConfig,
     reply::{self, JSON},
     telemetry::metrics::Metrics,
+    vitals::Vitals,
 };
 
 const METRICS: header::HeaderValue =
@@ -27,7 +28,34 @@ const METRICS: header::HeaderValue =
 #[derive(Clone)]
 pub struct State {
     pub metrics: Arc<Metrics>,
-    pub draining: Arc<AtomicBool>,
+    pub readiness: Arc<Readiness>,
+    pub vitals: Vitals,
+}
+
+/// Whether requests are taken: not yet, now, or no more.
+#[derive(Default)]
+pub struct Readiness(AtomicU8);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+impl Readiness {
+    pub fn begin(&self) {
+        self.0.store(READY, Ordering::Relaxed);
+    }
+
+    pub fn end(&self) {
+        self.0.store(DRAINING, Ordering::Relaxed);
+    }
+
+    fn say(&self) -> HttpResponse {
+        match self.0.load(Ordering::Relaxed) {
+            STARTING => say(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            READY => say(StatusCode::OK, "ready"),
+            _ => say(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        }
+    }
 }
 
 /// A server over `listener`, not yet polled.
@@ -42,6 +70,7 @@ pub fn serve(
     let token = config.token.clone();
     let server = HttpServer::new(move || {
         let (state, token) = (state.clone(), token.clone());
+        state.vitals.watch_thread("worker of the admin listener");
         App::new().default_service(web::to(move |request: HttpRequest| {
             let answer = answer(&request, &state, token.as_deref());
             async move { answer }
@@ -69,10 +98,7 @@ fn answer(request: &HttpRequest, state: &State, token: Option<&str>) -> HttpResp
     }
     match request.path() {
         "/livez" => say(StatusCode::OK, "alive"),
-        "/readyz" if state.draining.load(Ordering::Relaxed) => {
-            say(StatusCode::SERVICE_UNAVAILABLE, "draining")
-        }
-        "/readyz" => say(StatusCode::OK, "ready"),
+        "/readyz" => state.readiness.say(),
         "/metrics" => reply::with_body(StatusCode::OK, METRICS, state.metrics.render()),
         _ => say(StatusCode::NOT_FOUND, "not found"),
     }

@@ -3,34 +3,33 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigArg, FAILED, source, warnings};
+use super::{ConfigArg, answer, refuse, source, warnings};
 use crate::{
     config::{Config, ConfigErrors, LogConfig, LogFormat, LogLevel},
-    telemetry::events,
+    telemetry::{events, output},
     tls,
 };
 
 pub(super) fn check(args: &ConfigArg) -> ExitCode {
     let config = match source::load(args) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(why) => return refuse(&why),
     };
     // What is no mistake and still worth a look, such as a certificate that has expired.
     events::install(LogConfig { level: LogLevel::Warn, format: LogFormat::Text, access: false });
     if let Err(errors) = check_files(&config) {
-        eprintln!("{errors}");
-        return ExitCode::from(FAILED);
+        return refuse(&errors.to_string());
     }
     for warning in warnings::of(&config) {
-        eprintln!("{}:{}: warning: {warning}", config.file, warning.position);
+        output::complain(&format!("{}:{}: warning: {warning}", config.file, warning.position));
     }
-    println!(
+    let ok = format!(
         "ok: {} listeners, {} routes, {} services",
         config.listeners.len(),
         config.routes.len(),
         config.services.len()
     );
-    ExitCode::SUCCESS
+    answer(&ok, ExitCode::SUCCESS)
 }
 
 fn check_files(config: &Config) -> Result<(), ConfigErrors> {

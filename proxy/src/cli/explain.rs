@@ -8,7 +8,7 @@ use actix_http::{
 };
 use clap::Args;
 
-use super::{ConfigArg, FAILED, source};
+use super::{ConfigArg, FAILED, USAGE, answer, refuse, source};
 use crate::{
     config::{RouteAction, ServiceChoice},
     error::Reason,
@@ -16,10 +16,8 @@ use crate::{
     gateway::Gateway,
     request::{check_method, normal_path},
     routing::{Found, Request, Route, Verdict},
+    telemetry::output,
 };
-
-/// The command line is wrong.
-const USAGE: u8 = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
@@ -37,12 +35,12 @@ pub(crate) struct ExplainArgs {
 pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     let config = match source::load(&args.config) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(why) => return refuse(&why),
     };
     let (method, uri, headers) = match parse(args) {
         Ok(parsed) => parsed,
         Err(message) => {
-            eprintln!("{message}");
+            output::complain(&message);
             return ExitCode::from(USAGE);
         }
     };
@@ -51,8 +49,8 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     let normal = match normal_path(uri.path(), config.server.paths) {
         Ok(normal) => normal,
         Err(reason) => {
-            println!("400 {}: servers read this path differently", reason.word());
-            return ExitCode::from(FAILED);
+            let refused = format!("400 {}: servers read this path differently", reason.word());
+            return answer(&refused, ExitCode::from(FAILED));
         }
     };
     if let Err(reason) = check_method(&method) {
@@ -73,25 +71,27 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     if config.server.health_path.as_deref() == Some(path)
         && [Method::GET, Method::HEAD].contains(&method)
     {
-        println!("the proxy answers it itself: \"health_path\" of [server]");
-        return ExitCode::SUCCESS;
+        let itself = "the proxy answers it itself: \"health_path\" of [server]";
+        return answer(itself, ExitCode::SUCCESS);
     }
     if found == Found::Ambiguous {
         let reason = Reason::BadRequest.word();
-        println!("400 {reason}: a server may read this path as one that another route guards");
-        return ExitCode::from(FAILED);
+        let refused =
+            format!("400 {reason}: a server may read this path as one that another route guards");
+        return answer(&refused, ExitCode::from(FAILED));
     }
-    println!("{}", outcome(&gateway, &found, path, uri.query()));
+    let mut lines = vec![outcome(&gateway, &found, path, uri.query())];
     for (route, verdict) in gateway.routes.explain(request) {
         let is_taken = taken.is_some_and(|taken| std::ptr::eq(taken, route));
-        println!(
+        lines.push(format!(
             "{file}:{}: route \"{}\": {}",
             route.config.position,
             route.config.name,
             why(verdict, is_taken)
-        );
+        ));
     }
-    if taken.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    let code = if taken.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
+    answer(&lines.join("\n"), code)
 }
 
 fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {

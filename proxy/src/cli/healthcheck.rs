@@ -11,7 +11,7 @@ use std::{
 use actix_http::Uri;
 use clap::Args;
 
-use super::FAILED;
+use super::refuse;
 
 /// For connecting, and for each read and write.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,10 +38,7 @@ enum Unready {
 pub(super) fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
     match ask(&args.url) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("not ready: {error}");
-            ExitCode::from(FAILED)
-        }
+        Err(error) => refuse(&format!("not ready: {error}")),
     }
 }
 

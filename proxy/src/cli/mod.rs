@@ -11,10 +11,15 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ListenAddress, schema};
+use crate::{
+    config::{ListenAddress, schema},
+    telemetry::output,
+};
 
 /// The configuration is invalid, or the start failed.
 pub const FAILED: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
 /// Requests were cut: the drain deadline passed, or a second signal came.
 pub const CUT: u8 = 3;
 
@@ -72,15 +77,40 @@ pub(crate) struct RunArgs {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(no_command) => return say_instead(&no_command),
+    };
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
-        Command::Schema => {
-            println!("{}", schema::text());
-            ExitCode::SUCCESS
-        }
+        Command::Schema => answer(&schema::text(), ExitCode::SUCCESS),
         Command::Healthcheck(args) => healthcheck::healthcheck(&args),
     }
+}
+
+/// Help and version, which were asked for, or what is wrong with the command line.
+fn say_instead(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let text = text.trim_end_matches('\n');
+    if error.use_stderr() {
+        output::complain(text);
+        return ExitCode::from(USAGE);
+    }
+    answer(text, ExitCode::SUCCESS)
+}
+
+/// Prints what a command was asked for, and ends with `code`; says so if it cannot be printed.
+fn answer(text: &str, code: ExitCode) -> ExitCode {
+    match output::print(text) {
+        Ok(()) => code,
+        Err(error) => refuse(&format!("cannot write to stdout: {error}")),
+    }
+}
+
+/// Says why a command has failed.
+fn refuse(why: &str) -> ExitCode {
+    output::complain(why);
+    ExitCode::from(FAILED)
 }

@@ -1,64 +1,102 @@
 //! `proxy run`: starts, says where it listens, and stops as signals say.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use futures_util::FutureExt;
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use super::{CUT, FAILED, RunArgs, source, warnings};
 use crate::{
-    config::Config,
-    server::{self, Drained},
-    telemetry::events,
+    server::{self, Drained, Running, remedy},
+    telemetry::{events, output},
+    vitals::{EndedVitals, Vitals},
 };
 
+/// How long stderr may take to hear why there is no start.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The same for a stop, which has a time to be over by.
+const LAST_EVENTS: Duration = Duration::from_millis(250);
+
 pub(super) fn run(args: &RunArgs) -> ExitCode {
-    let mut config = match source::load(&args.config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    if let Err(code) = source::apply(args, &mut config) {
-        return code;
+    if let Err(error) = events::start_queue() {
+        output::complain(&format!("cannot start: {error}{}", remedy(&error)));
+        return ExitCode::from(FAILED);
     }
+    events::report_panics();
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("cannot start: {error}{}", remedy(&error))),
+    };
+    actix_rt::System::with_tokio_rt(|| runtime).block_on(serve(args))
+}
+
+/// Says why there is no start.
+fn refuse(why: &str) -> ExitCode {
+    events::say(why);
+    events::flush(LAST_WORDS);
+    ExitCode::from(FAILED)
+}
+
+async fn serve(args: &RunArgs) -> ExitCode {
+    // First of all: whoever has started the process may want it to stop.
+    let mut signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            return refuse(&format!("cannot handle signals: {error}{}", remedy(&error)));
+        }
+    };
+    let config = source::load(&args.config).and_then(|config| source::apply(args, config));
+    let config = match config {
+        Ok(config) => config,
+        Err(why) => return refuse(&why),
+    };
     events::install(config.log);
     for warning in warnings::of(&config) {
         let at = format!("{}:{}", config.file, warning.position);
         tracing::warn!(at, "{warning}");
     }
-    actix_rt::System::new().block_on(serve(&config))
+    if signals.have_come().await {
+        return ExitCode::SUCCESS;
+    }
+    let (vitals, ended) = Vitals::new();
+    match server::start(&config, &vitals) {
+        Ok(running) => serve_until_told(running, signals, ended).await,
+        Err(error) => refuse(&error.to_string()),
+    }
 }
 
-async fn serve(config: &Config) -> ExitCode {
-    // Before the ports are open: whoever sees them may send a signal.
-    let mut signals = match Signals::install() {
-        Ok(signals) => signals,
-        Err(error) => {
-            eprintln!("cannot handle signals: {error}");
-            return ExitCode::from(FAILED);
-        }
-    };
-    let running = match server::start(config) {
-        Ok(running) => running,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(FAILED);
-        }
-    };
+async fn serve_until_told(
+    running: Running,
+    mut signals: Signals,
+    mut ended: EndedVitals,
+) -> ExitCode {
     for address in &running.traffic {
-        eprintln!("listening traffic {address}");
+        events::say(&format!("listening traffic {address}"));
     }
-    eprintln!("listening admin {}", running.admin);
-    signals.stop().await;
+    events::say(&format!("listening admin {}", running.admin));
+    let failed = tokio::select! {
+        () = signals.stop() => false,
+        part = ended.next() => {
+            tracing::error!(part, "a part of the proxy has ended, and so does the proxy");
+            true
+        }
+    };
     let drained = tokio::select! {
         drained = running.drain() => drained,
-        () = signals.stop() => Drained::Cut(running.in_flight()),
+        () = signals.stop() => running.cut(),
     };
     running.stop().await;
+    if let Drained::Cut(requests) = drained {
+        tracing::warn!(requests, "stopped before all requests had ended");
+    }
+    events::flush(LAST_EVENTS);
     match drained {
+        _ if failed => ExitCode::from(FAILED),
         Drained::Whole => ExitCode::SUCCESS,
-        Drained::Cut(requests) => {
-            tracing::warn!(requests, "stopped before all requests had ended");
-            ExitCode::from(CUT)
-        }
+        Drained::Cut(_) => ExitCode::from(CUT),
     }
 }
 
@@ -67,6 +105,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Taken, so that a log that has reached the limit of file sizes is an error and no end.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -75,7 +115,15 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
+    }
+
+    /// Whether one that asks for an end has come while nobody looked.
+    async fn have_come(&mut self) -> bool {
+        // The runtime hears of signals when it has nothing else to do.
+        tokio::task::yield_now().await;
+        self.stop().now_or_never().is_some()
     }
 
     /// Returns with the next signal that asks for an end.

@@ -66,7 +66,12 @@ pub const fn ticks(timeout: Duration) -> u32 {
 }
 
 impl ConnTable {
-    pub fn new(bounds: HeadBounds, timeouts: ClientTimeouts, scratch: Scratch) -> Rc<Self> {
+    /// A table and the task that watches over it.
+    pub fn new(
+        bounds: HeadBounds,
+        timeouts: ClientTimeouts,
+        scratch: Scratch,
+    ) -> (Rc<Self>, impl Future<Output = ()> + use<>) {
         let limits = Limits {
             head: ticks(timeouts.header),
             idle: ticks(timeouts.idle),
@@ -84,8 +89,8 @@ impl ConnTable {
             scratch,
             date: RefCell::default(),
         });
-        actix_rt::spawn(keep(Rc::downgrade(&table)));
-        table
+        let keeper = keep(Rc::downgrade(&table));
+        (table, keeper)
     }
 
     /// A place for `conn`, which the sweep watches from now on.

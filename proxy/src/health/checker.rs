@@ -15,6 +15,7 @@ use crate::{
     service::{Endpoint, Service},
     tls::upstream::UpstreamConnectors,
     upstream::{Dialer, Resolver, probe},
+    vitals::Vitals,
 };
 
 /// The first checks come within this time, or one interval if that is shorter.
@@ -45,7 +46,12 @@ impl CheckFailure {
 }
 
 /// Starts the checks of all endpoints, which run as long as the thread's runtime.
-pub fn start(gateway: &Arc<Gateway>, connectors: &UpstreamConnectors, resolver: &Resolver) {
+pub fn start(
+    gateway: &Arc<Gateway>,
+    connectors: &UpstreamConnectors,
+    resolver: &Resolver,
+    vitals: &Vitals,
+) {
     for service in gateway.services().iter().filter(|service| service.health.is_some()) {
         for (place, endpoint) in service.endpoints().iter().enumerate() {
             let (scratch, counted) = (Scratch::default(), Arc::default());
@@ -54,12 +60,13 @@ pub fn start(gateway: &Arc<Gateway>, connectors: &UpstreamConnectors, resolver: 
             let dialer = Dialer::new(&endpoint.address, handshake, resolver, scratch, counted);
             let gateway = Arc::clone(gateway);
             let index = service.index;
-            actix_rt::spawn(async move {
+            let checks = async move {
                 let service = gateway.service(index);
                 if let Some(config) = &service.health {
                     watch(&gateway, service, place, config, &dialer).await;
                 }
-            });
+            };
+            drop(vitals.spawn("health check", checks));
         }
     }
 }

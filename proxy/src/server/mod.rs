@@ -11,31 +11,34 @@ mod listener;
 mod open_files;
 mod preface;
 mod proxy_protocol;
+mod room;
+mod start_error;
 mod tls;
 mod turn_away;
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use actix_rt::task::JoinHandle;
-use actix_server::ServerHandle;
+use actix_server::{Server, ServerHandle};
 
 use self::connections::Connections;
+pub use self::start_error::{StartError, remedy};
 use crate::{
-    admin,
+    admin::{self, Readiness},
     bind::{Bound, Listener, SocketFile, bind},
-    config::{Config, ConfigErrors, ListenAddress},
+    config::{Config, ListenAddress},
     gateway::Gateway,
     health::checker,
     telemetry::{
-        access_log::{self, LogWriter},
-        metrics::Metrics,
+        log_writer::{self, LogSender, LogWriter},
+        metrics::{InFlightNow, Metrics},
     },
     tls::{
         Watching,
@@ -43,40 +46,12 @@ use crate::{
         open_all,
     },
     upstream::Resolver,
+    vitals::Vitals,
     worker::Shared,
 };
 
 /// How long the last access lines may take to be written.
-const LAST_LINES: Duration = Duration::from_secs(2);
-
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    #[error("cannot listen on {address}: {source}{}", hint(address, source))]
-    Bind { address: ListenAddress, source: io::Error },
-    #[error("cannot start the access log: {0}")]
-    AccessLog(#[source] io::Error),
-    #[error("cannot start the resolver: {0}")]
-    Resolver(#[source] io::Error),
-    #[error("cannot watch the files of TLS: {0}")]
-    Watch(#[source] io::Error),
-    #[error("cannot start to order certificates: {0}")]
-    Acme(#[source] io::Error),
-    #[error("cannot start the server: {0}")]
-    Server(#[source] io::Error),
-}
-
-fn hint(address: &ListenAddress, error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => " (another process has it: stop it, or choose another address)",
-        io::ErrorKind::PermissionDenied if !address.is_unix() => {
-            " (ports below 1024 need CAP_NET_BIND_SERVICE)"
-        }
-        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
-        _ => "",
-    }
-}
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// A started proxy.
 pub struct Running {
@@ -88,7 +63,7 @@ pub struct Running {
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
     admin_handle: ServerHandle,
-    draining: Arc<AtomicBool>,
+    readiness: Arc<Readiness>,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     log_writer: Option<LogWriter>,
@@ -101,71 +76,70 @@ pub struct Running {
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request that had begun was answered.
+    /// Every request that had begun was answered. A tunnel that is closed was answered by its 101:
+    /// it has no end of its own that could be waited for.
     Whole,
     /// This many requests were cut.
     Cut(u64),
 }
 
-/// Binds, builds and serves.
+/// Binds, builds and serves. Once it returns, every part of it runs.
 ///
 /// # Errors
-/// A file of the configuration that cannot be used, an address that cannot be bound, or a thread
-/// that cannot be started; nothing is served then.
-pub fn start(config: &Config) -> Result<Running, StartError> {
+/// A file of the configuration that cannot be used, an address that cannot be bound, or too few
+/// threads or files; nothing is served then.
+pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     let (tls, connectors) = open_all(config).map_err(|errors| config.refuse(errors))?;
     let open_files = open_files::raise_limit();
-    let bind = |address: &ListenAddress, mode| {
-        bind(address, mode).map_err(|source| StartError::Bind { address: address.clone(), source })
-    };
-    let traffic = config.listeners.iter().map(|one| bind(&one.bind, one.mode));
-    let traffic: Vec<Bound> = traffic.collect::<Result<_, _>>()?;
-    let admin_bound = bind(&config.admin.bind, config.admin.mode)?;
-    let (sender, log_writer) = if config.log.access {
-        let (sender, writer) = access_log::start().map_err(StartError::AccessLog)?;
-        (Some(sender), Some(writer))
-    } else {
-        (None, None)
-    };
+    let (traffic, admin_bound) = bind_all(config)?;
+    room::look_for(config.server.workers.get())?;
+    vitals.watch_acceptors();
     let gateway = Arc::new(Gateway::build(config));
     let metrics = Arc::new(Metrics::new(Arc::clone(&gateway), Arc::clone(&tls)));
-    let resolver = Resolver::start(Arc::clone(&metrics.lookups)).map_err(StartError::Resolver)?;
-    checker::start(&gateway, &connectors, &resolver);
+    let (access_log, log_writer) = start_access_log(config, &metrics, vitals)?;
+    let resolver = Resolver::start(Arc::clone(&metrics.lookups), vitals.vital("resolver"))
+        .map_err(|source| StartError::Resolver { source })?;
+    checker::start(&gateway, &connectors, &resolver, vitals);
     let shared = Shared {
         gateway,
         resolver,
         connectors,
         metrics: Arc::clone(&metrics),
-        access_log: sender,
+        access_log,
         heads: config.server.heads,
         timeouts: config.server.timeouts,
+        vitals: vitals.clone(),
     };
-    let draining = Arc::new(AtomicBool::new(false));
+    let readiness = Arc::<Readiness>::default();
     let connections = Connections::new(config.server.connections, Arc::clone(&metrics));
     let connections = Arc::new(connections);
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
-    let server = listener::serve(config, listeners, &shared, &connections, &tls)
-        .map_err(StartError::Server)?;
-    let handle = server.handle();
-    let server = actix_rt::spawn(server);
-    let admin = admin::State { metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
-    let admin_server =
-        admin::serve(&config.admin, admin_bound.listener, admin).map_err(StartError::Server)?;
-    let admin_handle = admin_server.handle();
-    actix_rt::spawn(admin_server);
+    let admin = admin::State {
+        metrics: Arc::clone(&metrics),
+        readiness: Arc::clone(&readiness),
+        vitals: vitals.clone(),
+    };
+    let admin_server = admin::serve(&config.admin, admin_bound.listener, admin);
+    let admin_server = begin(admin_server)?;
     socket_files.extend(admin_bound.file);
-    let watching = tls.watch().map_err(StartError::Watch)?;
-    let acme = acme::start(config, Arc::clone(&metrics.acme)).map_err(StartError::Acme)?;
+    let watching = Arc::clone(&tls).watch(vitals).map_err(|source| StartError::Watch { source })?;
+    let acme = acme::start(config, Arc::clone(&metrics.acme), vitals)
+        .map_err(|source| StartError::Acme { source })?;
+    // Last: whoever is accepted is served.
+    let server = begin(listener::serve(config, listeners, &shared, &connections, &tls))?;
+    readiness.begin();
     open_files::warn_if_too_few(open_files, config.server.connections.all);
+    let admin_handle = admin_server.handle();
+    drop(vitals.spawn("admin listener", admin_server));
     Ok(Running {
         traffic,
         admin: admin_bound.address,
         drain_delay: config.server.drain_delay,
         drain_timeout: config.server.drain_timeout,
-        handle,
-        server,
+        handle: server.handle(),
+        server: vitals.spawn("server", server),
         admin_handle,
-        draining,
+        readiness,
         connections,
         metrics,
         log_writer,
@@ -173,6 +147,45 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         acme,
         _socket_files: socket_files,
     })
+}
+
+/// The listeners of traffic in their order, and the admin listener.
+fn bind_all(config: &Config) -> Result<(Vec<Bound>, Bound), StartError> {
+    let bind = |address: &ListenAddress, mode| {
+        bind(address, mode).map_err(|source| StartError::Bind { address: address.clone(), source })
+    };
+    let traffic = config.listeners.iter().map(|one| bind(&one.bind, one.mode));
+    let traffic: Vec<Bound> = traffic.collect::<Result<_, _>>()?;
+    Ok((traffic, bind(&config.admin.bind, config.admin.mode)?))
+}
+
+/// Where lines go and who writes them; nobody and nowhere if requests are not logged.
+fn start_access_log(
+    config: &Config,
+    metrics: &Metrics,
+    vitals: &Vitals,
+) -> Result<(Option<LogSender>, Option<LogWriter>), StartError> {
+    if !config.log.access {
+        return Ok((None, None));
+    }
+    let started = log_writer::start(&metrics.log_losses, vitals.vital("access log"));
+    let (sender, writer) = started.map_err(|source| StartError::AccessLog { source })?;
+    Ok((Some(sender), Some(writer)))
+}
+
+/// Starts the workers and the acceptor of a server: it does so when it is polled for the first
+/// time, waits for all of them, and panics where the system gives it no thread.
+fn begin(server: io::Result<Server>) -> Result<Server, StartError> {
+    let mut server = server.map_err(|source| StartError::Server { source })?;
+    let poll = || Pin::new(&mut server).poll(&mut Context::from_waker(Waker::noop()));
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(Poll::Pending) => Ok(server),
+        Ok(Poll::Ready(Err(source))) => Err(StartError::Server { source }),
+        Ok(Poll::Ready(Ok(()))) => {
+            Err(StartError::Server { source: io::Error::other("it has ended at once") })
+        }
+        Err(payload) => Err(StartError::panicked(&*payload)),
+    }
 }
 
 fn take_apart(bound: Vec<Bound>) -> (Vec<Listener>, Vec<ListenAddress>, Vec<SocketFile>) {
@@ -189,24 +202,25 @@ impl Running {
     /// Lets running requests finish: `/readyz` turns 503, `drain_delay` passes, listeners and idle
     /// connections close, and what still runs has `drain_timeout` to end.
     pub async fn drain(&self) -> Drained {
-        self.draining.store(true, Ordering::Relaxed);
+        self.readiness.end();
         self.acme.iter().for_each(AcmeTask::begin_nothing);
-        tracing::info!(in_flight = self.metrics.in_flight(), "draining");
+        let InFlightNow { requests, tunnels } = self.metrics.in_flight();
+        tracing::info!(in_flight = requests, tunnels, "draining");
         actix_rt::time::sleep(self.drain_delay).await;
         let stopping = actix_rt::spawn(self.handle.stop(true));
         let closed = self.connections.all_closed();
         let in_time = actix_rt::time::timeout(self.drain_timeout, closed).await.is_ok();
         stopping.abort();
-        match self.metrics.in_flight() {
-            0 => Drained::Whole,
-            _ if in_time => Drained::Whole,
-            cut => Drained::Cut(cut),
-        }
+        if in_time { Drained::Whole } else { self.cut() }
     }
 
-    /// Requests that have begun and not ended.
-    pub fn in_flight(&self) -> u64 {
-        self.metrics.in_flight()
+    /// What becomes of requests and tunnels if they are ended now.
+    pub fn cut(&self) -> Drained {
+        let InFlightNow { requests, tunnels } = self.metrics.in_flight();
+        if tunnels > 0 {
+            tracing::info!(tunnels, "tunnels are closed");
+        }
+        if requests == 0 { Drained::Whole } else { Drained::Cut(requests) }
     }
 
     /// Ends everything at once; the last access lines are still written.
@@ -215,9 +229,10 @@ impl Running {
         // Aborting is the only way: a second stop is never read by a server that is stopping.
         let _ = self.server.await;
         self.admin_handle.stop(false).await;
-        if let Some(writer) = self.log_writer {
-            let written = actix_rt::task::spawn_blocking(move || writer.join());
-            let _ = actix_rt::time::timeout(LAST_LINES, written).await;
+        if let Some(writer) = self.log_writer
+            && actix_rt::time::timeout(LAST_LINES, writer.ended()).await.is_err()
+        {
+            tracing::warn!("the last access lines are lost: stdout does not take them");
         }
     }
 }

@@ -1,19 +1,20 @@
 //! One JSON object per request on stdout, at its end.
 //!
-//! A line is written by hand into a buffer of the worker. Buffers go to one writer thread when
-//! they are full or 50 ms old. Bounds: 32 KiB a buffer, 64 buffers on the way; if stdout does not
-//! take them, lines are dropped and counted, and requests go on.
+//! A line is written by hand into a buffer of the worker. Buffers go to one writer thread
+//! (`log_writer.rs`) when they are full or 50 ms old. Bounds: 32 KiB a buffer, 64 buffers on the
+//! way; if stdout does not take them, lines are dropped and counted, and requests go on.
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, Write},
+    io::Write,
     rc::Rc,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    thread,
     time::{Duration, SystemTime},
 };
 
-use super::timestamp::{Clock, digits};
+use super::{
+    log_writer::{Batch, LogSender},
+    timestamp::{Clock, digits},
+};
 use crate::{
     gateway::Gateway,
     headers::lines::put_address,
@@ -21,7 +22,6 @@ use crate::{
 };
 
 const BUFFER: usize = 32 << 10;
-const BUFFERS_ON_THE_WAY: usize = 64;
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
 
 /// A key with all that stands around it, so that it is written at once.
@@ -31,17 +31,6 @@ macro_rules! key {
     };
 }
 
-/// Hands buffers to the writer thread.
-#[derive(Clone)]
-pub struct LogSender(SyncSender<Batch>);
-
-struct Batch {
-    lines: Vec<u8>,
-}
-
-/// The thread that writes; it ends when all senders are gone.
-pub struct LogWriter(thread::JoinHandle<()>);
-
 /// The log of one worker.
 pub struct AccessLog {
     sender: LogSender,
@@ -49,44 +38,16 @@ pub struct AccessLog {
     lines: Cell<u64>,
     clock: RefCell<Clock>,
     flush_is_due: Cell<bool>,
-    dropped: Box<dyn Fn(u64)>,
-}
-
-/// Starts the writer thread over stdout.
-///
-/// # Errors
-/// The thread could not be started.
-pub fn start() -> io::Result<(LogSender, LogWriter)> {
-    let (sender, receiver) = sync_channel(BUFFERS_ON_THE_WAY);
-    let thread = thread::Builder::new().name("access-log".to_owned());
-    Ok((LogSender(sender), LogWriter(thread.spawn(move || write_all(&receiver))?)))
-}
-
-fn write_all(receiver: &Receiver<Batch>) {
-    let mut stdout = io::stdout().lock();
-    for batch in receiver {
-        // Nobody reads stdout any more: requests go on all the same.
-        let _ = stdout.write_all(&batch.lines).and_then(|()| stdout.flush());
-    }
-}
-
-impl LogWriter {
-    /// Waits until the last line is written; all senders must be gone.
-    pub fn join(self) {
-        let _ = self.0.join();
-    }
 }
 
 impl AccessLog {
-    /// `dropped` counts lines that were lost.
-    pub fn new(sender: LogSender, dropped: impl Fn(u64) + 'static) -> Rc<Self> {
+    pub fn new(sender: LogSender) -> Rc<Self> {
         Rc::new(Self {
             sender,
             buffer: RefCell::new(Vec::with_capacity(BUFFER)),
             lines: Cell::new(0),
             clock: RefCell::default(),
             flush_is_due: Cell::new(false),
-            dropped: Box::new(dropped),
         })
     }
 
@@ -123,10 +84,7 @@ impl AccessLog {
             return;
         }
         let full = self.buffer.replace(Vec::with_capacity(BUFFER));
-        match self.sender.0.try_send(Batch { lines: full }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => (self.dropped)(lines),
-        }
+        self.sender.send(Batch { lines: full, count: lines });
     }
 }
 

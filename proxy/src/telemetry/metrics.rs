@@ -14,6 +14,7 @@ use super::{
     clients::ClientConnections,
     counter::{ByReason, Counter, Histogram},
     downstream::DownstreamCells,
+    losses::Losses,
     series::{Published, Series},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
     pub acme: Arc<AcmeOrders>,
+    /// Lines of the access log.
+    pub log_losses: Arc<Losses>,
     /// Guards the list of shards: taken once by each worker, and when metrics are read.
     pub(super) shards: Mutex<Vec<Arc<SharedShard>>>,
 }
@@ -56,7 +59,6 @@ pub struct SharedShard {
     pub(super) rate_limit_store_errors: Counter,
     pub(super) errors: ByReason,
     pub(super) in_flight: Counter,
-    pub(super) log_lines_dropped: Counter,
     pub(super) tunnels: Counter,
     pub(super) open_tunnels: Counter,
     pub(super) connections: Arc<UpstreamConnections>,
@@ -68,6 +70,13 @@ pub struct SharedShard {
 pub struct UpstreamConnections {
     pub open: Counter,
     pub idle: Counter,
+}
+
+/// Requests that have begun and not ended. Behind its 101 a request is a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlightNow {
+    pub requests: u64,
+    pub tunnels: u64,
 }
 
 /// Lookups of names. Only the resolver's thread counts them.
@@ -162,6 +171,7 @@ impl Metrics {
             clients: ClientConnections::default(),
             lookups: Arc::default(),
             acme: Arc::default(),
+            log_losses: Arc::default(),
             shards: Mutex::default(),
         }
     }
@@ -185,10 +195,14 @@ impl Metrics {
         }
     }
 
-    /// Requests that have begun and not ended.
-    pub fn in_flight(&self) -> u64 {
+    /// Requests that have begun and not ended, tunnels among them.
+    pub fn in_flight(&self) -> InFlightNow {
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.iter().map(|shard| shard.in_flight.get()).sum()
+        let sum = |count: fn(&SharedShard) -> &Counter| {
+            shards.iter().map(|shard| count(shard).get()).sum::<u64>()
+        };
+        let tunnels = sum(|shard| &shard.open_tunnels);
+        InFlightNow { requests: sum(|shard| &shard.in_flight).saturating_sub(tunnels), tunnels }
     }
 }
 
@@ -278,10 +292,6 @@ impl Shard {
         self.shared.tunnels.add(1);
         self.shared.open_tunnels.add(1);
         OpenTunnel(Arc::clone(&self.shared))
-    }
-
-    pub fn log_lines_dropped(&self, lines: u64) {
-        self.shared.log_lines_dropped.add(lines);
     }
 
     pub fn connections(&self) -> Arc<UpstreamConnections> {

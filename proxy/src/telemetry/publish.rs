@@ -17,7 +17,7 @@ use super::{
     certificates,
     clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
-    downstream,
+    downstream, losses,
     metrics::{Metrics, SharedShard},
     rate_limits,
     series::read,
@@ -82,13 +82,7 @@ impl Collector for Page {
             MetricType::Gauge,
         )?
         .encode_gauge(&sum(|shard| shard.in_flight.get()))?;
-        family(
-            &mut encoder,
-            "proxy_access_log_dropped",
-            "Access lines lost because stdout did not take them",
-            MetricType::Counter,
-        )?
-        .encode_counter::<NoLabelSet, _, u64>(&sum(|shard| shard.log_lines_dropped.get()), None)?;
+        losses::write(&metrics.log_losses, &mut encoder)?;
         family(
             &mut encoder,
             "proxy_tunnels_open",

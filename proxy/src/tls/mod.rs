@@ -49,6 +49,7 @@ pub use self::{
 use crate::{
     config::{Config, ConfigError, ListenerConfig},
     telemetry::counter::Counter,
+    vitals::Vitals,
 };
 
 /// The TLS of all listeners.
@@ -124,8 +125,8 @@ impl Tls {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn watch(self: Arc<Self>) -> io::Result<Watching> {
-        watch::start(self)
+    pub fn watch(self: Arc<Self>, vitals: &Vitals) -> io::Result<Watching> {
+        watch::start(self, vitals)
     }
 
     /// Looks at the files now. What has changed is used by the handshakes that begin after it, but

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::Tls;
+use crate::vitals::Vitals;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -26,12 +27,14 @@ pub struct Watching {
 
 /// # Errors
 /// The thread cannot be started.
-pub(super) fn start(tls: Arc<Tls>) -> io::Result<Watching> {
+pub(super) fn start(tls: Arc<Tls>, vitals: &Vitals) -> io::Result<Watching> {
     if tls.listeners.iter().all(Option::is_none) {
         return Ok(Watching { _until: None });
     }
     let (until, ended) = mpsc::channel::<Infallible>();
+    let vital = vitals.vital("files of TLS");
     let looks = move || {
+        let _vital = vital;
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PERIOD) {
             // A panic amid a look must not be the last one.
             if catch_unwind(AssertUnwindSafe(|| tls.look())).is_err() {

@@ -11,6 +11,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::Duration,
@@ -24,7 +25,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{error::is_lack, telemetry::metrics::Lookups};
+use crate::{error::is_lack, telemetry::metrics::Lookups, vitals::Vital};
 
 /// Between two lookups of a name that has been found.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -81,11 +82,15 @@ impl Resolver {
     ///
     /// # Errors
     /// If there can be no further thread.
-    pub fn start(counts: Arc<Lookups>) -> io::Result<Arc<Self>> {
-        Self::start_with(Arc::new(system_lookup), counts)
+    pub fn start(counts: Arc<Lookups>, vital: Vital) -> io::Result<Arc<Self>> {
+        Self::start_with(Arc::new(system_lookup), counts, Some(vital))
     }
 
-    pub(super) fn start_with(lookup: Arc<Lookup>, counts: Arc<Lookups>) -> io::Result<Arc<Self>> {
+    pub(super) fn start_with(
+        lookup: Arc<Lookup>,
+        counts: Arc<Lookups>,
+        vital: Option<Vital>,
+    ) -> io::Result<Arc<Self>> {
         let (new_names, receiver) = mpsc::unbounded_channel();
         let runtime = Builder::new_current_thread()
             .enable_time()
@@ -93,6 +98,7 @@ impl Resolver {
             .thread_name("lookup")
             .build()?;
         thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            let _vital = vital;
             runtime.block_on(serve(receiver, lookup, counts));
             // A lookup may hang for as long as the system lets it; nobody waits for it any more.
             runtime.shutdown_background();
@@ -198,7 +204,10 @@ async fn refresh(name: Weak<Name>, lookup: Arc<Lookup>, counts: Arc<Lookups>) {
 
 async fn look_up(host: &str, lookup: &Arc<Lookup>) -> io::Result<Vec<IpAddr>> {
     let (host, lookup) = (host.to_owned(), Arc::clone(lookup));
-    let mut found = spawn_blocking(move || lookup(&host)).await??;
+    // It panics if it needs a thread and there can be none: that may be another the next time.
+    let looking = catch_unwind(AssertUnwindSafe(|| spawn_blocking(move || lookup(&host))))
+        .map_err(|_| io::Error::other("there can be no thread for the lookup"))?;
+    let mut found = looking.await??;
     let mut known = Vec::new();
     // The system names an address once for each of its sources.
     found.retain(|address| {

@@ -3,6 +3,7 @@
 //! Each test has a world of its own: ports are chosen by the system, programs die with the test.
 
 mod authority;
+mod behind_sockets;
 mod client;
 mod ended;
 pub mod hostile;
@@ -16,6 +17,8 @@ mod port;
 mod program;
 mod redis_stub;
 mod secured;
+mod sink;
+mod skip;
 mod switching;
 mod unix_door;
 mod wait;
@@ -23,6 +26,7 @@ mod wire;
 
 pub use self::{
     authority::{Authority, Certified},
+    behind_sockets::BehindSockets,
     client::{Answer, Client, Request},
     ended::Ended,
     issuer::{KeyServer, SigningKey, seconds},
@@ -34,6 +38,8 @@ pub use self::{
     program::{Mock, Program, Proxy, demo_config, proxy_binary},
     redis_stub::RedisStub,
     secured::{Secured, Shaking, TlsFiles},
+    sink::{Sink, StalledPipe},
+    skip::skip,
     switching::{OFFER, switching, switching_tls},
     unix_door::UnixDoor,
     wait::{PATIENCE, eventually},

@@ -19,18 +19,25 @@ pub struct Program {
     stderr: Lines,
 }
 
-type Lines = Arc<Mutex<Vec<String>>>;
+pub type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Program {
     pub fn spawn(command: &mut Command) -> Self {
+        Self::spawn_onto(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with other outputs; lines are there of what is piped.
+    pub fn spawn_onto(command: &mut Command, stdout: Stdio, stderr: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .expect("the program starts");
-        let stdout = collect(child.stdout.take().expect("is piped"));
-        let stderr = collect(child.stderr.take().expect("is piped"));
+        // What they hold is the program's alone: a closed pipe must look closed.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let stdout = child.stdout.take().map(collect).unwrap_or_default();
+        let stderr = child.stderr.take().map(collect).unwrap_or_default();
         Self { child, stdout, stderr }
     }
 
@@ -70,6 +77,15 @@ impl Program {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// Whether the program has said what it does on a signal, TERM or INT.
+    pub fn handles(&self, name: &str) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        let number = if name == "INT" { 2 } else { 15 };
+        caught.is_some_and(|mask| mask & (1 << (number - 1)) != 0)
     }
 
     /// The exit code, once there is one.

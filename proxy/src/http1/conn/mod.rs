@@ -127,7 +127,7 @@ impl Conn {
     #[cfg(test)]
     pub(crate) fn pair() -> (Rc<Self>, tokio::net::UnixStream) {
         let (ours, theirs) = tokio::net::UnixStream::pair().expect("a pair can be made");
-        let table = ConnTable::new(
+        let (table, _) = ConnTable::new(
             Default::default(),
             Default::default(),
             crate::scratch::Scratch::default(),

@@ -35,6 +35,7 @@ use self::{authority::Ca, named::Named, rounds::Rounds};
 use crate::{
     config::{AcmeConfig, Config, ConfigError},
     telemetry::metrics::AcmeOrders,
+    vitals::{Vital, Vitals},
 };
 
 /// Lookups of the CA's address: a hanging one must not keep the next from beginning.
@@ -57,11 +58,17 @@ impl AcmeTask {
 ///
 /// # Errors
 /// The thread cannot be started.
-pub fn start(config: &Config, orders: Arc<AcmeOrders>) -> io::Result<Option<AcmeTask>> {
+pub fn start(
+    config: &Config,
+    orders: Arc<AcmeOrders>,
+    vitals: &Vitals,
+) -> io::Result<Option<AcmeTask>> {
     let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let names: BTreeSet<String> = listeners.flat_map(|tls| tls.acme.iter().cloned()).collect();
     match &config.acme {
-        Some(acme) if !names.is_empty() => run(acme.clone(), names, orders).map(Some),
+        Some(acme) if !names.is_empty() => {
+            run(acme.clone(), names, orders, vitals.vital("orders of certificates")).map(Some)
+        }
         Some(_) | None => Ok(None),
     }
 }
@@ -81,6 +88,7 @@ fn run(
     config: AcmeConfig,
     names: BTreeSet<String>,
     orders: Arc<AcmeOrders>,
+    vital: Vital,
 ) -> io::Result<AcmeTask> {
     let (goes_on, told) = watch::channel(true);
     let runtime = Builder::new_current_thread()
@@ -90,6 +98,7 @@ fn run(
         .thread_name("acme lookup")
         .build()?;
     thread::Builder::new().name("acme".to_owned()).spawn(move || {
+        let _vital = vital;
         let rounds = Rounds {
             authority: Ca { config: config.clone() },
             config,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{World, client::Client, pki, remove};
+use crate::vitals::Vitals;
 
 #[test]
 fn a_new_certificate_is_shown_after_a_look() {
@@ -73,7 +74,7 @@ fn a_broken_or_vanished_file_keeps_what_was_there_and_holds_up_no_other() {
 fn files_are_looked_at_until_nobody_watches() {
     let world = World::with(&["a.test"]);
     let opened = world.open();
-    let watching = Arc::clone(&opened.0).watch().expect("a thread starts");
+    let watching = Arc::clone(&opened.0).watch(&Vitals::new().0).expect("a thread starts");
     world.folder.write_pair("a.test", &pki::signed_by_itself(&["b.test"]));
     until(|| opened.shown(None) == "b.test");
     drop(watching);
@@ -85,7 +86,7 @@ fn without_tls_there_is_no_thread() {
     let mut world = World::new();
     world.config.listeners[0].tls = None;
     let opened = world.open();
-    let _watching = Arc::clone(&opened.0).watch().expect("nothing can fail");
+    let _watching = Arc::clone(&opened.0).watch(&Vitals::new().0).expect("nothing can fail");
     assert_eq!(Arc::strong_count(&opened.0), 1);
     assert!(opened.0.listener(0).is_none() && opened.0.listener(1).is_none());
 }

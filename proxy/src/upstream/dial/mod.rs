@@ -183,7 +183,7 @@ mod tests {
         let lookup = move |_: &str| -> io::Result<Vec<IpAddr>> {
             Ok(addresses.iter().map(|ip| ip.parse().expect("is an address")).collect())
         };
-        Resolver::start_with(Arc::new(lookup), Arc::default()).expect("starts")
+        Resolver::start_with(Arc::new(lookup), Arc::default(), None).expect("starts")
     }
 
     #[test]
