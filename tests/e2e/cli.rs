@@ -153,8 +153,8 @@ fn check_warns_of_a_path_that_is_guarded_for_some_methods_and_open_for_others() 
     );
     assert_eq!(
         ended.stderr,
-        "FILE:4:1: warning: route \"write\" guards its path for POST alone: GET goes to route \
-         \"rest\", which does not ask for the same (leave out \"methods\" of the one, or guard the \
+        "FILE:4:1: warning: route \"write\" guards its path for POST alone: any other method \
+         goes to route \"rest\", which does not ask for the same (leave out \"methods\" of the one, or guard the \
          other as well)\n"
     );
     let all = Ended::with_file("check", &HALF_GUARDED.replace("methods = [\"POST\"]\n", ""), &[]);

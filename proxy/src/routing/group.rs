@@ -88,13 +88,15 @@ impl Group {
         request: Request<'_>,
         allowed: &mut Vec<Method>,
     ) -> Option<RouteMatch> {
-        let mut rest = self.pathless();
-        if let Some((place, values)) = self.best(request.path) {
-            if let Some(found) = self.patterns[place].first(routes, request, &mut Vec::new()) {
-                return Some(found.with(values));
+        let rest = match self.best(request.path) {
+            Some((place, values)) => {
+                if let Some(found) = self.patterns[place].first(routes, request, &mut Vec::new()) {
+                    return Some(found.with(values));
+                }
+                &self.patterns[place..]
             }
-            rest = &self.patterns[place..];
-        }
+            None => self.pathless(),
+        };
         rest.iter().find_map(|pattern| {
             let values = pattern.values(request.path)?;
             pattern.first(routes, request, allowed).map(|candidate| candidate.with(values))
@@ -106,7 +108,7 @@ impl Group {
     pub(super) fn takers(&self, routes: &[Route], request: Request<'_>) -> Vec<(Index, usize)> {
         let taking = |pattern: &Pattern| pattern.takers(routes, request);
         let best = self.best(request.path);
-        let rest = best.map_or(self.pathless(), |(place, _)| &self.patterns[place..]);
+        let rest = best.map_or_else(|| self.pathless(), |(place, _)| &self.patterns[place..]);
         let matching = rest.iter().filter(|one| one.values(request.path).is_some());
         matching.map(taking).find(|takers| !takers.is_empty()).unwrap_or_default()
     }
@@ -254,79 +256,4 @@ fn rank(key: &str) -> Vec<Segment> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        config::Config,
-        routing::{Found, RouteTable},
-    };
-
-    /// The name of the route that takes a GET of `path`.
-    fn taken(table: &RouteTable, path: &str) -> Option<String> {
-        let headers = HeaderMap::new();
-        let request = Request { host: "", path, method: &Method::GET, headers: &headers };
-        match table.find(request) {
-            Found::Route(found) => Some(table.route(found.route).config.name.clone()),
-            Found::MethodNotAllowed(_) | Found::NoRoute | Found::Ambiguous => None,
-        }
-    }
-
-    /// A table with one route per pattern, each named by its number.
-    fn table(patterns: &[&str]) -> RouteTable {
-        let routes = patterns.iter().enumerate().map(|(number, pattern)| {
-            format!("[[routes]]\nname = \"{number}\"\npath = \"{pattern}\"\nrespond = {{}}\n")
-        });
-        let config = Config::load(&routes.collect::<String>(), "test", &|_| None);
-        RouteTable::new(&config.expect("is valid").routes)
-    }
-
-    #[test]
-    fn a_placeholder_and_a_catch_all_at_one_spot_both_match() {
-        let table = table(&["/{*rest}", "/a/{*rest}", "/a/{one}", "/a/{one}/b", "/a/fixed"]);
-        for (path, expected) in [
-            ("/a/fixed", Some("4")),
-            ("/a/x", Some("2")),
-            ("/a/x/b", Some("3")),
-            ("/a/x/c", Some("1")),
-            ("/b/c", Some("0")),
-            ("/", None),
-        ] {
-            assert_eq!(taken(&table, path).as_deref(), expected, "{path}");
-        }
-    }
-
-    proptest! {
-        /// The router is a short cut: it never changes what the ordered list alone would say.
-        #[test]
-        fn the_order_of_the_file_does_not_matter_between_patterns(
-            picks in proptest::sample::subsequence(vec![
-                "/a", "/{x}", "/{*x}", "/a/b", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a/{*x}",
-                "/{x}/{*y}", "/a/b/c", "/a/{x}/c", "/{x}/b/{*y}",
-            ], 1..12),
-            path in "(/[abc]){1,3}",
-        ) {
-            let reversed: Vec<&str> = picks.iter().rev().copied().collect();
-            let name = |patterns: &[&str]| {
-                let number: Option<usize> =
-                    taken(&table(patterns), &path).map(|name| name.parse().expect("is a number"));
-                number.map(|number| patterns[number].to_owned())
-            };
-            let best = picks
-                .iter()
-                .filter(|pattern| matches(&key(pattern), &path))
-                .min_by_key(|pattern| rank(pattern));
-            prop_assert_eq!(name(&picks), best.map(|best| (*best).to_owned()));
-            prop_assert_eq!(name(&picks), name(&reversed));
-        }
-    }
-
-    fn key(pattern: &str) -> String {
-        pattern
-            .replace("{x}", "{p0}")
-            .replace("{*x}", "{*p0}")
-            .replace("{y}", "{p1}")
-            .replace("{*y}", "{*p1}")
-    }
-}
+mod tests;

@@ -19,33 +19,31 @@ pub fn open_methods(config: &Config) -> Vec<ConfigError> {
         return Vec::new();
     }
     // With a table for each method, a lookup never has to try more than the best pattern.
+    let is_missed = |method: &Method| guards.iter().any(|guard| !guard.methods.contains(method));
     let tables: Vec<(Method, RouteTable)> = methods(&config.routes)
         .into_iter()
+        .filter(is_missed)
         .map(|method| {
-            let taking = config.routes.iter().filter(|route| takes_method(route, &method));
-            let routes: Vec<RouteConfig> = taking.cloned().collect();
-            (method, RouteTable::new(&routes))
+            let table = RouteTable::new(&taking(&config.routes, &method));
+            (method, table)
         })
         .collect();
     guards.into_iter().filter_map(|guard| warning(guard, &tables)).collect()
+}
+
+fn taking(routes: &[RouteConfig], method: &Method) -> Vec<RouteConfig> {
+    routes.iter().filter(|route| takes_method(route, method)).cloned().collect()
 }
 
 fn guards_some_methods(route: &RouteConfig) -> bool {
     !route.methods.is_empty() && (route.auth.is_some() || !route.clients.is_empty())
 }
 
-/// The usual ones, those that a route names, and one that none does. HEAD goes where GET goes.
+/// Those that a route names, and one that none does: all others go where it goes.
 fn methods(routes: &[RouteConfig]) -> Vec<Method> {
-    let mut methods = vec![
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
+    let mut methods: Vec<Method> = Vec::new();
     for method in routes.iter().flat_map(|route| &route.methods) {
-        if !methods.contains(method) && *method != Method::HEAD {
+        if !methods.contains(method) {
             methods.push(method.clone());
         }
     }
@@ -69,7 +67,7 @@ fn warning(guard: &RouteConfig, tables: &[(Method, RouteTable)]) -> Option<Confi
             is_open.then(|| text(guard, method, taken))
         })
     };
-    let others = tables.iter().filter(|(method, _)| !takes_method(guard, method));
+    let others = tables.iter().filter(|(method, _)| !guard.methods.contains(method));
     let message = { others }.find_map(opens)?;
     let hint = "leave out \"methods\" of the one, or guard the other as well".to_owned();
     Some(ConfigError { position: guard.position, message, hint: Some(hint) })
@@ -145,11 +143,11 @@ mod tests {
         let post = "path = \"/x/{id}\"\nmethods = [\"POST\"]\nauth = \"a\"";
         let rest = ("rest", "path = \"/{*rest}\"");
         for (routes, expected) in [
-            (vec![("g", post), rest], "\"g\" for POST: GET goes to \"rest\""),
-            (vec![("all", ""), ("g", post)], "\"g\" for POST: GET goes to \"all\""),
+            (vec![("g", post), rest], "\"g\" for POST: any other method goes to \"rest\""),
+            (vec![("all", ""), ("g", post)], "\"g\" for POST: any other method goes to \"all\""),
             (
                 vec![("g", "methods = [\"GET\", \"POST\", \"PUT\"]\nauth = \"a\""), ("r", "")],
-                "\"g\" for GET, POST, PUT: PATCH goes to \"r\"",
+                "\"g\" for GET, POST, PUT: any other method goes to \"r\"",
             ),
             (
                 vec![
@@ -166,7 +164,15 @@ mod tests {
                     ),
                     ("r", "host = \"*.b.test\"\nheaders = { x-a = \"1\" }"),
                 ],
-                "\"g\" for PUT: GET goes to \"r\"",
+                "\"g\" for PUT: any other method goes to \"r\"",
+            ),
+            // A route that names HEAD comes before one that takes it with GET.
+            (
+                vec![
+                    ("g", "path = \"/x\"\nmethods = [\"GET\"]\nauth = \"a\""),
+                    ("head", "path = \"/x\"\nmethods = [\"HEAD\"]"),
+                ],
+                "\"g\" for GET: HEAD goes to \"head\"",
             ),
             (
                 vec![
@@ -191,7 +197,7 @@ mod tests {
             vec![],
             vec![("all", "auth = \"a\"")],
             vec![("elsewhere", "path = \"/y\"")],
-            vec![("head", "path = \"/x\"\nmethods = [\"HEAD\"]")],
+            vec![("head", "path = \"/{*rest}\"\nmethods = [\"HEAD\"]")],
             vec![("no", "respond = { status = 405 }")],
             vec![("host", "host = \"a.test\"")],
         ] {
