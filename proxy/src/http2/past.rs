@@ -45,12 +45,7 @@ impl Past {
         if self.last.len() == MOST_STREAMS as usize {
             self.last.pop_front();
         }
-        self.last.push_back(Ended {
-            stream,
-            room: STREAM_WINDOW,
-            may_trail: true,
-            idle: IDLE,
-        });
+        self.last.push_back(Ended { stream, room: STREAM_WINDOW, may_trail: true, idle: IDLE });
     }
 
     /// Whether the stream is one of them.
