@@ -150,7 +150,7 @@ fn whatever_still_comes_for_them_is_ignored() {
     let origin = origin();
     let proxy = proxy(&origin);
     for rest in
-        [Rest::Pieces(10, 3), Rest::Pieces(15_000, 1), Rest::Whole, Rest::Trailers, Rest::Reset]
+        [Rest::Pieces(10, 3), Rest::Pieces(8_000, 1), Rest::Whole, Rest::Trailers, Rest::Reset]
     {
         assert_unharmed(&proxy, "/401", 401, rest);
     }

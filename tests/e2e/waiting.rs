@@ -65,7 +65,8 @@ fn ask(proxy: &Proxy, target: &str) -> JoinHandle<u16> {
 }
 
 fn proxy(endpoints: [&Endpoint; 2], settings: &str) -> Proxy {
-    let limits = "limits = { max_connections_per_endpoint = 1, queue_timeout = \"10s\" }";
+    // Longer than anything here has patience: who waits looks once more when it has waited too long.
+    let limits = "limits = { max_connections_per_endpoint = 1, queue_timeout = \"60s\" }";
     let addresses = endpoints.map(|endpoint| endpoint.origin.address);
     Proxy::start(&pool_of(&addresses, format!("{settings}\n{limits}")))
 }

@@ -14,6 +14,7 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -142,11 +143,11 @@ impl Frames {
                 self.in_block = flags & END_HEADERS == 0;
                 false
             }
-            RST_STREAM if self.past.takes_reset(stream) => false,
             WINDOW_UPDATE if self.updates > 0 => {
                 self.updates -= 1;
                 false
             }
+            RST_STREAM | WINDOW_UPDATE | PRIORITY if self.past.takes_idle(stream) => false,
             _ => self.is_one_too_many(),
         }
     }

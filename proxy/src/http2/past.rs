@@ -15,6 +15,9 @@ use std::collections::VecDeque;
 
 use super::serve::{MOST_STREAMS, STREAM_WINDOW};
 
+/// A client that opens the window for more of an answer, sets a priority, and resets the stream.
+const IDLE: u8 = 3;
+
 /// Bound: [`MOST_STREAMS`].
 #[derive(Debug, Default)]
 pub(super) struct Past {
@@ -29,7 +32,8 @@ struct Ended {
     /// Bytes that its window had room for, and no more come: nobody opens it any more.
     room: u32,
     may_trail: bool,
-    may_reset: bool,
+    /// Frames that carry nothing and may still come.
+    idle: u8,
 }
 
 impl Past {
@@ -41,12 +45,7 @@ impl Past {
         if self.last.len() == MOST_STREAMS as usize {
             self.last.pop_front();
         }
-        self.last.push_back(Ended {
-            stream,
-            room: STREAM_WINDOW,
-            may_trail: true,
-            may_reset: true,
-        });
+        self.last.push_back(Ended { stream, room: STREAM_WINDOW, may_trail: true, idle: IDLE });
     }
 
     /// Whether the stream is one of them.
@@ -73,9 +72,12 @@ impl Past {
         self.find(stream).is_some_and(|ended| !std::mem::take(&mut ended.may_trail))
     }
 
-    /// Whether the client may say that it is over, too.
-    pub(super) fn takes_reset(&mut self, stream: u32) -> bool {
-        self.find(stream).is_some_and(|ended| std::mem::take(&mut ended.may_reset))
+    /// Whether it is no wonder that the client sends a frame that carries nothing.
+    pub(super) fn takes_idle(&mut self, stream: u32) -> bool {
+        let Some(ended) = self.find(stream) else { return false };
+        let left = ended.idle.checked_sub(1);
+        ended.idle = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// The last ones are asked for most.
@@ -97,16 +99,16 @@ mod tests {
         let first = 999 - 2 * (MOST_STREAMS - 1);
         assert!(streams().all(|stream| past.has(stream) == (stream >= first)));
         assert_eq!((past.instead_of(999), past.instead_of(1)), (Some(1), None));
-        assert!(!past.takes_reset(1) && !past.has_trailed(1) && !past.is_overrun(1, u32::MAX));
+        assert!(!past.takes_idle(1) && !past.has_trailed(1) && !past.is_overrun(1, u32::MAX));
     }
 
     #[test]
-    fn one_window_one_block_and_one_reset_may_come() {
+    fn one_window_one_block_and_a_few_idle_frames_may_come() {
         let mut past = Past::default();
         past.remember(7, true);
         assert!(!past.is_overrun(7, STREAM_WINDOW - 1) && !past.is_overrun(7, 1));
         assert!(past.is_overrun(7, 1));
         assert!(!past.has_trailed(7) && past.has_trailed(7));
-        assert!(past.takes_reset(7) && !past.takes_reset(7));
+        assert!((0..IDLE).all(|_| past.takes_idle(7)) && !past.takes_idle(7));
     }
 }

@@ -121,7 +121,6 @@ impl Breaker {
 
     /// Takes the outcome of a request. Of what was admitted while closed nothing counts while open or
     /// half-open.
-    #[expect(clippy::needless_pass_by_value, reason = "an admission is reported once")]
     pub fn report(&self, now: Millis, admission: Admission, failed: bool) -> Option<Transition> {
         match admission {
             Admission::Yes => self.count(now, failed),
