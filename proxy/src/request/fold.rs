@@ -60,10 +60,14 @@ pub fn fold(pattern: &str) -> String {
 
 /// What is never told apart: case, a slash at the end, and a plus that forms write for a space.
 fn finish(reading: &[u8]) -> String {
-    let text = String::from_utf8_lossy(reading);
-    let text = if text.len() > 1 { text.strip_suffix('/').unwrap_or(&text) } else { &text };
-    let folded = text.chars().flat_map(fold_case);
-    folded.map(|one| if one == '+' { ' ' } else { one }).collect()
+    let bare =
+        if reading.len() > 1 { reading.strip_suffix(b"/").unwrap_or(reading) } else { reading };
+    let text = String::from_utf8_lossy(bare).replace('+', " ");
+    if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        text.chars().flat_map(fold_case).collect()
+    }
 }
 
 /// By way of capitals: some letters beyond ASCII have one of ASCII, such as U+017F, a long s.
