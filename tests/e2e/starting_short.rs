@@ -47,9 +47,9 @@ fn outcome(limits: &str, remedy: &str) -> bool {
 #[test]
 fn with_any_number_of_open_files_it_serves_or_says_that_they_are_too_few() {
     let serves = |files: u32| outcome(&format!("ulimit -n {files}"), "open files");
-    let most = (8..160).step_by(6).filter(|files| serves(*files)).count();
-    assert!(most > 0, "160 files are enough");
-    assert!(!serves(20) && !serves(34));
+    let most = (8..100).step_by(4).filter(|files| serves(*files)).count();
+    assert!(most > 0, "100 files are enough");
+    assert!(!serves(20));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The program as a process: its ready line, its exit codes, its stop.
 
+use std::io::{PipeReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::{End, Mock, command};
 
@@ -110,4 +113,68 @@ fn usage_errors_end_the_program_with_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
+}
+
+/// What becomes of stderr, as a shell would say it, and a mock on a port of its own.
+fn with_stderr(stderr: Stdio, port: u16) -> Command {
+    let mut command = command();
+    command.args(["--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(stderr);
+    command
+}
+
+/// A pipe that is full, and its reader.
+fn stalled() -> (PipeReader, Stdio) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe can be had");
+    rustix::io::ioctl_fionbio(&writer, true).expect("can be set");
+    while writer.write(b"\n").is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).expect("can be set");
+    (reader, writer.into())
+}
+
+#[test]
+fn stderr_that_nobody_reads_or_takes_holds_nothing_up() {
+    let (_reader, full_pipe) = stalled();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for stderr in [full_pipe, std::io::pipe().expect("a pipe can be had").1.into(), full().into()] {
+        let port = free_port();
+        let mut child = with_stderr(stderr, port).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut served = false;
+        while !served && Instant::now() < until {
+            served = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        }
+        let stopped = kill_process(Pid::from_child(&child), Signal::TERM);
+        let status = child.wait().unwrap();
+        assert!(served && stopped.is_ok());
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_start_that_fails_ends_though_nobody_reads_why() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (_reader, stderr) = stalled();
+    let status = with_stderr(stderr, port).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn without_open_files_the_start_fails_and_says_so() {
+    for files in [6, 10, 12, 14] {
+        let mut command = Command::new("sh");
+        let run = format!("ulimit -n {files}; exec \"$0\" --listen 127.0.0.1:0");
+        let output = command.args(["-c", &run, env!("CARGO_BIN_EXE_mock-backend")]).output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{files}: {stderr}");
+        assert!(stderr.contains("Too many open files"), "{files}: {stderr}");
+        assert!(!stderr.contains("listening"), "{files}: {stderr}");
+    }
+}
+
+/// Free a moment ago; the system does not give it to others soon.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("is bound").port()
 }

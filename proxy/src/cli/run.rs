@@ -18,7 +18,7 @@ use crate::{
 /// How long stderr may take to hear why there is no start.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The same for a stop, which has a time to be over by.
-const LAST_EVENTS: Duration = Duration::from_millis(250);
+const LAST_EVENTS: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &RunArgs) -> ExitCode {
     if let Err(error) = events::start_queue() {

@@ -51,7 +51,7 @@ use crate::{
 };
 
 /// How long the last access lines may take to be written.
-const LAST_LINES: Duration = Duration::from_millis(500);
+const LAST_LINES: Duration = Duration::from_millis(400);
 
 /// A started proxy.
 pub struct Running {

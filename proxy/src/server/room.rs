@@ -9,15 +9,16 @@ use std::{
     thread,
 };
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::StartError;
 
-/// Threads beside the workers: the admin listener's worker, two that accept, the access log, the
-/// resolver, the files of TLS, the orders of certificates; the rest for lookups of names.
-const OTHER_THREADS: usize = 10;
-/// Files beside those of threads: some clients, their endpoints, and what is read now and then.
-const SPARE_FILES: usize = 32;
+/// Threads beside those of workers: two that accept, the access log, the resolver, the files of TLS,
+/// the orders of certificates; the rest for lookups of names.
+const OTHER_THREADS: usize = 9;
+/// Files beside those of workers: seven of the threads that accept and order, and some for clients,
+/// their endpoints, and what is read now and then.
+const SPARE_FILES: usize = 24;
 
 /// Takes all of it at once, and gives it back.
 ///
@@ -25,7 +26,9 @@ const SPARE_FILES: usize = 32;
 /// There is not enough.
 pub(super) fn look_for(workers: usize) -> Result<(), StartError> {
     let no_room = |source| StartError::NoRoom { workers, source };
-    let threads = (0..workers + OTHER_THREADS).map(|_| Held::start());
+    // The admin listener has a worker of its own.
+    let workers = (0..=workers).map(|_| Held::start(true));
+    let threads = workers.chain((0..OTHER_THREADS).map(|_| Held::start(false)));
     let threads = threads.collect::<io::Result<Vec<Held>>>().map_err(no_room)?;
     for thread in &threads {
         thread.has_started().map_err(no_room)?;
@@ -34,7 +37,7 @@ pub(super) fn look_for(workers: usize) -> Result<(), StartError> {
     spare.collect::<io::Result<Vec<File>>>().map(drop).map_err(no_room)
 }
 
-/// A thread with a runtime, as a worker is; it ends when dropped.
+/// A thread, with a runtime if it is to be like a worker; it ends when dropped.
 struct Held {
     started: Receiver<io::Result<()>>,
     until: Option<Sender<()>>,
@@ -42,18 +45,17 @@ struct Held {
 }
 
 impl Held {
-    fn start() -> io::Result<Self> {
+    fn start(is_worker: bool) -> io::Result<Self> {
         let (start, started) = channel();
         let (until, dropped) = channel::<()>();
         let holds = move || {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            let (runtime, result) = match runtime {
-                Ok(runtime) => (Some(runtime), Ok(())),
+            let build = || Builder::new_current_thread().enable_all().build();
+            let (_runtime, result) = match is_worker.then(build).transpose() {
+                Ok(runtime) => (runtime, Ok(())),
                 Err(error) => (None, Err(error)),
             };
             let _ = start.send(result);
             let _ = dropped.recv();
-            drop::<Option<Runtime>>(runtime);
         };
         let thread = Some(thread::Builder::new().spawn(holds)?);
         Ok(Self { started, until: Some(until), thread })
