@@ -119,7 +119,7 @@ impl Gateway {
         let found = self.routes.find(request);
         if let Found::Route(taken) = &found
             && let Some(readings) = &self.readings
-            && readings.evade(taken, request)
+            && readings.evade(&self.routes, taken, request)
         {
             return Found::Ambiguous;
         }

@@ -25,8 +25,9 @@ pub fn is_plain(path: &str) -> bool {
     path.len() == 1 || !matches!(last, b'/' | b'.')
 }
 
-/// All readings, the path itself among them, each in the form in which `fold` has patterns; `None` if
-/// there are more than `MOST_READINGS`.
+/// All readings, the path itself among them, to a server that tells letters and a slash at the end
+/// apart; what others take each of them for is `loosened`. `None` if there are more than
+/// `MOST_READINGS`.
 pub fn readings(path: &str) -> Option<Vec<String>> {
     let mut found = vec![path.as_bytes().to_vec()];
     let mut next = 0;
@@ -42,10 +43,8 @@ pub fn readings(path: &str) -> Option<Vec<String>> {
         }
         next += 1;
     }
-    let mut readings: Vec<String> = found.iter().map(|reading| finish(reading)).collect();
-    readings.sort_unstable();
-    readings.dedup();
-    Some(readings)
+    let text = |reading: &Vec<u8>| String::from_utf8_lossy(reading).into_owned();
+    Some(found.iter().map(text).collect())
 }
 
 /// A pattern in the one form that all spellings of what it matches share.
@@ -55,14 +54,15 @@ pub fn fold(pattern: &str) -> String {
     for step in of_pattern() {
         folded = step(&folded).unwrap_or(folded);
     }
-    finish(&folded)
+    loosened(&String::from_utf8_lossy(&folded))
 }
 
-/// What is never told apart: case, a slash at the end, and a plus that forms write for a space.
-fn finish(reading: &[u8]) -> String {
+/// A reading in the form in which `fold` has patterns: without what many servers do not tell apart,
+/// which is case, a slash at the end, and a plus that forms write for a space.
+pub fn loosened(reading: &str) -> String {
     let bare =
-        if reading.len() > 1 { reading.strip_suffix(b"/").unwrap_or(reading) } else { reading };
-    let text = String::from_utf8_lossy(bare).replace('+', " ");
+        if reading.len() > 1 { reading.strip_suffix('/').unwrap_or(reading) } else { reading };
+    let text = bare.replace('+', " ");
     if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {
@@ -83,7 +83,7 @@ mod tests {
 
     /// Whether some server may read `path` as `other`.
     fn reads(path: &str, other: &str) -> bool {
-        readings(path).expect("are few").iter().any(|reading| reading == other)
+        readings(path).expect("are few").iter().any(|reading| loosened(reading) == other)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use actix_http::{
 };
 
 pub use self::{
-    fold::{fold, is_plain, readings},
+    fold::{fold, is_plain, loosened, readings},
     host::{is_valid as is_host, without_port},
     method::{check as check_method, in_capitals},
 };

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{Config, PathPattern, RateLimitConfig, RouteConfig},
     record::Index,
-    request::{fold, in_capitals, is_plain, readings},
+    request::{fold, in_capitals, is_plain, loosened, readings},
 };
 
 pub struct OtherReadings {
@@ -55,8 +55,9 @@ impl OtherReadings {
         })
     }
 
-    /// Whether a route with another guard than that of the route `found` could be meant.
-    pub fn evade(&self, found: &RouteMatch, request: Request<'_>) -> bool {
+    /// Whether a route with another guard than that of the route `found` could be meant; `routes` are
+    /// those that `found` is of.
+    pub fn evade(&self, routes: &RouteTable, found: &RouteMatch, request: Request<'_>) -> bool {
         let capitals = in_capitals(request.method);
         let is_meant = self.is_meant(found, request.path);
         if is_meant && capitals.is_none() {
@@ -67,11 +68,14 @@ impl OtherReadings {
         let Some(paths) = paths else { return true };
         let mut methods: Vec<&Method> = vec![request.method];
         methods.extend(&capitals);
-        let evades = |path: &String| {
-            methods
-                .iter()
-                .any(|method| self.reaches_other(found, Request { path, method, ..request }))
+        let reaches = |table: &RouteTable, path: &str| {
+            let asks = |method: &&Method| {
+                self.reaches_other(table, found, Request { path, method, ..request })
+            };
+            methods.iter().any(asks)
         };
+        // A server may tell letters and slashes apart where `fold` does not.
+        let evades = |path: &String| reaches(routes, path) || reaches(&self.table, &loosened(path));
         paths.iter().any(evades)
     }
 
@@ -82,11 +86,12 @@ impl OtherReadings {
         is_named || (self.guards_are_plain && is_plain(path))
     }
 
-    /// Whether one of the routes that a folded request is for has a guard that `found` has not. Patterns
-    /// that fold to the same are all meant; of routes that share one as it is written, the first.
-    fn reaches_other(&self, found: &RouteMatch, folded: Request<'_>) -> bool {
-        let route = |index: Index| &self.table.route(index).config;
-        let takers = self.table.takers(folded);
+    /// Whether one of the routes that a request is for, as `table` has them, has a guard that `found` has
+    /// not. Patterns that fold to the same are all meant; of routes that share one as it is written, the
+    /// first.
+    fn reaches_other(&self, table: &RouteTable, found: &RouteMatch, read: Request<'_>) -> bool {
+        let route = |index: Index| &table.route(index).config;
+        let takers = table.takers(read);
         let pattern = |(index, path): (Index, usize)| self.patterns[index as usize].get(path);
         let is_first = |place: usize| {
             takers[..place].iter().all(|earlier| pattern(*earlier) != pattern(takers[place]))

@@ -224,7 +224,8 @@ mod tests {
     fn a_name_that_is_not_looked_up_for_want_of_files_is_not_unresolved() {
         let lookup =
             |_: &str| Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
-        let resolver = Resolver::start_with(Arc::new(lookup), Arc::default(), None).expect("starts");
+        let resolver =
+            Resolver::start_with(Arc::new(lookup), Arc::default(), None).expect("starts");
         let error = failure(connect(&to_name(&resolver, 80), LONG));
         assert_eq!(error.reason(), Reason::OutOfResources);
     }
