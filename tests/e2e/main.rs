@@ -61,6 +61,7 @@ mod named_services;
 mod observability;
 mod outliers;
 mod output;
+mod parts;
 mod path_confusion;
 mod pooling;
 mod proxy_protocol;
