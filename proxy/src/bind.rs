@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::UnixListener,
@@ -33,6 +34,19 @@ const MOST_UNSENT: u32 = 128 << 10;
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+impl Listener {
+    /// The same socket by another file.
+    ///
+    /// # Errors
+    /// There is no file for it.
+    pub fn double(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().map(OwnedFd::from),
+            Self::Unix(listener) => listener.try_clone().map(OwnedFd::from),
+        }
+    }
 }
 
 /// A bound listener, and the file to remove in the end.

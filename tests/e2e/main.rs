@@ -65,6 +65,7 @@ mod observability;
 mod outliers;
 mod output;
 mod own_resources;
+mod parts;
 mod path_confusion;
 mod pooling;
 mod proxy_protocol;

@@ -13,6 +13,7 @@ mod preface;
 mod proxy_protocol;
 mod room;
 mod start_error;
+mod still_listening;
 mod tls;
 mod turn_away;
 
@@ -30,6 +31,7 @@ use actix_server::{Server, ServerHandle};
 
 use self::connections::Connections;
 pub use self::start_error::{StartError, remedy};
+use self::still_listening::Doubles;
 use crate::{
     admin::{self, Readiness},
     bind::{Bound, Listener, SocketFile, bind},
@@ -50,9 +52,6 @@ use crate::{
     worker::Shared,
 };
 
-/// How long the last access lines may take to be written.
-const LAST_LINES: Duration = Duration::from_millis(400);
-
 /// A started proxy.
 pub struct Running {
     /// Where traffic is taken, in the order of the configuration.
@@ -62,6 +61,8 @@ pub struct Running {
     drain_timeout: Duration,
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
+    /// Ended before the listeners are to close.
+    still_listening: JoinHandle<()>,
     admin_handle: ServerHandle,
     readiness: Arc<Readiness>,
     connections: Arc<Connections>,
@@ -92,6 +93,8 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     let (tls, connectors) = open_all(config).map_err(|errors| config.refuse(errors))?;
     let open_files = open_files::raise_limit();
     let (traffic, admin_bound) = bind_all(config)?;
+    let doubles = Doubles::of(traffic.iter().chain([&admin_bound]))
+        .map_err(|source| StartError::Server { source })?;
     room::look_for(config.server.workers.get())?;
     vitals.watch_acceptors();
     let gateway = Arc::new(Gateway::build(config));
@@ -138,6 +141,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         drain_timeout: config.server.drain_timeout,
         handle: server.handle(),
         server: vitals.spawn("server", server),
+        still_listening: vitals.spawn("listener", doubles.one_has_ended()),
         admin_handle,
         readiness,
         connections,
@@ -207,6 +211,7 @@ impl Running {
         let InFlightNow { requests, tunnels } = self.metrics.in_flight();
         tracing::info!(in_flight = requests, tunnels, "draining");
         actix_rt::time::sleep(self.drain_delay).await;
+        self.still_listening.abort();
         let stopping = actix_rt::spawn(self.handle.stop(true));
         let closed = self.connections.all_closed();
         let in_time = actix_rt::time::timeout(self.drain_timeout, closed).await.is_ok();
@@ -230,7 +235,7 @@ impl Running {
         let _ = self.server.await;
         self.admin_handle.stop(false).await;
         if let Some(writer) = self.log_writer
-            && actix_rt::time::timeout(LAST_LINES, writer.ended()).await.is_err()
+            && !writer.has_ended().await
         {
             tracing::warn!("the last access lines are lost: stdout does not take them");
         }
