@@ -14,14 +14,19 @@ use actix_web::HttpResponse;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{admit::admit, outgoing::Outgoing, tunnel::Tunnel};
+use super::{
+    admit::admit,
+    ending::{Ending, Failed, halt, how, into_request, outcome},
+    outgoing::Outgoing,
+    tunnel::Tunnel,
+};
 use crate::{
     balance::{Affinity, Ask},
     clock::Millis,
     config::MirrorConfig,
     error::{ProxyError, Reason},
-    record::{RequestRecord, Try, TryOutcome},
-    retry::{Ended, RetryPolicy, Trouble},
+    record::{RequestRecord, Try},
+    retry::RetryPolicy,
     service::{Endpoint, InFlight, Service},
     upstream::{Answer, Connection, RequestBody, ResponseBody, SendFailure, send},
     worker::Worker,
@@ -52,23 +57,6 @@ pub(super) struct Attempts<'a> {
     /// The body, while no try has it: before the first, and after the last for the copy.
     pub(super) body: Cell<Option<RequestBody>>,
     pub(super) mirror: Option<&'a MirrorConfig>,
-}
-
-/// A try that gave no answer.
-struct Failed {
-    error: ProxyError,
-    is_sent: bool,
-    /// What another try could send.
-    request: Option<RequestBody>,
-}
-
-type Ending = Result<Answer, Failed>;
-
-impl Failed {
-    /// Nothing of `request` was sent.
-    fn unsent(error: ProxyError, request: RequestBody) -> Self {
-        Self { error, is_sent: false, request: Some(request) }
-    }
 }
 
 impl Attempts<'_> {
@@ -128,10 +116,6 @@ impl Attempts<'_> {
             self.note(&ended, place, began);
             tried.push(place);
             let Some(pause) = self.pause(&ended, tries) else { break };
-            // What is decided is decided about the body as it is now: it stays so.
-            if !halt(&ended) {
-                break;
-            }
             self.record.in_flight.take();
             if !pause.is_zero() {
                 // A timer is aligned to a line of the cache: inside, every request would be.
@@ -141,15 +125,9 @@ impl Attempts<'_> {
             // Without an endpoint to try, an answer is still an answer.
             let now = self.worker.gateway.at(began);
             let Ok(in_flight) = self.pick(&tried, began, now) else { break };
-            let trouble = self.how(&ended).trouble;
-            let body = match ended {
-                Ok(answer) => answer.into_request(),
-                Err(failed) => failed.request,
-            };
-            let body = body.expect("a try that was halted gives its request back");
-            self.worker.shard.retry(trouble, true);
+            self.worker.shard.retry(how(&ended).trouble, true);
             place = self.begin(in_flight);
-            ended = self.attempt(place, body).await;
+            ended = self.attempt(place, into_request(ended)).await;
             if self.is_wanted(&ended) {
                 self.note(&ended, place, began);
                 break;
@@ -176,9 +154,10 @@ impl Attempts<'_> {
         ended.as_ref().is_ok_and(|answer| !self.retry.is_unwanted(answer.head.status))
     }
 
-    /// How long to wait before the next try; `None` if there is none, whatever the body would allow.
+    /// How long to wait before the next try; `None` if there is none. Of a request that is to be tried
+    /// again nothing more is read or sent.
     fn pause(&self, ended: &Ending, tries: u32) -> Option<Duration> {
-        let how = self.how(ended);
+        let how = how(ended);
         if !self.retry.allows(self.outgoing.method(), tries, &how) {
             return None;
         }
@@ -188,25 +167,16 @@ impl Attempts<'_> {
         if is_long || self.end.is_some_and(|end| Instant::now() + pause >= end) {
             return None;
         }
+        // What cannot be sent again costs the budget nothing.
+        if !halt(ended) {
+            return None;
+        }
         let now = self.worker.gateway.now();
         let is_affordable = self.worker.budget(self.service.index).take(now);
         if !is_affordable {
             self.worker.shard.retry(how.trouble, false);
         }
         is_affordable.then_some(pause)
-    }
-
-    fn how(&self, ended: &Ending) -> Ended {
-        match ended {
-            Ok(answer) => Ended {
-                trouble: Trouble::Status(answer.head.status),
-                retry_after: answer.head.retry_after,
-            },
-            Err(failed) => Ended {
-                trouble: Trouble::of(failed.error.reason(), failed.is_sent),
-                retry_after: None,
-            },
-        }
     }
 
     /// One endpoint; a second connection to it if the first turns out to have been closed.
@@ -304,13 +274,9 @@ impl Attempts<'_> {
     }
 
     fn note(&self, ended: &Ending, place: usize, began: Instant) {
-        let outcome = match ended {
-            Ok(answer) => TryOutcome::Status(answer.head.status),
-            Err(failed) => TryOutcome::Failed(failed.error.reason()),
-        };
         let endpoint = self.service.endpoint(place).index;
         let started = began - self.record.started;
-        let noted = Try { endpoint, outcome, started, took: began.elapsed() };
+        let noted = Try { endpoint, outcome: outcome(ended), started, took: began.elapsed() };
         self.record.tries.borrow_mut().push(noted);
     }
 
@@ -331,14 +297,6 @@ impl Attempts<'_> {
         let mut response = HttpResponse::with_body(answer.head.status, body).map_into_boxed_body();
         self.keep_client(&mut response);
         response
-    }
-}
-
-/// Whether what ended like this can be sent again; then nothing more of it is read or sent.
-fn halt(ended: &Ending) -> bool {
-    match ended {
-        Ok(answer) => answer.halt(),
-        Err(failed) => failed.request.is_some(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admit;
 mod attempt;
+mod ending;
 pub mod mirror;
 mod outgoing;
 pub mod redirect;
