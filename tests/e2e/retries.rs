@@ -180,6 +180,20 @@ fn the_budget_bounds_the_retries_of_a_service_that_fails() {
 }
 
 #[test]
+fn what_cannot_be_sent_again_costs_the_budget_nothing() {
+    let (one, two) = (Origin::answering(UNAVAILABLE), Origin::answering(UNAVAILABLE));
+    let settings = format!("retry = {{ on = [\"503\"], body_limit = \"1KiB\" }}\n{NO_OUTLIER}");
+    let proxy = Proxy::start(&pool_of(&[one.address, two.address], settings));
+    for _ in 0..30 {
+        let answer = proxy.request("PUT", "/large").body("x".repeat(2000)).send();
+        assert_eq!(answer.status, 503);
+    }
+    assert_eq!(one.heads().len() + two.heads().len(), 30);
+    assert_eq!(proxy.get("/last").send().status, 503);
+    assert_eq!(one.heads().len() + two.heads().len(), 32, "another try was made");
+}
+
+#[test]
 fn a_route_overrides_its_service() {
     let (broken, well) = (resetting(), Origin::answering(OK));
     let config = pool_of(&[broken.address, well.address], UNBOUNDED).replace(
