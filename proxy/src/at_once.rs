@@ -8,16 +8,19 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::task::unconstrained;
+use tokio::task::{coop::has_budget_remaining, unconstrained};
 
 /// Polls once; nobody is woken for what is not ready.
-pub fn poll_at_once<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+pub fn poll_at_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    if has_budget_remaining() {
+        return poll(&mut Context::from_waker(Waker::noop()));
+    }
     pin!(unconstrained(poll_fn(poll))).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::task::coop::{has_budget_remaining, poll_proceed};
+    use tokio::task::coop::poll_proceed;
 
     use super::*;
 

@@ -17,7 +17,7 @@ pub fn answer(
     head: &RequestHead,
 ) -> Option<HttpResponse> {
     let route = &gateway.routes.route(record.route.get()?).config;
-    if !may_wait(gateway, route, record) && is_barred(gateway, record) {
+    if is_barred(gateway, record) && !may_wait(gateway, route, record) {
         return Some(reply::reject(record, Reason::Forbidden));
     }
     let cors = route.cors.as_ref().filter(|_| record.is_preflight.get())?;
@@ -28,6 +28,7 @@ pub fn answer(
 }
 
 /// Whether the route wants no requests from the client's address.
+#[inline]
 pub fn is_barred(gateway: &Gateway, record: &RequestRecord) -> bool {
     let route = record.route.get().map(|route| &gateway.routes.route(route).config);
     route.is_some_and(|route| !clients::may(&route.clients, record.client.get()))

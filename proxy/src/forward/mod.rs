@@ -158,9 +158,13 @@ fn prepare<'a>(
 ) -> Attempts<'a> {
     let retry = RetryPolicy::of(&service.retry, &route.config.retry);
     let mirror = route.config.action.mirror().filter(|one| mirror::is_chosen(worker, one));
-    let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
-    let most = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
-    let body = RequestBody::of_client(outgoing.framing, outgoing.limit, record, most);
+    let body = if outgoing.framing.has_body() {
+        let retried = if retry.repeats(outgoing.method()) { retry.body_limit() } else { 0 };
+        let most = mirror.map_or(retried, |mirror| retried.max(mirror.body_limit));
+        RequestBody::of_client(outgoing.framing, outgoing.limit, record, most)
+    } else {
+        RequestBody::default()
+    };
     let now = worker.gateway.at(record.started);
     worker.budget(service.index).request(now);
     let end = outgoing.end();

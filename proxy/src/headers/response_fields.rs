@@ -28,6 +28,10 @@ pub fn replace(
     rules: Option<&HeaderRules>,
     cookie: Option<&str>,
 ) {
+    // The id of the request is always there, and nearly always alone.
+    if own.len_keys() <= 1 && cookie.is_none() {
+        return;
+    }
     let replaced: SmallVec<[&HeaderName; 4]> =
         own.keys().filter(|name| is_only_ours(name, rules)).collect();
     if replaced.is_empty() && cookie.is_none() {

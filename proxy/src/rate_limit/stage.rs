@@ -75,7 +75,8 @@ pub async fn after(
 /// Writes into the answer where the client stands.
 pub fn tell(worker: &Worker, record: &RequestRecord, headers: &mut HeaderMap) {
     let limited = record.limited.borrow();
-    for (limit, standing) in limited.iter().flat_map(|limited| &limited.standings) {
+    let Some(limited) = &*limited else { return };
+    for (limit, standing) in &limited.standings {
         if let Some(rate) = &worker.gateway.rate_limits.limit(*limit).rate {
             rate.policy.tell(*standing, headers);
         }

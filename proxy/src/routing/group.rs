@@ -120,6 +120,7 @@ impl Group {
     }
 
     /// The pattern that ranks first among those that match `path`.
+    #[inline]
     fn best(&self, path: &str) -> Option<(usize, Values)> {
         let routed = self.router.at(path).ok();
         let bound = routed.as_ref().map_or(usize::MAX, |found| *found.value);
@@ -167,9 +168,11 @@ impl Pattern {
                 return Some(*candidate);
             }
         }
-        let with_fields = |one: &&Candidate| has_fields(config(one), request.headers);
-        self.routes.iter().filter(with_fields).copied().find(|candidate| {
+        self.routes.iter().copied().find(|candidate| {
             let config = config(candidate);
+            if !has_fields(config, request.headers) {
+                return false;
+            }
             let takes = takes_method(config, request.method);
             if !takes {
                 for method in &config.methods {

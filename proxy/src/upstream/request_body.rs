@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::held::Held;
 use crate::{config::BodyLimit, downstream::BodyError, record::RequestRecord};
@@ -30,15 +30,19 @@ impl RequestFraming {
     }
 }
 
-/// Not `Clone`: two of it would share one client, and each would get a part of the body.
-pub struct RequestBody {
-    pub(super) framing: RequestFraming,
-    pub(super) limit: BodyLimit,
+/// Not `Clone`: two of it would share one client, and each would get a part of the body. Nothing is on
+/// the heap for a request without one.
+#[derive(Default)]
+pub struct RequestBody(Option<Box<Content>>);
+
+struct Content {
+    framing: RequestFraming,
+    limit: BodyLimit,
     /// Knows the client's connection, and counts what was read of the body. `None` if nothing is to be
     /// read.
     client: Option<Rc<RequestRecord>>,
     /// What was read, if it is kept.
-    held: Option<Box<Held>>,
+    held: Option<Held>,
     /// Whether something was read that is not held.
     is_begun: bool,
 }
@@ -52,49 +56,61 @@ impl RequestBody {
         client: &Rc<RequestRecord>,
         most: usize,
     ) -> Self {
-        let has_body = framing.has_body();
-        let client = has_body.then(|| Rc::clone(client));
-        let held = (has_body && most > 0).then(|| Box::new(Held::new(most)));
-        Self { framing, limit, client, held, is_begun: false }
+        let client = Some(Rc::clone(client));
+        let held = (most > 0).then(|| Held::new(most));
+        Self::new(Content { framing, limit, client, held, is_begun: false })
     }
 
     /// A body that is all here.
     pub fn whole(bytes: Bytes) -> Self {
-        let framing = match bytes.len() as u64 {
-            0 => RequestFraming::None,
-            length => RequestFraming::Length(length),
-        };
-        let held = framing.has_body().then(|| Box::new(Held::whole(bytes.into())));
-        Self { framing, limit: BodyLimit::UNLIMITED, client: None, held, is_begun: false }
+        let framing = RequestFraming::Length(bytes.len() as u64);
+        let held = Some(Held::whole(bytes.into()));
+        let limit = BodyLimit::UNLIMITED;
+        Self::new(Content { framing, limit, client: None, held, is_begun: false })
+    }
+
+    fn new(content: Content) -> Self {
+        Self(content.framing.has_body().then(|| Box::new(content)))
     }
 
     /// The same body for another service, which needs no client; `None` if it was not read to its end,
     /// or has more than `most` bytes.
     pub fn into_copy(self, most: usize) -> Option<Self> {
-        let is_here = match &self.held {
-            Some(held) => held.is_whole() && held.length() <= most,
-            None => !self.framing.has_body(),
-        };
-        is_here.then(|| Self { limit: BodyLimit::UNLIMITED, client: None, ..self })
+        let Some(content) = self.0 else { return Some(self) };
+        let is_here =
+            content.held.as_ref().is_some_and(|held| held.is_whole() && held.length() <= most);
+        let limit = BodyLimit::UNLIMITED;
+        is_here.then(|| Self(Some(Box::new(Content { limit, client: None, ..*content }))))
     }
 
     pub fn framing(&self) -> RequestFraming {
-        self.framing
+        self.0.as_ref().map_or(RequestFraming::None, |content| content.framing)
+    }
+
+    /// Whether so many bytes of it may be sent.
+    pub(super) fn allows(&self, bytes: u64) -> bool {
+        self.0.as_ref().is_none_or(|content| content.limit.allows(bytes))
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Whether it is still one from its first byte on.
     pub(super) fn is_rewindable(&self) -> bool {
-        !self.is_begun && self.held.as_ref().is_none_or(|held| held.is_all_that_was_read())
+        self.0.as_ref().is_none_or(|content| match &content.held {
+            Some(held) => held.is_all_that_was_read(),
+            None => !content.is_begun,
+        })
     }
 
     /// Takes back the first bytes that were read of a body that is not held: they have not gone out.
-    pub(super) fn put_back(&mut self, first: Bytes) {
-        self.held = Some(Box::new(Held::beginning(first.into())));
-        self.is_begun = false;
-    }
-
-    pub(super) fn is_held(&self) -> bool {
-        self.held.is_some()
+    pub(super) fn put_back(&mut self, first: BytesMut) {
+        if let Some(content) = &mut self.0
+            && content.held.is_none()
+        {
+            content.held = Some(Held::beginning(first));
+        }
     }
 
     /// What follows the first `offset` bytes, never an empty piece: what is held, then what the client
@@ -104,7 +120,8 @@ impl RequestBody {
         offset: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if let Some(held) = &self.held {
+        let Some(content) = &mut self.0 else { return Poll::Ready(None) };
+        if let Some(held) = &content.held {
             if let Some(piece) = held.piece(offset) {
                 return Poll::Ready(Some(Ok(piece)));
             }
@@ -112,34 +129,32 @@ impl RequestBody {
                 return Poll::Ready(None);
             }
         }
-        let Some(client) = &self.client else {
-            return Poll::Ready(None);
-        };
+        let Some(client) = &content.client else { return Poll::Ready(None) };
         let piece = ready!(client.from.poll_body(cx));
-        match &piece {
-            Some(Ok(bytes)) => {
+        match (&piece, &mut content.held) {
+            (Some(Ok(bytes)), held) => {
                 client.bytes_in.set(client.bytes_in.get() + bytes.len() as u64);
-                match &mut self.held {
+                match held {
                     Some(held) => held.keep(bytes),
-                    None => self.is_begun = true,
+                    None => content.is_begun = true,
                 }
             }
-            Some(Err(_)) => {}
-            None => self.end(),
+            (None, Some(held)) => held.end(),
+            (None, None) | (Some(Err(_)), _) => {}
         }
         Poll::Ready(piece)
     }
 
     /// All of it has been read.
     pub(super) fn end(&mut self) {
-        if let Some(held) = &mut self.held {
+        if let Some(held) = self.0.as_mut().and_then(|content| content.held.as_mut()) {
             held.end();
         }
     }
 
     /// Tells the client's connection whether somebody reads the body.
     pub(super) fn set_uploading(&self, uploading: bool) {
-        if let Some(client) = &self.client {
+        if let Some(client) = self.0.as_ref().and_then(|content| content.client.as_ref()) {
             client.from.set_uploading(uploading);
         }
     }

@@ -61,13 +61,13 @@ pub(super) struct Upload {
     chunk: Bytes,
     /// The CRLF behind a large chunk: with it, or the endpoint would wait for the next one.
     tail: &'static [u8],
-    /// `None` once it was given back.
-    body: Option<RequestBody>,
+    body: RequestBody,
     framing: RequestFraming,
     /// Whether the client's connection is told that its body is read.
     is_announced: bool,
-    /// The piece of a body that is not held, as long as nothing has gone out with it.
-    first: Bytes,
+    /// Length of the piece that was read first, and where it stands in `lines` if it was copied there.
+    first: usize,
+    first_at: usize,
     /// Bytes of the body that have become bytes of the request.
     taken: u64,
     /// Whether all of the body has been read.
@@ -80,15 +80,16 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) fn new(head: BytesMut, body: RequestBody) -> Self {
-        let is_read = !body.framing.has_body();
+        let is_read = body.is_none();
         let mut upload = Self {
             lines: head,
             chunk: Bytes::new(),
             tail: b"",
-            framing: body.framing,
-            body: Some(body),
+            framing: body.framing(),
+            body,
             is_announced: false,
-            first: Bytes::new(),
+            first: 0,
+            first_at: 0,
             taken: 0,
             is_read,
             is_flushed: true,
@@ -102,34 +103,40 @@ impl Upload {
 
     /// Whether it will be polled for now: while it is not, nobody wants bytes of the client.
     pub(super) fn set_active(&mut self, is_active: bool) {
-        if let Some(body) = &self.body
-            && self.is_announced != is_active
-        {
+        if self.is_announced != is_active {
             self.is_announced = is_active;
-            body.set_uploading(is_active);
+            self.body.set_uploading(is_active);
         }
     }
 
     /// Whether the body could be sent again from its first byte on.
     pub(super) fn is_rewindable(&self) -> bool {
-        self.is_unsent() || self.body.as_ref().is_some_and(RequestBody::is_rewindable)
+        self.is_unsent() || self.body.is_rewindable()
     }
 
     /// Ends it, and gives the body back if it can be sent again from its first byte on: what was read
     /// of it is held, or none of it has gone out.
     pub(super) fn rewind(mut self) -> Option<RequestBody> {
         self.set_active(false);
-        let is_unsent = self.is_unsent();
-        let mut body = self.body.take()?;
-        if is_unsent && !self.first.is_empty() {
-            body.put_back(std::mem::take(&mut self.first));
+        let mut body = std::mem::take(&mut self.body);
+        if !body.is_rewindable() {
+            if !self.is_unsent() {
+                return None;
+            }
+            body.put_back(self.first_piece());
         }
-        body.is_rewindable().then_some(body)
+        Some(body)
+    }
+
+    /// The piece that nothing of the request went out with.
+    fn first_piece(&self) -> BytesMut {
+        let copied = || &self.lines[self.first_at..][..self.first];
+        BytesMut::from(if self.chunk.is_empty() { copied() } else { &self.chunk })
     }
 
     /// Whether all that was read is the first piece, and nothing of the request has gone out.
     fn is_unsent(&self) -> bool {
-        self.written == 0 && self.taken == self.first.len() as u64
+        self.written == 0 && self.taken == self.first as u64
     }
 
     /// Sends until the whole request is written.
@@ -163,10 +170,7 @@ impl Upload {
                         io::ErrorKind::WriteZero.into(),
                     )));
                 }
-                Ok(written) => {
-                    self.written += written as u64;
-                    self.first = Bytes::new();
-                }
+                Ok(written) => self.written += written as u64,
                 Err(error) => return Poll::Ready(Err(UploadError::Upstream(error))),
             }
         }
@@ -175,7 +179,7 @@ impl Upload {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         // Nothing beyond what is held was read by another: the offset fits memory where it matters.
         let offset = usize::try_from(self.taken).unwrap_or(usize::MAX);
-        self.body.as_mut().map_or(Poll::Ready(None), |body| body.poll_piece(offset, cx))
+        self.body.poll_piece(offset, cx)
     }
 
     /// A vectored write only where there are two pieces: the plain one is cheaper.
@@ -202,14 +206,10 @@ impl Upload {
 
     /// The next bytes of the body become the next bytes of the request.
     fn take(&mut self, bytes: Bytes) -> Result<(), UploadError> {
+        let is_first = self.taken == 0;
         self.taken += bytes.len() as u64;
-        if let Some(body) = &self.body {
-            if !body.limit.allows(self.taken) {
-                return Err(UploadError::TooLarge);
-            }
-            if self.written == 0 && !body.is_held() {
-                self.first = bytes.clone();
-            }
+        if !self.body.allows(self.taken) {
+            return Err(UploadError::TooLarge);
         }
         match self.framing {
             RequestFraming::Chunked => {
@@ -218,6 +218,9 @@ impl Upload {
             }
             RequestFraming::Length(length) if self.taken >= length => self.set_read(),
             RequestFraming::Length(_) | RequestFraming::None => {}
+        }
+        if is_first {
+            (self.first, self.first_at) = (bytes.len(), self.lines.len());
         }
         if bytes.len() <= COPIED {
             self.lines.extend_from_slice(&bytes);
@@ -240,9 +243,7 @@ impl Upload {
 
     fn set_read(&mut self) {
         self.is_read = true;
-        if let Some(body) = &mut self.body {
-            body.end();
-        }
+        self.body.end();
     }
 }
 

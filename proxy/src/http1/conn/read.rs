@@ -136,12 +136,12 @@ impl Conn {
     pub(in crate::http1) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         // While a body is sent on, who reads it will notice, and is whom the sweep must wake.
         while !self.is_sent_on() && self.buffer.borrow().len() < MOST_HELD {
-            match self.poll_read(cx) {
+            match self.poll_fill(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(()),
-                // Nobody wants the body yet: its clock does not run.
                 Poll::Pending => {
-                    remember(&self.reader, cx.waker());
+                    // Nobody wants the body yet: its clock does not run.
+                    self.wants_bytes.set(false);
                     break;
                 }
             }
