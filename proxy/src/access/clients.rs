@@ -8,10 +8,12 @@ use crate::config::ClientLists;
 
 /// Whether a client may: its address, the canonical one, is not denied, and is allowed if only some
 /// are. One without address, over a Unix socket, is on no list.
+#[inline]
 pub(super) fn may(lists: &ClientLists, client: Option<IpAddr>) -> bool {
-    if lists.is_empty() {
-        return true;
-    }
+    lists.is_empty() || is_let_in(lists, client)
+}
+
+fn is_let_in(lists: &ClientLists, client: Option<IpAddr>) -> bool {
     let client = client.map(|client| client.to_canonical());
     let is_in = |networks: &[IpNet]| {
         client.is_some_and(|client| networks.iter().any(|network| network.contains(&client)))

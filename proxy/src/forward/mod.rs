@@ -76,6 +76,7 @@ pub async fn forward(
 }
 
 /// The service that a request goes to, or the name in its path that no service has.
+#[inline]
 fn choose_service<'a, 'p>(
     worker: &'a Worker,
     choice: &ServiceChoice,

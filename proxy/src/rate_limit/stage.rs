@@ -73,9 +73,14 @@ pub async fn after(
 }
 
 /// Writes into the answer where the client stands.
+#[inline]
 pub fn tell(worker: &Worker, record: &RequestRecord, headers: &mut HeaderMap) {
-    let limited = record.limited.borrow();
-    let Some(limited) = &*limited else { return };
+    if let Some(limited) = &*record.limited.borrow() {
+        tell_all(worker, limited, headers);
+    }
+}
+
+fn tell_all(worker: &Worker, limited: &Limited, headers: &mut HeaderMap) {
     for (limit, standing) in &limited.standings {
         if let Some(rate) = &worker.gateway.rate_limits.limit(*limit).rate {
             rate.policy.tell(*standing, headers);

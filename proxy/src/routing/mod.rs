@@ -140,6 +140,7 @@ impl RouteTable {
     }
 
     /// The groups that a host belongs to, best first.
+    #[inline]
     fn groups(&self, host: &str) -> impl Iterator<Item = &Group> {
         let has_hosts = !(self.exact.is_empty() && self.suffixes.is_empty());
         let name = if has_hosts { host_without_port(host) } else { "".into() };

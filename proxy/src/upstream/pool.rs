@@ -39,6 +39,11 @@ impl Pool {
             return Some(last);
         }
         last.close();
+        self.take_behind_closed()
+    }
+
+    #[cold]
+    fn take_behind_closed(&self) -> Option<Connection> {
         self.retain(|idle| idle.connection.is_quiet());
         self.pop()
     }

@@ -116,7 +116,12 @@ impl Upload {
 
     /// Ends it, and gives the body back if it can be sent again from its first byte on: what was read
     /// of it is held, or none of it has gone out.
-    pub(super) fn rewind(mut self) -> Option<RequestBody> {
+    #[inline]
+    pub(super) fn rewind(self) -> Option<RequestBody> {
+        if self.body.is_none() { Some(RequestBody::default()) } else { self.rewind_body() }
+    }
+
+    fn rewind_body(mut self) -> Option<RequestBody> {
         self.set_active(false);
         let mut body = std::mem::take(&mut self.body);
         if !body.is_rewindable() {
