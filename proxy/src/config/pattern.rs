@@ -1,6 +1,6 @@
 //! Path patterns and templates: text with `{name}` and `{*rest}` in it.
 //!
-//! Patterns are matchit's. Two patterns that differ only in the names of their placeholders match
+//! Patterns are of matchit's language, and `routing/tree.rs` finds them. Two patterns that differ only in the names of their placeholders match
 //! the same paths, so a pattern also has a key in which placeholders are numbered: routes with
 //! the same key share one entry of the router.
 
