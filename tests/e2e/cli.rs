@@ -1,9 +1,9 @@
 //! The commands that say something and end: check, schema, healthcheck, version and help.
 //! Exit codes: 0 ok, 1 invalid or not ready, 2 usage.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
-use crate::support::{ClosedPort, Ended, Origin, Proxy, proxy_binary};
+use crate::support::{ClosedPort, Ended, Origin, Proxy, Request, proxy_binary};
 
 fn proxy(args: &[&str]) -> Ended {
     Ended::of(Command::new(proxy_binary()).args(args))
@@ -114,6 +114,52 @@ fn healthcheck_of_a_running_proxy_is_0() {
     let running = Proxy::start("");
     let ended = proxy(&["healthcheck", "--url", &format!("http://{}/readyz", running.admin)]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+/// A proxy whose admin listener asks for a token that stands in a file, and that file.
+fn with_token_file(folder: &Path) -> (Proxy, String) {
+    let file = folder.join("token").display().to_string();
+    std::fs::write(&file, "admin-token\n").expect("the file can be written");
+    (Proxy::start(&format!("[admin]\ntoken = {{ file = \"{file}\" }}\n")), file)
+}
+
+#[test]
+fn whether_a_proxy_runs_is_told_without_the_token_and_all_else_is_not() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (running, _file) = with_token_file(folder.path());
+    let status = |method: &str, page: &str| Request::new(running.admin, method, page).send().status;
+    for page in ["/livez", "/readyz"] {
+        assert_eq!(
+            (status("GET", page), status("HEAD", page), status("POST", page)),
+            (200, 200, 405)
+        );
+    }
+    for page in ["/metrics", "/", "/readyz/", "/nowhere", "//readyz", "/%72eadyz"] {
+        assert_eq!(status("GET", page), 401, "{page}");
+    }
+    let ended = proxy(&["healthcheck", "--url", &format!("http://{}/readyz", running.admin)]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn healthcheck_shows_the_token_of_a_file() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (running, file) = with_token_file(folder.path());
+    let wrong = folder.path().join("wrong").display().to_string();
+    std::fs::write(&wrong, "two\nlines of a secret").expect("the file can be written");
+    let url = format!("http://{}/metrics", running.admin);
+    let check = |flags: &[&str]| proxy(&[&["healthcheck", "--url", &url], flags].concat());
+    assert_eq!(check(&["--token-file", &file]).code, Some(0));
+    let without = check(&[]);
+    assert_eq!(
+        (without.code, without.stderr.contains("401")),
+        (Some(1), true),
+        "{}",
+        without.stderr
+    );
+    let bad = check(&["--token-file", &wrong]);
+    assert_eq!((bad.code, bad.stderr.contains("lines")), (Some(1), false), "{}", bad.stderr);
+    assert!(check(&["--token-file", "/nowhere"]).stderr.contains("no token"));
 }
 
 #[test]

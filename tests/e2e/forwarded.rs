@@ -1,7 +1,7 @@
 //! What the upstream is told about the client, and who is believed: X-Forwarded-* and its
 //! relatives, in every spelling that a server could mistake for them.
 
-use crate::support::{Head, Origin, Proxy, Request};
+use crate::support::{Client, Head, Origin, Proxy, Request, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const TRUSTED: &str = "[server]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.1.2.3\"]\n";
@@ -248,5 +248,33 @@ fn the_client_in_the_log_is_whom_forwarded_names_where_it_is_on() {
         let world = World::with(READING);
         world.received(given);
         assert_eq!(world.proxy.access_line("/")["client_ip"], client, "{given:?}");
+    }
+}
+
+#[test]
+fn what_is_refused_or_answered_by_the_proxy_itself_is_logged_with_the_client_behind_a_trusted_proxy()
+ {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let server = format!("{TRUSTED}health_path = \"/health\"\n");
+    let proxy = Proxy::start(&format!("{server}{}", origin.config()));
+    for (method, target, status) in [
+        ("TRACE", "/trace", 405),
+        ("CONNECT", "a.test:80", 405),
+        ("GET", "/%zz", 400),
+        ("get", "/lower", 400),
+        ("GET", "/health", 200),
+    ] {
+        let mut client = Client::connect(proxy.address);
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\n",
+            if method == "CONNECT" { target } else { "a" }
+        );
+        client.write(format!("{head}X-Forwarded-For: 192.0.2.7\r\n\r\n").as_bytes());
+        assert_eq!(client.answer(method).status, status, "{method} {target}");
+    }
+    let lines =
+        eventually("five lines", || Some(proxy.access_lines()).filter(|all| all.len() == 5));
+    for line in lines {
+        assert_eq!(line["client_ip"], "192.0.2.7", "{line}");
     }
 }

@@ -20,8 +20,22 @@ fn hup_is_logged_and_ignored() {
 }
 
 #[test]
-fn a_proxy_that_has_served_ends_with_0_on_term_and_on_int() {
-    for signal in ["TERM", "INT"] {
+fn usr1_and_usr2_are_answered_with_an_event_and_end_nothing() {
+    let proxy = Proxy::start(&named_routes([("mine", "")]));
+    for signal in ["USR1", "USR2"] {
+        proxy.program.signal(signal);
+        let event = eventually("an event about the signal", || {
+            proxy.program.stderr().into_iter().find(|line| line.contains(signal))
+        });
+        let event: serde_json::Value = serde_json::from_str(&event).expect("is JSON");
+        assert_eq!(event["level"], "WARN");
+        assert_eq!(proxy.get("/").send().text(), "mine");
+    }
+}
+
+#[test]
+fn a_proxy_that_has_served_ends_with_0_on_term_int_and_quit() {
+    for signal in ["TERM", "INT", "QUIT"] {
         let mut proxy = Proxy::start(&named_routes([("mine", "")]));
         proxy.get("/").send();
         proxy.program.signal(signal);
@@ -44,7 +58,7 @@ fn hup_before_term_does_not_count_as_a_stop() {
 
 #[test]
 fn two_signals_with_nothing_in_flight_are_a_stop_like_any_other() {
-    for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+    for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("INT", "TERM"), ("TERM", "QUIT")] {
         let mut proxy = Proxy::start(&format!("{LONG_DELAY}{}", named_routes([("mine", "")])));
         let mut idle = Client::connect(proxy.address);
         assert_eq!(proxy.get("/").send_on(&mut idle).status, 200);

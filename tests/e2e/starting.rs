@@ -169,7 +169,7 @@ fn an_admin_listener_that_others_can_reach_needs_a_token() {
     let (mut program, _folder) =
         Launch::with("[admin]\ntoken = \"admin-token\"").run(&flags).start();
     let admin = SocketAddr::from(([127, 0, 0, 1], program.listening("admin", 0).port()));
-    let ask = |token: &str| Request::new(admin, "GET", "/readyz").bearer(token).send();
+    let ask = |token: &str| Request::new(admin, "GET", "/metrics").bearer(token).send();
     assert_eq!(Request::new(admin, "GET", "/metrics").send().status, 401);
     assert_eq!((ask("other-token").status, ask("admin-token").status), (401, 200));
 }

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     bind::Listener,
-    config::AdminConfig,
+    config::{AdminConfig, Secret},
     reply::{self, JSON},
     telemetry::metrics::Metrics,
     vitals::Vitals,
@@ -23,6 +23,9 @@ use crate::{
 
 const METRICS: header::HeaderValue =
     header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Asked by who has no token, such as kubelet, and told nothing but whether the proxy runs.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -72,7 +75,7 @@ pub fn serve(
         let (state, token) = (state.clone(), token.clone());
         state.vitals.watch_thread("worker of the admin listener");
         App::new().default_service(web::to(move |request: HttpRequest| {
-            let answer = answer(&request, &state, token.as_deref());
+            let answer = answer(&request, &state, token.as_ref());
             async move { answer }
         }))
     });
@@ -84,8 +87,8 @@ pub fn serve(
     Ok(server?.run())
 }
 
-fn answer(request: &HttpRequest, state: &State, token: Option<&str>) -> HttpResponse {
-    if !is_allowed(request, token) {
+fn answer(request: &HttpRequest, state: &State, token: Option<&Secret>) -> HttpResponse {
+    if !PROBES.contains(&request.path()) && !is_allowed(request, token) {
         let mut response = say(StatusCode::UNAUTHORIZED, "not authenticated");
         let challenge = header::HeaderValue::from_static("Bearer");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -104,12 +107,12 @@ fn answer(request: &HttpRequest, state: &State, token: Option<&str>) -> HttpResp
     }
 }
 
-fn is_allowed(request: &HttpRequest, token: Option<&str>) -> bool {
+fn is_allowed(request: &HttpRequest, token: Option<&Secret>) -> bool {
     let Some(token) = token else { return true };
     let given = request.headers().get(header::AUTHORIZATION);
     given
         .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
-        .is_some_and(|given| given.ct_eq(token.as_bytes()).into())
+        .is_some_and(|given| given.ct_eq(token.reveal().as_bytes()).into())
 }
 
 fn say(status: StatusCode, what: &str) -> HttpResponse {

@@ -54,8 +54,12 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         }
     };
     if let Err(reason) = check_method(&method) {
-        println!("{} {}: the proxy takes no such method", reason.status().as_u16(), reason.word());
-        return ExitCode::from(FAILED);
+        let refused = format!(
+            "{} {}: the proxy takes no such method",
+            reason.status().as_u16(),
+            reason.word()
+        );
+        return answer(&refused, ExitCode::from(FAILED));
     }
     let path = normal.as_deref().unwrap_or(uri.path());
     let request = Request { host, path, method: &method, headers: &headers };

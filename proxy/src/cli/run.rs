@@ -104,7 +104,11 @@ async fn serve_until_told(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// nginx's for an end that lets requests finish, which any end does here.
+    quit: Signal,
     hangup: Signal,
+    user_1: Signal,
+    user_2: Signal,
     /// Taken, so that a log that has reached the limit of file sizes is an error and no end.
     _file_size: Signal,
 }
@@ -114,7 +118,10 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
             _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
@@ -132,8 +139,15 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
                 _ = self.hangup.recv() => {
                     tracing::warn!("HUP is ignored: the configuration cannot be reloaded yet");
+                }
+                _ = self.user_1.recv() => {
+                    tracing::warn!("USR1 has nothing to reopen: logs go to stdout and stderr");
+                }
+                _ = self.user_2.recv() => {
+                    tracing::warn!("USR2 is ignored: the program cannot be replaced yet");
                 }
             }
         }

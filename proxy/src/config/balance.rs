@@ -6,7 +6,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     error::{Problem, did_you_mean},
-    expand::expand,
+    expand::expand_secret,
     header_rules::FieldName,
     section::{Reader, Section, ValueOrTable},
     value::{FromText, Value, unknown_word},
@@ -151,11 +151,13 @@ impl FromText for CookieName {
 struct Secret(String);
 
 impl Value for Secret {
+    const IS_SECRET: bool = true;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         let DeValue::String(text) = value.get_ref() else {
             return Err(Problem::new("a secret must be a string"));
         };
-        let secret = expand(text, reader.variables)?;
+        let secret = expand_secret(text, reader.variables)?;
         if secret.len() < SHORTEST_SECRET {
             let message = format!("a secret needs {SHORTEST_SECRET} bytes or more");
             return Err(Problem::new(message).hint("for example from: openssl rand -base64 32"));

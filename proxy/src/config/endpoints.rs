@@ -1,5 +1,7 @@
 //! `endpoints` of a service: a list of URLs, or of tables that say more than the URL.
 
+use std::collections::HashSet;
+
 use super::{
     endpoint::EndpointUrl,
     error::{Located, Position, Problem, Source},
@@ -26,7 +28,7 @@ impl EndpointConfig {
     pub(super) fn read_all(section: &mut Section<'_>) -> Vec<Self> {
         section.must_have(KEY);
         let items = section.values_or_tables(KEY).unwrap_or_default();
-        let (count, source) = (items.len(), section.reader.source);
+        let (count, source) = (items.len(), &section.reader.source);
         let read: Vec<Located<Self>> =
             items.into_iter().filter_map(|item| Self::read(item?, source)).collect();
         report_repeated(section, &read);
@@ -42,7 +44,7 @@ impl EndpointConfig {
     }
 
     /// The endpoint, and where its URL stands.
-    fn read(item: ValueOrTable<'_, EndpointUrl>, source: Source<'_>) -> Option<Located<Self>> {
+    fn read(item: ValueOrTable<'_, EndpointUrl>, source: &Source<'_>) -> Option<Located<Self>> {
         let (url, weight, backup) = match item {
             ValueOrTable::Value(url) => (url, DEFAULT_WEIGHT, false),
             ValueOrTable::Table(mut section) => {
@@ -59,9 +61,10 @@ impl EndpointConfig {
 }
 
 fn report_repeated(section: &Section<'_>, endpoints: &[Located<EndpointConfig>]) {
-    for (index, endpoint) in endpoints.iter().enumerate() {
+    let mut seen = HashSet::new();
+    for endpoint in endpoints {
         let url = &endpoint.value.url.url;
-        if endpoints[..index].iter().any(|earlier| earlier.value.url.url == *url) {
+        if !seen.insert(url) {
             let message = format!("endpoint \"{url}\" is listed twice");
             section.report(&endpoint.span, Problem::new(message));
         }

@@ -69,21 +69,54 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// The text of a file, for turning offsets into positions.
-#[derive(Clone, Copy)]
+/// The text of a file, read once for turning any offset into its position: neither a line nor the
+/// file is counted again for each.
 pub(super) struct Source<'a> {
-    pub(super) text: &'a str,
+    text: &'a str,
+    /// Where each line begins, in bytes; never empty.
+    lines: Vec<usize>,
+    /// Characters before each `STRIDE` bytes, and at the end.
+    characters: Vec<usize>,
 }
 
-impl Source<'_> {
-    pub(super) fn position(&self, offset: usize) -> Position {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+/// Most bytes that are looked at for a position, twice.
+const STRIDE: usize = 256;
+
+impl<'a> Source<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let newlines = memchr::memchr_iter(b'\n', text.as_bytes());
+        let mut before = 0;
+        let characters = text.as_bytes().chunks(STRIDE).map(|chunk| {
+            before += characters_in(chunk);
+            before
+        });
+        Self {
+            text,
+            lines: [0].into_iter().chain(newlines.map(|newline| newline + 1)).collect(),
+            characters: [0].into_iter().chain(characters).collect(),
         }
     }
+
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let offset = self.text.floor_char_boundary(offset);
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines[line - 1];
+        Position {
+            line,
+            column: self.characters_before(offset) - self.characters_before(start) + 1,
+        }
+    }
+
+    /// How many characters stand before `offset`, the start of one.
+    fn characters_before(&self, offset: usize) -> usize {
+        let counted = self.characters[offset / STRIDE];
+        counted + characters_in(&self.text.as_bytes()[offset - offset % STRIDE..offset])
+    }
+}
+
+/// Bytes that begin a character.
+fn characters_in(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// A value that cannot be used, before it has a place in a file.
@@ -137,10 +170,26 @@ mod tests {
 
     #[test]
     fn positions_count_lines_and_characters_from_one() {
-        let source = Source { text: "a = 1\nä = 2\n" };
+        let source = Source::new("a = 1\nä = 2\n");
         assert_eq!(source.position(0), Position { line: 1, column: 1 });
         assert_eq!(source.position(8), Position { line: 2, column: 2 });
         assert_eq!(source.position(13), Position { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn a_position_is_that_of_counting_from_the_start() {
+        let lines = ["a = 1", "", "# äöü€𝄞", &"ä".repeat(STRIDE), &"x".repeat(3 * STRIDE), "€"];
+        for text in
+            [lines.join("\n"), lines.join("\r\n"), lines.concat(), String::new(), "\n".into()]
+        {
+            let source = Source::new(&text);
+            for offset in 0..text.len() + 2 {
+                let before = &text[..text.floor_char_boundary(offset)];
+                let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+                let expected = Position { line: before.matches('\n').count() + 1, column };
+                assert_eq!(source.position(offset), expected, "{offset} of {text:?}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,20 @@
 use super::{error::Problem, section::Lookup};
 
 pub(super) fn expand(text: &str, variables: Lookup<'_>) -> Result<String, Problem> {
+    expand_or(text, variables, |name| format!("\"{name}\" is not the name of a variable"))
+}
+
+/// The same with messages that show nothing of `text` but names of variables.
+pub(super) fn expand_secret(text: &str, variables: Lookup<'_>) -> Result<String, Problem> {
+    expand_or(text, variables, |_| "\"${\" without the name of a variable".to_owned())
+}
+
+/// `no_name` says what is wrong with what stands where a name must.
+fn expand_or(
+    text: &str,
+    variables: Lookup<'_>,
+    no_name: fn(&str) -> String,
+) -> Result<String, Problem> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -17,14 +31,18 @@ pub(super) fn expand(text: &str, variables: Lookup<'_>) -> Result<String, Proble
         let end = inside.find('}').ok_or_else(|| {
             Problem::new("\"${\" without \"}\"").hint("write $${ for a literal ${")
         })?;
-        expanded.push_str(&resolve(&inside[..end], variables)?);
+        expanded.push_str(&resolve(&inside[..end], variables, no_name)?);
         rest = &inside[end + 1..];
     }
     expanded.push_str(rest);
     Ok(expanded)
 }
 
-fn resolve(reference: &str, variables: Lookup<'_>) -> Result<String, Problem> {
+fn resolve(
+    reference: &str,
+    variables: Lookup<'_>,
+    no_name: fn(&str) -> String,
+) -> Result<String, Problem> {
     let (name, default) = match reference.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
@@ -32,8 +50,7 @@ fn resolve(reference: &str, variables: Lookup<'_>) -> Result<String, Problem> {
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        return Err(Problem::new(format!("\"{name}\" is not the name of a variable"))
-            .hint("write $${ for a literal ${"));
+        return Err(Problem::new(no_name(name)).hint("write $${ for a literal ${"));
     }
     match (variables(name).filter(|value| !value.is_empty() || default.is_none()), default) {
         (Some(value), _) => Ok(value),

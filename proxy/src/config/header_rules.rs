@@ -113,6 +113,8 @@ pub(super) struct FieldValue(pub(super) HeaderValue);
 
 impl FromText for FieldValue {
     const EXPECTED: &'static str = "a string";
+    // Of `authorization` it is one.
+    const IS_SECRET: bool = true;
 
     fn from_text(text: &str) -> Result<Self, Problem> {
         if text.trim() != text {

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
+    auth::check_token,
     error::{Located, Problem},
     listen_address::{ListenAddress, SocketMode},
     number::Whole,
+    secret::Secret,
     section::Section,
     tls::ListenerTls,
-    value::{FromText, OrOff},
+    value::OrOff,
 };
 
 const DEFAULT_TRAFFIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
@@ -38,7 +40,7 @@ pub struct AdminConfig {
     /// Of the socket file.
     pub mode: Option<SocketMode>,
     /// Asked for as a bearer token; always there when others can reach `bind`.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
 }
 
 impl ListenerConfig {
@@ -85,7 +87,13 @@ impl AdminConfig {
         };
         let bind = section.get::<ListenAddress>("bind").unwrap_or(default);
         let mode = read_mode(&mut section, Some(&bind));
-        let token = section.get::<AdminToken>("token").map(|token| token.value.0);
+        let token = section.get::<Secret>("token");
+        if let Some(token) = &token
+            && let Err(problem) = check_token(token.value.reveal())
+        {
+            section.report(&token.span, problem);
+        }
+        let token = token.map(|token| token.value);
         if bind.value.is_reachable_from_outside() && !section.has("token") {
             let message = format!("the admin listener on {} is not loopback", bind.value);
             let problem = Problem::new(message).hint("bind it to 127.0.0.1, or set \"token\"");
@@ -115,17 +123,6 @@ fn read_https_redirect(section: &mut Section<'_>) -> Option<u16> {
         section.report(&given.span, problem.hint("set it on the one that takes http"));
     }
     u16::try_from(port).ok()
-}
-
-struct AdminToken(String);
-
-impl FromText for AdminToken {
-    const EXPECTED: &'static str = "a token";
-
-    fn from_text(text: &str) -> Result<Self, Problem> {
-        super::auth::check_token(text)?;
-        Ok(Self(text.to_owned()))
-    }
 }
 
 /// Reports addresses that are listened on twice.

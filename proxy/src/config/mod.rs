@@ -23,6 +23,7 @@ mod listeners;
 mod log;
 mod method;
 mod mirror;
+mod name_index;
 mod network;
 mod number;
 mod outlier;
@@ -45,6 +46,8 @@ mod timeouts;
 mod tls;
 mod tunnel;
 mod value;
+
+use std::collections::HashSet;
 
 use toml::de::DeTable;
 
@@ -92,7 +95,8 @@ pub use self::{
 };
 use self::{
     error::{Located, Problem},
-    rate_limits::LimitName,
+    name_index::NameIndex,
+    rate_limits::LimitUse,
     routes::{Names, find_scheme},
     section::{Reader, Section},
     security_headers::SecurityHeaders,
@@ -178,9 +182,7 @@ impl Config {
         let admin = AdminConfig::read(top.section("admin"));
         listeners::report_duplicates(&top, &listeners, &admin);
         let schemes = SchemeConfig::read_all(top.named_sections("auth_schemes"));
-        let scheme_names: Vec<(String, bool)> =
-            schemes.iter().map(|(name, scheme)| (name.clone(), scheme.is_some())).collect();
-        let have_claims = SchemeConfig::have_claims(&schemes);
+        let scheme_names = SchemeConfig::names(&schemes);
         let default_auth =
             top.get::<String>("auth").and_then(|name| find_scheme(&top, &name, &scheme_names));
         let security = SecurityHeaders::read(&mut top, &SecurityHeaders::default());
@@ -189,18 +191,17 @@ impl Config {
             .into_iter()
             .map(|(name, section)| ServiceConfig::read(name, section))
             .collect();
-        let service_names: Vec<String> =
-            services.iter().map(|service| service.name.clone()).collect();
+        let service_names =
+            NameIndex::new(services.iter().map(|service| (service.name.clone(), ())));
         let limits = top.named_sections("rate_limits");
-        let (limit_names, limits): (Vec<LimitName>, Vec<Option<RateLimitConfig>>) =
+        let (limit_names, limits): (Vec<(String, LimitUse)>, Vec<Option<RateLimitConfig>>) =
             RateLimitConfig::read_all(limits, top.has("redis")).into_iter().unzip();
         let redis = top.section("redis").map(RedisConfig::read);
         let names = Names {
             services: &service_names,
             schemes: &scheme_names,
-            have_claims: &have_claims,
             default_auth,
-            rate_limits: &limit_names,
+            rate_limits: &NameIndex::new(limit_names),
             security: &security,
         };
         let routes = read_routes(&mut top, &names);
@@ -246,8 +247,9 @@ fn read_routes(top: &mut Section<'_>, names: &Names<'_>) -> Vec<RouteConfig> {
     let numbered = sections.into_iter().zip(1..);
     let read: Vec<(Located<String>, Option<RouteConfig>)> =
         numbered.map(|(section, number)| RouteConfig::read(section, number, names)).collect();
-    for (index, (name, _)) in read.iter().enumerate() {
-        if read[..index].iter().any(|(earlier, _)| earlier.value == name.value) {
+    let mut seen = HashSet::new();
+    for (name, _) in &read {
+        if !seen.insert(&name.value) {
             let message = format!("a route named \"{}\" stands above", name.value);
             top.report(&name.span, Problem::new(message));
         }

@@ -1,8 +1,8 @@
 //! Path patterns and templates: text with `{name}` and `{*rest}` in it.
 //!
-//! Patterns are matchit's. Two patterns that differ only in the names of their placeholders match
-//! the same paths, so a pattern also has a key in which placeholders are numbered: routes with
-//! the same key share one entry of the router.
+//! Patterns are in matchit's language, and `routing/tree.rs` finds them. Two that differ only in the
+//! names of their placeholders match the same paths, so a pattern also has a key in which placeholders
+//! are numbered: routes with the same key share one place of the tree.
 
 use super::{error::Problem, value::FromText};
 
@@ -11,7 +11,7 @@ use super::{error::Problem, value::FromText};
 pub struct PathPattern {
     /// As written.
     pub source: String,
-    /// With numbered placeholders, for matchit.
+    /// With numbered placeholders.
     pub key: String,
     /// The names of the placeholders in order.
     pub names: Vec<String>,

@@ -9,6 +9,7 @@ use super::{
     duration::Within,
     error::{Located, Problem, did_you_mean},
     header_rules::FieldName,
+    name_index::NameIndex,
     number::{Count, Whole},
     section::Section,
     services::check_name,
@@ -68,9 +69,8 @@ type Keys = Whole<{ RateConfig::FEWEST_KEYS }, { RateConfig::MOST_KEYS }>;
 type Requests = Whole<1, { RateConfig::MOST_REQUESTS }>;
 type AtOnce = Whole<1, { RateConfig::MOST_AT_ONCE }>;
 
-/// What a route may name.
-pub(super) struct LimitName {
-    name: String,
+/// What a route must know of a limit.
+pub(super) struct LimitUse {
     has_claim: bool,
 }
 
@@ -79,7 +79,7 @@ impl RateLimitConfig {
     pub(super) fn read_all(
         sections: Vec<(Located<String>, Section<'_>)>,
         has_redis: bool,
-    ) -> Vec<(LimitName, Option<Self>)> {
+    ) -> Vec<((String, LimitUse), Option<Self>)> {
         let read = sections.into_iter().map(|(name, section)| {
             if let Err(problem) = check_name(&name.value) {
                 section.report(&name.span, problem);
@@ -87,7 +87,7 @@ impl RateLimitConfig {
             let limit = Self::read(&name.value, section, has_redis);
             let key = limit.as_ref().map_or(&[][..], |limit| &limit.key);
             let has_claim = key.iter().any(|part| matches!(part, KeyPart::Claim(_)));
-            (LimitName { name: name.value, has_claim }, limit)
+            ((name.value, LimitUse { has_claim }), limit)
         });
         read.collect()
     }
@@ -147,7 +147,7 @@ impl RateConfig {
 /// `rate_limits` of a route: indexes of limits, in the order in which they are named.
 pub(super) fn read_route(
     section: &mut Section<'_>,
-    known: &[LimitName],
+    known: &NameIndex<LimitUse>,
     has_auth: bool,
 ) -> Vec<usize> {
     let Some(names) = section.get::<OneOrMore<String>>("rate_limits") else {
@@ -159,13 +159,13 @@ pub(super) fn read_route(
     }
     let mut found = Vec::new();
     for name in names.value.0 {
-        match known.iter().position(|limit| limit.name == name.value) {
+        match known.find(&name.value) {
             Some(index) if found.contains(&index) => {
                 let problem = Problem::new(format!("\"{}\" stands here twice", name.value));
                 section.report(&name.span, problem);
             }
             Some(index) => {
-                if known[index].has_claim && !has_auth {
+                if known.at(index).has_claim && !has_auth {
                     let message = format!("\"{}\" counts by a claim: nobody is known", name.value);
                     let problem = Problem::new(message).hint("the route needs an auth scheme");
                     section.report(&name.span, problem);
@@ -174,9 +174,9 @@ pub(super) fn read_route(
             }
             None => {
                 let mut problem = Problem::new(format!("unknown rate limit \"{}\"", name.value));
-                problem.hint =
-                    did_you_mean(&name.value, known.iter().map(|limit| limit.name.as_str()))
-                        .or_else(|| Some("rate limits are [rate_limits.…] tables".to_owned()));
+                problem.hint = known
+                    .suggest(&name.value)
+                    .or_else(|| Some("rate limits are [rate_limits.…] tables".to_owned()));
                 section.report(&name.span, problem);
             }
         }

@@ -136,10 +136,12 @@ pub(super) fn find_service(
     span: &Range<usize>,
     names: &Names<'_>,
 ) -> Option<usize> {
-    let found = names.services.iter().position(|service| service == name);
+    let found = names.services.find(name);
     if found.is_none() {
         let mut problem = Problem::new(format!("unknown service \"{name}\""));
-        problem.hint = did_you_mean(name, names.services.iter().map(String::as_str))
+        problem.hint = names
+            .services
+            .suggest(name)
             .or_else(|| Some(format!("services are tables: [services.{name}]")));
         section.report(span, problem);
     }

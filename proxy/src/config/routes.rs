@@ -6,14 +6,15 @@ use actix_http::{
 };
 
 use super::{
-    auth::Required,
+    auth::{Required, SchemeUse},
     cors::CorsConfig,
-    error::{Located, Position, Problem, did_you_mean},
+    error::{Located, Position, Problem},
     header_rules::{FieldName, FieldValue, HeaderRules},
     method::MethodName,
+    name_index::NameIndex,
     network::ClientLists,
     pattern::PathPattern,
-    rate_limits::{self, LimitName},
+    rate_limits::{self, LimitUse},
     retry::RetryOverrides,
     route_action::RouteAction,
     section::Section,
@@ -67,12 +68,10 @@ pub enum HostPattern {
 
 /// What routes may refer to.
 pub(super) struct Names<'a> {
-    pub(super) services: &'a [String],
-    pub(super) schemes: &'a [(String, bool)],
-    /// Whether each of them knows more of a client than a name.
-    pub(super) have_claims: &'a [bool],
+    pub(super) services: &'a NameIndex,
+    pub(super) schemes: &'a NameIndex<SchemeUse>,
     pub(super) default_auth: Option<usize>,
-    pub(super) rate_limits: &'a [LimitName],
+    pub(super) rate_limits: &'a NameIndex<LimitUse>,
     pub(super) security: &'a SecurityHeaders,
 }
 
@@ -152,7 +151,7 @@ fn read_require(section: &mut Section<'_>, auth: Option<usize>, names: &Names<'_
         None if !require.is_empty() => {
             Problem::new("\"require\" needs an auth scheme: nobody is known")
         }
-        Some(scheme) if require.needs_claims() && !names.have_claims[scheme] => {
+        Some(scheme) if require.needs_claims() && !names.schemes.at(scheme).has_claims => {
             Problem::new("nobody can have what is required: this auth scheme only knows names")
                 .hint("scopes and claims other than \"sub\" need \"jwt\" or \"introspection\"")
         }
@@ -184,15 +183,16 @@ fn matched_headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderValue)> 
 pub(super) fn find_scheme(
     section: &Section<'_>,
     name: &Located<String>,
-    schemes: &[(String, bool)],
+    schemes: &NameIndex<SchemeUse>,
 ) -> Option<usize> {
     if name.value == "none" {
         return None;
     }
-    let found = schemes.iter().position(|(scheme, _)| *scheme == name.value);
+    let found = schemes.find(&name.value);
     if found.is_none() {
         let mut problem = Problem::new(format!("unknown auth scheme \"{}\"", name.value));
-        problem.hint = did_you_mean(&name.value, schemes.iter().map(|(name, _)| name.as_str()))
+        problem.hint = schemes
+            .suggest(&name.value)
             .or_else(|| Some("schemes are [auth_schemes.…] tables, or \"none\"".to_owned()));
         section.report(&name.span, problem);
     }

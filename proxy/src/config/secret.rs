@@ -10,7 +10,13 @@ use std::{
 
 use toml::{Spanned, de::DeValue};
 
-use super::{error::Problem, expand::expand, section::Reader, value::Value};
+use super::{
+    auth::check_token,
+    error::Problem,
+    expand::{expand, expand_secret},
+    section::Reader,
+    value::Value,
+};
 
 /// Of a file with a secret, in bytes.
 const LARGEST_FILE: u64 = 64 << 10;
@@ -19,6 +25,15 @@ const LARGEST_FILE: u64 = 64 << 10;
 pub struct Secret(String);
 
 impl Secret {
+    /// The token that a file has.
+    ///
+    /// # Errors
+    /// Why there is none, without what was read.
+    pub fn token_from_file(path: &Path) -> Result<Self, String> {
+        let read = read_file(path).and_then(|text| check_token(&text).map(|()| text));
+        read.map(Self).map_err(|problem| problem.message)
+    }
+
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -31,14 +46,16 @@ impl fmt::Debug for Secret {
 }
 
 impl Value for Secret {
-    /// What was written instead is not shown: it may be the secret all the same.
+    const IS_SECRET: bool = true;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
+        // What was written instead is not shown: it may be the secret all the same.
         let expected = || {
             Problem::new("expected a string, or { file = \"…\" }")
                 .hint("for example \"${TOKEN}\", or { file = \"/run/secrets/token\" }")
         };
         let text = match value.get_ref() {
-            DeValue::String(text) => expand(text, reader.variables)?,
+            DeValue::String(text) => expand_secret(text, reader.variables)?,
             DeValue::Table(table) if table.len() == 1 => {
                 let path = table.get("file").ok_or_else(expected)?;
                 let DeValue::String(path) = path.get_ref() else { return Err(expected()) };

@@ -11,7 +11,7 @@ use toml::{
 
 use super::{
     error::{ConfigError, Located, Problem, Source, did_you_mean},
-    value::{Value, expected},
+    value::{Value, expected_of},
 };
 
 /// Looks a variable up for `${VAR}`.
@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, variables: Lookup<'a>) -> Self {
-        Self { source: Source { text }, variables, errors: RefCell::default() }
+        Self { source: Source::new(text), variables, errors: RefCell::default() }
     }
 
     pub(super) fn report(&self, span: &Range<usize>, problem: Problem) {
@@ -122,7 +122,7 @@ impl<'a> Section<'a> {
     ) -> Option<Vec<Option<ValueOrTable<'a, T>>>> {
         let value = self.raw(key)?;
         let DeValue::Array(items) = value.get_ref() else {
-            self.reader.report(&value.span(), expected("an array", value));
+            self.reader.report(&value.span(), expected_of::<T>("an array", value));
             return None;
         };
         Some(items.iter().map(|item| self.as_value_or_table(key, item)).collect())

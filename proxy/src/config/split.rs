@@ -1,5 +1,7 @@
 //! `split` of a route: several services that share its requests by weight.
 
+use std::collections::HashSet;
+
 use super::{
     error::{Located, Problem},
     number::Whole,
@@ -30,8 +32,9 @@ pub(super) fn read(section: &mut Section<'_>, names: &Names<'_>) -> Option<Vec<(
     }
     let parts: Vec<Option<Part>> = parts.into_iter().map(|part| read_part(part, names)).collect();
     let named: Vec<&Part> = parts.iter().flatten().collect();
-    for (index, Part { name, .. }) in named.iter().enumerate() {
-        if named[..index].iter().any(|earlier| earlier.name.value == name.value) {
+    let mut seen = HashSet::new();
+    for Part { name, .. } in &named {
+        if !seen.insert(&name.value) {
             let message = format!("service \"{}\" stands in \"{KEY}\" twice", name.value);
             section.report(&name.span, Problem::new(message));
         }

@@ -4,12 +4,15 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     error::{Located, Problem},
-    expand::expand,
+    expand::{expand, expand_secret},
     section::Reader,
 };
 
 /// A type that a key can have.
 pub(super) trait Value: Sized {
+    /// Whether what is written for it never stands in a message, whatever is wrong with it.
+    const IS_SECRET: bool = false;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem>;
 }
 
@@ -17,14 +20,19 @@ pub(super) trait Value: Sized {
 pub(super) trait FromText: Sized {
     /// Completes "expected …".
     const EXPECTED: &'static str;
+    /// As of `Value`.
+    const IS_SECRET: bool = false;
     fn from_text(text: &str) -> Result<Self, Problem>;
 }
 
 impl<T: FromText> Value for T {
+    const IS_SECRET: bool = <T as FromText>::IS_SECRET;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         let DeValue::String(text) = value.get_ref() else {
-            return Err(expected(T::EXPECTED, value));
+            return Err(expected_of::<T>(T::EXPECTED, value));
         };
+        let expand = if <T as FromText>::IS_SECRET { expand_secret } else { expand };
         T::from_text(&expand(text, reader.variables)?)
     }
 }
@@ -58,10 +66,12 @@ impl Value for u64 {
 }
 
 impl<T: Value> Value for Vec<Located<T>> {
+    const IS_SECRET: bool = T::IS_SECRET;
+
     /// A wrong item is reported by itself, and the others are kept.
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         let DeValue::Array(items) = value.get_ref() else {
-            return Err(expected("an array", value));
+            return Err(expected_of::<T>("an array", value));
         };
         let mut read = Vec::with_capacity(items.len());
         for item in items.iter() {
@@ -78,6 +88,8 @@ impl<T: Value> Value for Vec<Located<T>> {
 pub(super) struct OneOrMore<T>(pub(super) Vec<Located<T>>);
 
 impl<T: Value> Value for OneOrMore<T> {
+    const IS_SECRET: bool = T::IS_SECRET;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         if matches!(value.get_ref(), DeValue::Array(_)) {
             return Vec::read(reader, value).map(Self);
@@ -92,6 +104,8 @@ impl<T: Value> Value for OneOrMore<T> {
 pub(super) struct OrOff<T>(pub(super) Option<T>);
 
 impl<T: Value> Value for OrOff<T> {
+    const IS_SECRET: bool = T::IS_SECRET;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         if let DeValue::String(text) = value.get_ref()
             && expand(text, reader.variables)? == "off"
@@ -116,6 +130,22 @@ pub(super) fn expected(what: &str, value: &Spanned<DeValue<'_>>) -> Problem {
         DeValue::Datetime(_) => "a date".to_owned(),
         DeValue::Array(_) => "an array".to_owned(),
         DeValue::Table(_) => "a table".to_owned(),
+    };
+    Problem::new(format!("expected {what}, found {found}"))
+}
+
+/// The same for what can be a secret.
+pub(super) fn expected_of<T: Value>(what: &str, value: &Spanned<DeValue<'_>>) -> Problem {
+    if !T::IS_SECRET {
+        return expected(what, value);
+    }
+    let found = match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
     };
     Problem::new(format!("expected {what}, found {found}"))
 }

@@ -1,10 +1,11 @@
 //! Which route takes a request: a pure function of host, path, method and fields.
 //!
-//! Order: host (exact, then the longest wildcard, then any), path as matchit ranks it, routes
+//! Order: host (exact, then the longest wildcard, then any), path as `tree.rs` ranks it, routes
 //! with methods before those without, more fields first, then the order of the file. A route
 //! takes a request only if all of its conditions hold; if none does but one failed by its method
 //! alone, the answer is 405. HEAD goes where GET goes, unless a route of the same pattern names it.
 
+mod candidates;
 mod explain;
 mod group;
 mod guard;
@@ -13,6 +14,9 @@ mod open_methods;
 mod readings;
 mod rewrite;
 pub mod stage;
+mod suffixes;
+mod tree;
+mod work;
 
 use std::collections::HashMap;
 
@@ -21,7 +25,7 @@ use actix_http::{Method, header::HeaderMap};
 pub use self::{
     explain::Verdict, host::host_without_port, open_methods::open_methods, readings::OtherReadings,
 };
-use self::{group::Group, rewrite::Filled};
+use self::{group::Group, rewrite::Filled, suffixes::Suffixes};
 use crate::{
     config::{HostPattern, RouteConfig, Template},
     record::Index,
@@ -64,8 +68,7 @@ type Values = smallvec::SmallVec<[(usize, usize); 4]>;
 pub struct RouteTable {
     routes: Vec<Route>,
     exact: HashMap<String, Group>,
-    /// Longest first.
-    suffixes: Vec<(String, Group)>,
+    suffixes: Suffixes<Group>,
     any: Group,
 }
 
@@ -100,12 +103,9 @@ impl RouteTable {
             }
         }
         let group = |indexes: Vec<Index>| Group::new(routes, &indexes);
-        let mut suffixes: Vec<(String, Group)> =
-            suffixes.into_iter().map(|(name, indexes)| (name, group(indexes))).collect();
-        suffixes.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Self {
             exact: exact.into_iter().map(|(name, indexes)| (name, group(indexes))).collect(),
-            suffixes,
+            suffixes: suffixes.into_iter().map(|(name, indexes)| (name, group(indexes))).collect(),
             any: group(any),
             routes: routes.iter().map(Route::new).collect(),
         }
@@ -145,10 +145,7 @@ impl RouteTable {
         let has_hosts = !(self.exact.is_empty() && self.suffixes.is_empty());
         let name = if has_hosts { host_without_port(host) } else { "".into() };
         let exact = if has_hosts { self.exact.get(&*name) } else { None };
-        let suffixes = self.suffixes.iter().filter(move |(suffix, _)| {
-            name.len() > suffix.len() && name.ends_with(suffix.as_str())
-        });
-        exact.into_iter().chain(suffixes.map(|(_, group)| group)).chain([&self.any])
+        exact.into_iter().chain(self.suffixes.of(name)).chain([&self.any])
     }
 }
 
@@ -197,3 +194,6 @@ impl Route {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,18 @@
 //! more. That may be meant; but methods are easily forgotten, and some servers take one for another
 //! (`X-HTTP-Method-Override`).
 
+use std::collections::HashSet;
+
 use actix_http::{Method, header::HeaderMap};
 
-use super::{Found, Request, RouteTable, group::takes_method, guard::lets_in_as};
+use super::{Found, Request, RouteTable, guard::lets_in_as};
 use crate::config::{Config, ConfigError, HostPattern, RouteAction, RouteConfig};
 
 /// In place of what is not known of a request: a segment that no file names, and a method.
 const SEGMENT: &str = "any~segment";
 const ANOTHER: &str = "ANY-OTHER-METHOD";
+/// Methods that are tried for each guard: no more are in use (the registry of RFC 9110 has 40).
+const MOST_METHODS: usize = 64;
 
 /// A warning for each such route.
 pub fn open_methods(config: &Config) -> Vec<ConfigError> {
@@ -18,21 +22,8 @@ pub fn open_methods(config: &Config) -> Vec<ConfigError> {
     if guards.is_empty() {
         return Vec::new();
     }
-    // With a table for each method, a lookup never has to try more than the best pattern.
-    let is_missed = |method: &Method| guards.iter().any(|guard| !guard.methods.contains(method));
-    let tables: Vec<(Method, RouteTable)> = methods(&config.routes)
-        .into_iter()
-        .filter(is_missed)
-        .map(|method| {
-            let table = RouteTable::new(&taking(&config.routes, &method));
-            (method, table)
-        })
-        .collect();
-    guards.into_iter().filter_map(|guard| warning(guard, &tables)).collect()
-}
-
-fn taking(routes: &[RouteConfig], method: &Method) -> Vec<RouteConfig> {
-    routes.iter().filter(|route| takes_method(route, method)).cloned().collect()
+    let (methods, table) = (methods(&config.routes), RouteTable::new(&config.routes));
+    guards.into_iter().filter_map(|guard| warning(guard, &methods, &table)).collect()
 }
 
 fn guards_some_methods(route: &RouteConfig) -> bool {
@@ -41,23 +32,21 @@ fn guards_some_methods(route: &RouteConfig) -> bool {
 
 /// Those that a route names, and one that none does: all others go where it goes.
 fn methods(routes: &[RouteConfig]) -> Vec<Method> {
-    let mut methods: Vec<Method> = Vec::new();
-    for method in routes.iter().flat_map(|route| &route.methods) {
-        if !methods.contains(method) {
-            methods.push(method.clone());
-        }
-    }
+    let mut seen = HashSet::new();
+    let named = routes.iter().flat_map(|route| &route.methods);
+    let mut methods: Vec<Method> = named.filter(|method| seen.insert(*method)).cloned().collect();
+    methods.truncate(MOST_METHODS);
     methods.extend(Method::from_bytes(ANOTHER.as_bytes()).ok());
     methods
 }
 
-fn warning(guard: &RouteConfig, tables: &[(Method, RouteTable)]) -> Option<ConfigError> {
+fn warning(guard: &RouteConfig, methods: &[Method], table: &RouteTable) -> Option<ConfigError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &guard.headers {
         headers.insert(name.clone(), value.clone());
     }
     let (host, paths) = (host(guard), paths(guard));
-    let opens = |(method, table): &(Method, RouteTable)| {
+    let opens = |method: &Method| {
         paths.iter().find_map(|path| {
             let request = Request { host: &host, path, method, headers: &headers };
             let Found::Route(found) = table.find(request) else { return None };
@@ -67,7 +56,7 @@ fn warning(guard: &RouteConfig, tables: &[(Method, RouteTable)]) -> Option<Confi
             is_open.then(|| text(guard, method, taken))
         })
     };
-    let others = tables.iter().filter(|(method, _)| !guard.methods.contains(method));
+    let others = methods.iter().filter(|method| !guard.methods.contains(method));
     let message = { others }.find_map(opens)?;
     let hint = "leave out \"methods\" of the one, or guard the other as well".to_owned();
     Some(ConfigError { position: guard.position, message, hint: Some(hint) })

@@ -1,5 +1,5 @@
-//! Stage: checks the request, answers what the proxy itself is asked, finds the route, and the
-//! client behind trusted proxies. What depends on the routes, such as that there is none, is said
+//! Stage: finds the client behind trusted proxies, checks the request, answers what the proxy itself is
+//! asked, and finds the route. What depends on the routes, such as that there is none, is said
 //! later: authentication decides who may know.
 
 use std::{path::PathBuf, rc::Rc};
@@ -37,6 +37,9 @@ const FORWARDED: [Method; 7] = [
 /// Puts a `Found` into the record.
 pub fn route(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
     let gateway = &*worker.gateway;
+    // First of all, for what is refused is logged too.
+    let client = gateway.trusted_proxies.client(record.client.get(), &request.head().headers);
+    record.client.set(client);
     if let Some(refusal) = refuse(gateway, record, request.head()) {
         return Step::Answer(request.into_response(refusal));
     }
@@ -109,9 +112,8 @@ fn own_answer(
     Some(redirect.unwrap_or_else(|| reply::reject(record, Reason::BadRequest)))
 }
 
-/// Finds the client and the route.
+/// Finds the route.
 fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
-    record.client.set(gateway.trusted_proxies.client(record.client.get(), &head.headers));
     let request = Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
         path: record.path(&head.uri),

@@ -52,6 +52,11 @@ impl BasicConfig {
             section.report(&section.key_span("realm"), problem);
         }
         let file = section.require::<String>("users")?;
+        if file.value.contains(":$") {
+            let problem = Problem::new("\"users\" names a file").hint("with name:hash lines");
+            section.report(&file.span, problem);
+            return None;
+        }
         match read_file(Path::new(&file.value)).and_then(|text| parse(&text, &file.value)) {
             Ok(users) => Some(Self { users, realm }),
             Err(problem) => {

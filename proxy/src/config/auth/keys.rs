@@ -10,7 +10,7 @@ use crate::config::{
     error::{Located, Problem},
     secret::Secret,
     section::{Reader, Section, ValueOrTable},
-    value::{FromText, Value, expected},
+    value::{FromText, Value, expected_of},
 };
 
 /// Shortest token that is accepted in a configuration, in bytes.
@@ -89,10 +89,14 @@ fn read_digests(
 struct Digests(Vec<Located<Hex>>);
 
 impl Value for Digests {
+    const IS_SECRET: bool = true;
+
     fn read(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, Problem> {
         match value.get_ref() {
             DeValue::Array(_) => Vec::read(reader, value).map(Self),
-            _ => Err(expected("an array of digests, or a table { name = \"…\" }", value)),
+            _ => {
+                Err(expected_of::<Self>("an array of digests, or a table { name = \"…\" }", value))
+            }
         }
     }
 }
@@ -101,7 +105,8 @@ impl Value for Digests {
 struct Hex([u8; 32]);
 
 impl FromText for Hex {
-    const EXPECTED: &'static str = "64 hexadecimal digits";
+    const EXPECTED: &'static str = "a SHA-256 as 64 hexadecimal digits";
+    const IS_SECRET: bool = true;
 
     /// What was written is not shown: it may be the key itself.
     fn from_text(text: &str) -> Result<Self, Problem> {

@@ -24,7 +24,8 @@ pub use self::{
 };
 use super::{
     call_url::CallConfig,
-    error::{Located, Problem, did_you_mean},
+    error::{Located, Problem},
+    name_index::NameIndex,
     section::Section,
     services::check_name,
     value::unknown_word,
@@ -55,14 +56,20 @@ pub enum AuthScheme {
     Any(Vec<usize>),
 }
 
+/// What a route must know of a scheme.
+pub(super) struct SchemeUse {
+    /// Whether it knows more of a client than a name.
+    pub(super) has_claims: bool,
+}
+
 impl SchemeConfig {
     /// All schemes by name; `None` for one that is wrong and reported: its name still counts as
     /// known.
     pub(super) fn read_all(
         sections: Vec<(Located<String>, Section<'_>)>,
     ) -> Vec<(String, Option<Self>)> {
-        let names: Vec<(String, bool)> =
-            sections.iter().map(|(name, section)| (name.value.clone(), is_any(section))).collect();
+        let names = sections.iter().map(|(name, section)| (name.value.clone(), is_any(section)));
+        let names = NameIndex::new(names);
         let read = sections.into_iter().map(|(name, section)| {
             check_scheme_name(&name, &section);
             let scheme = Self::read(&name.value, section, &names);
@@ -71,7 +78,7 @@ impl SchemeConfig {
         read.collect()
     }
 
-    fn read(name: &str, mut section: Section<'_>, names: &[(String, bool)]) -> Option<Self> {
+    fn read(name: &str, mut section: Section<'_>, names: &NameIndex<bool>) -> Option<Self> {
         let word = section.require::<String>("type")?;
         let kind = match word.value.as_str() {
             "bearer" => KnownKeys::read_tokens(&mut section).map(AuthScheme::Bearer),
@@ -94,9 +101,11 @@ impl SchemeConfig {
         Some(Self { name: name.to_owned(), kind: kind?, failures })
     }
 
-    /// Whether each knows more of a client than a name.
-    pub(super) fn have_claims(all: &[(String, Option<Self>)]) -> Vec<bool> {
-        all.iter().map(|(_, scheme)| Self::has_claims(scheme.as_ref(), all)).collect()
+    /// What routes may name.
+    pub(super) fn names(all: &[(String, Option<Self>)]) -> NameIndex<SchemeUse> {
+        NameIndex::new(all.iter().map(|(name, scheme)| {
+            (name.clone(), SchemeUse { has_claims: Self::has_claims(scheme.as_ref(), all) })
+        }))
     }
 
     /// `None` is one that was reported.
@@ -149,15 +158,15 @@ fn is_any(section: &Section<'_>) -> bool {
 }
 
 /// `schemes`: others by name, in the order in which they are tried.
-fn read_any(section: &mut Section<'_>, names: &[(String, bool)]) -> Option<Vec<usize>> {
+fn read_any(section: &mut Section<'_>, names: &NameIndex<bool>) -> Option<Vec<usize>> {
     let schemes = section.require::<Vec<Located<String>>>("schemes")?;
     if section.is_empty_array("schemes") {
         section.report(&schemes.span, Problem::new("\"schemes\" names no scheme"));
     }
     let mut found = Vec::new();
     for name in &schemes.value {
-        match names.iter().position(|(known, _)| *known == name.value) {
-            Some(index) if names[index].1 => {
+        match names.find(&name.value) {
+            Some(index) if *names.at(index) => {
                 let message = format!("\"{}\" is \"any\" itself", name.value);
                 let problem = Problem::new(message).hint("name the schemes that it names");
                 section.report(&name.span, problem);
@@ -165,8 +174,7 @@ fn read_any(section: &mut Section<'_>, names: &[(String, bool)]) -> Option<Vec<u
             Some(index) => found.push(index),
             None => {
                 let mut problem = Problem::new(format!("unknown auth scheme \"{}\"", name.value));
-                problem.hint =
-                    did_you_mean(&name.value, names.iter().map(|(name, _)| name.as_str()));
+                problem.hint = names.suggest(&name.value);
                 section.report(&name.span, problem);
             }
         }

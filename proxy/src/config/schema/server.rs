@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::{
-    text::{CountOrOff, DurationText, ModeText, PortOrOff, SizeText},
+    text::{CountOrOff, DurationText, ModeText, PortOrOff, SecretText, SizeText},
     tls::ListenerTls,
 };
 
@@ -157,7 +157,7 @@ pub(super) struct Admin {
     /// Permissions of the socket file in octal; those of the umask by default.
     #[schemars(default)]
     mode: Option<ModeText>,
-    /// Asked for as a bearer token.
+    /// Asked for as a bearer token, but for /livez and /readyz.
     #[schemars(default)]
-    token: Option<String>,
+    token: Option<SecretText>,
 }

@@ -1,6 +1,6 @@
 //! `[listeners.tls]`: what clients of a listener are shown and asked for.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use actix_http::header::HeaderValue;
 
@@ -83,8 +83,9 @@ fn acme_hosts(section: &mut Section<'_>, has_acme: bool) -> Vec<String> {
             .report(&section.key_span(KEY), problem.hint("with state = \"/var/lib/proxy/acme\""));
     }
     let hosts = hosts.map(|hosts| hosts.value).unwrap_or_default();
-    for (index, host) in hosts.iter().enumerate() {
-        if hosts[..index].iter().any(|earlier| earlier.value == host.value) {
+    let mut seen = HashSet::new();
+    for host in &hosts {
+        if !seen.insert(&host.value.0) {
             let message = format!("\"{}\" is listed twice", host.value.0);
             section.report(&host.span, Problem::new(message));
         }

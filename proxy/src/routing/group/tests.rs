@@ -1,6 +1,4 @@
-//! The router against the ordered list that it is a short cut of.
-
-use proptest::prelude::*;
+//! Which route of a host takes a request.
 
 use super::*;
 use crate::{
@@ -40,37 +38,4 @@ fn a_placeholder_and_a_catch_all_at_one_spot_both_match() {
     ] {
         assert_eq!(taken(&table, path).as_deref(), expected, "{path}");
     }
-}
-
-proptest! {
-    /// The router is a short cut: it never changes what the ordered list alone would say.
-    #[test]
-    fn the_order_of_the_file_does_not_matter_between_patterns(
-        picks in proptest::sample::subsequence(vec![
-            "/a", "/{x}", "/{*x}", "/a/b", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a/{*x}",
-            "/{x}/{*y}", "/a/b/c", "/a/{x}/c", "/{x}/b/{*y}",
-        ], 1..12),
-        path in "(/[abc]){1,3}",
-    ) {
-        let reversed: Vec<&str> = picks.iter().rev().copied().collect();
-        let name = |patterns: &[&str]| {
-            let number: Option<usize> =
-                taken(&table(patterns), &path).map(|name| name.parse().expect("is a number"));
-            number.map(|number| patterns[number].to_owned())
-        };
-        let best = picks
-            .iter()
-            .filter(|pattern| matches(&key(pattern), &path))
-            .min_by_key(|pattern| rank(pattern));
-        prop_assert_eq!(name(&picks), best.map(|best| (*best).to_owned()));
-        prop_assert_eq!(name(&picks), name(&reversed));
-    }
-}
-
-fn key(pattern: &str) -> String {
-    pattern
-        .replace("{x}", "{p0}")
-        .replace("{*x}", "{*p0}")
-        .replace("{y}", "{p1}")
-        .replace("{*y}", "{*p1}")
 }
