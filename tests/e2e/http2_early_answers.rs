@@ -199,3 +199,69 @@ fn a_connection_that_is_worn_out_is_left_in_order() {
     assert_eq!(client.reply(waiting).text(), "ok");
     assert_eq!(proxy.metric("proxy_http2_floods_total"), 0.0);
 }
+
+/// What a client sends behind the head, and where it is cut by the answer.
+type Half = (&'static str, fn(u32) -> Vec<u8>, usize);
+
+const HALVES: [Half; 4] = [
+    ("a piece", |stream| frame::data(stream, &[b'x'; 300], false), 20),
+    ("the last piece", |stream| frame::data(stream, &[b'x'; 300], true), 20),
+    ("trailers", |stream| frame::headers(stream, &literal(b"x-sum", b"12345678"), true), 12),
+    ("trailers in two frames", trailers_in_two, 10 + 9 + 5),
+];
+
+fn trailers_in_two(stream: u32) -> Vec<u8> {
+    let block = literal(b"x-sum", b"12345678");
+    let fields = frame::Frame::new(frame::HEADERS, frame::END_STREAM, stream, &block[..5]);
+    let more = frame::Frame::new(frame::CONTINUATION, frame::END_HEADERS, stream, &block[5..]);
+    [frame::data(stream, b"x", false), fields.bytes(), more.bytes()].concat()
+}
+
+/// On a real way a frame comes in many segments, and the answer goes out between them.
+#[test]
+fn a_frame_that_is_half_here_when_the_answer_goes_out_is_no_fault() {
+    let origin = origin();
+    let proxy = proxy(&origin);
+    for (what, rest, cut) in HALVES {
+        // Nothing may be sent amid a frame.
+        let mut client = Http2::with(proxy.address, &[], Credit::Kept);
+        let innocent = client.open(&Fields::post("/innocent").with("content-length", "2"));
+        let block = Fields::post("/401").block();
+        for _ in 0..600 {
+            let stream = client.next_stream();
+            let (first, second) = (rest(stream)[..cut].to_vec(), rest(stream)[cut..].to_vec());
+            client.write([frame::headers(stream, &block, false), first].concat());
+            let reply = client.until(stream, |reply| reply.is_whole);
+            assert_eq!(reply.status, 401, "{what}: {:?}", client.goaway());
+            client.write(second);
+        }
+        assert!(client.ping(), "{what}: {:?}", client.goaway());
+        client.data(innocent, b"xx", true);
+        assert_eq!(client.reply(innocent).text(), "ok", "{what}");
+        assert_eq!(client.goaway(), None, "{what}");
+    }
+    assert_eq!(proxy.metric("proxy_http2_resets_total{by=\"protocol\"}"), 0.0);
+    assert_eq!(proxy.metric("proxy_http2_floods_total"), 0.0);
+}
+
+#[test]
+fn padded_pieces_are_not_empty_and_each_answer_may_be_acknowledged() {
+    let origin = origin();
+    let proxy = proxy(&origin);
+    let mut client = Http2::connect(proxy.address);
+    let upload = client.open(&Fields::post("/innocent"));
+    for _ in 0..120 {
+        client.write(frame::padded_data(upload, &[b'x'; 1000], 5, false));
+        client.count_as_sent(upload, 1006);
+        assert!(client.ping());
+    }
+    client.data(upload, b"x", true);
+    assert_eq!(client.reply(upload).text(), "ok");
+    let mut client = Http2::with(proxy.address, &[], Credit::Kept);
+    for _ in 0..1000 {
+        assert_eq!(client.ask(&Fields::get("/410")).status, 410, "{:?}", client.goaway());
+        let stream = client.next_stream() - 2;
+        client.write([frame::window_update(0, 4), frame::window_update(stream, 4)].concat());
+    }
+    assert_eq!(client.goaway(), None);
+}

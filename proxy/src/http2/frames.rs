@@ -57,8 +57,11 @@ pub enum Taken {
 pub struct Frames {
     /// Of the preface, still to come.
     preface_left: usize,
-    /// Of the frame that has begun last.
+    /// Of the frame that has begun last, as the client sent it.
     kind: u8,
+    stream: u32,
+    /// What h2 was shown instead of the number of a stream whose header block has begun.
+    instead: Option<u32>,
     payload_left: usize,
     /// Whether a header block has begun and not ended.
     in_block: bool,
@@ -85,6 +88,8 @@ impl Frames {
         Self {
             preface_left: PREFACE.len(),
             kind: DATA,
+            stream: 0,
+            instead: None,
             payload_left: 0,
             in_block: false,
             heads: 0,
@@ -105,10 +110,16 @@ impl Frames {
         let mut at = skip(&mut self.preface_left, bytes.len());
         loop {
             at += skip(&mut self.payload_left, bytes.len() - at);
-            let Some(header) = bytes[at..].first_chunk_mut::<HEADER>() else {
-                return Taken::AllBut(bytes.len() - at);
+            let left = bytes.len() - at;
+            let Some((header, payload)) = bytes[at..].split_first_chunk_mut::<HEADER>() else {
+                return Taken::AllBut(left);
             };
-            if self.begin(header) {
+            // How much of a padded piece is padding stands behind the header.
+            if has_padding(header) && payload.is_empty() {
+                return Taken::AllBut(left);
+            }
+            let padding = if has_padding(header) { 1 + u32::from(payload[0]) } else { 0 };
+            if self.begin(header, padding) {
                 return Taken::TooMuch;
             }
             at += HEADER;
@@ -116,25 +127,28 @@ impl Frames {
     }
 
     /// A frame has begun; whether it is one too many.
-    fn begin(&mut self, header: &mut [u8; HEADER]) -> bool {
+    fn begin(&mut self, header: &mut [u8; HEADER], padding: u32) -> bool {
         let [high, middle, low, kind, flags, number @ ..] = header;
         let length = u32::from_be_bytes([0, *high, *middle, *low]);
         let (kind, flags) = (*kind, *flags);
         let stream = u32::from_be_bytes(*number) & (u32::MAX >> 1);
-        (self.kind, self.payload_left) = (kind, length as usize);
-        let is_part = matches!(kind, DATA | HEADERS | CONTINUATION);
-        // A new stream is none of them.
-        if is_part
-            && stream <= self.last_stream
-            && let Some(instead) = self.past.instead_of(stream)
-        {
+        (self.kind, self.stream, self.payload_left) = (kind, stream, length as usize);
+        let instead = match kind {
+            // A new stream is none of them.
+            DATA | HEADERS if stream <= self.last_stream => self.past.instead_of(stream),
+            // A block is one stream's, whatever has ended since it began.
+            CONTINUATION => self.instead,
+            _ => None,
+        };
+        if let Some(instead) = instead {
             *number = instead.to_be_bytes();
         }
         match kind {
-            DATA => self.take_data(stream, length, flags),
+            DATA => self.take_data(stream, length, length.saturating_sub(padding), flags),
             HEADERS => {
                 self.heads = self.heads.wrapping_add(1);
                 self.in_block = flags & END_HEADERS == 0;
+                self.instead = instead;
                 let is_new = stream > self.last_stream;
                 self.last_stream = self.last_stream.max(stream);
                 !is_new && self.past.has_trailed(stream) && self.is_one_too_many()
@@ -159,9 +173,10 @@ impl Frames {
         is_too_many
     }
 
-    /// A piece of a body; whether it does not fit into what is left of a stream that is over.
-    fn take_data(&mut self, stream: u32, length: u32, flags: u8) -> bool {
-        let content = if flags & PADDED == 0 { length as usize } else { 0 };
+    /// A piece of a body, so many bytes of it without its padding; whether it does not fit into what is
+    /// left of a stream that is over.
+    fn take_data(&mut self, stream: u32, length: u32, content: u32, flags: u8) -> bool {
+        let content = content as usize;
         if content < FULL_PIECE && flags & END_STREAM == 0 {
             self.empty = self.empty.saturating_add(u32::from(content == 0));
             if self.past.has(stream) {
@@ -174,6 +189,12 @@ impl Frames {
     /// The proxy has ended a stream that the client had not; `is_reset`: h2 knows.
     pub(super) fn ended_early(&mut self, stream: u32, is_reset: bool) {
         self.past.remember(stream, is_reset);
+    }
+
+    /// Whether a frame of the stream has come in part, or a block of its fields: h2 has been shown its
+    /// number, and must still know the stream when the rest comes.
+    pub(super) fn is_amid(&self, stream: u32) -> bool {
+        self.stream == stream && (self.payload_left > 0 || self.in_block)
     }
 
     /// Whether half of something is used up that h2 counts for the life of a connection.
@@ -198,6 +219,11 @@ impl Frames {
         }
     }
 
+    /// An answer has ended: however short it was, the client may open its windows behind it.
+    pub(super) fn answered(&mut self) {
+        self.updates = self.updates.saturating_add(UPDATES_PER_PIECE);
+    }
+
     /// A tick has passed.
     pub fn tick(&mut self) {
         self.earn(PER_TICK);
@@ -218,6 +244,12 @@ impl Frames {
         let is_amid = self.payload_left > 0 && is_headers;
         self.preface_left > 0 || self.in_block || is_amid
     }
+}
+
+/// Whether the length of a padding comes first in the payload.
+fn has_padding(header: &[u8; HEADER]) -> bool {
+    let [high, middle, low, kind, flags, ..] = *header;
+    kind == DATA && flags & PADDED != 0 && [high, middle, low] != [0; 3]
 }
 
 /// How much of so many bytes belongs to what is left.

@@ -66,6 +66,7 @@ pub async fn serve(io: Preread, arrival: Rc<Arrival>, app: &Rc<App>) {
         session,
         app: Rc::clone(app),
         obeyed: Order::Serve,
+        amid: None,
     };
     let mut streams = FuturesUnordered::new();
     poll_fn(|cx| serving.poll(&mut streams, answer, cx)).await;
@@ -121,11 +122,20 @@ struct Serving {
     session: Rc<Session>,
     app: Rc<App>,
     obeyed: Order,
+    /// A stream that is over while a frame of it has come in part: h2 must know it until the rest has
+    /// come. Frames come one after the other, so there is one at most.
+    amid: Option<Over>,
+}
+
+/// A stream whose answer has ended, and who has reset it, if it was reset.
+struct Over {
+    stream: Rc<Stream>,
+    by: Option<ResetBy>,
 }
 
 impl Serving {
     /// Ready once the connection is over. `answer` makes what runs in `streams`.
-    fn poll<F: Future<Output = Option<Rc<Stream>>>>(
+    fn poll<F: Future<Output = Option<Over>>>(
         &mut self,
         streams: &mut FuturesUnordered<F>,
         answer: impl Fn(&Rc<Session>, &Rc<App>, http::Request<RecvStream>, SendResponse<Bytes>) -> F,
@@ -150,11 +160,13 @@ impl Serving {
                     Poll::Pending => break,
                 }
             }
+            // All that has come of frames is taken.
+            let mut has_ended = self.amid.take().is_some_and(|over| self.let_go(over));
             // All that is ready goes out together.
-            let mut has_ended = false;
-            while let Poll::Ready(Some(early)) = Pin::new(&mut *streams).poll_next(cx) {
+            while let Poll::Ready(Some(over)) = Pin::new(&mut *streams).poll_next(cx) {
                 has_ended = true;
-                self.let_go(early);
+                self.session.answered();
+                over.map(|over| self.let_go(over));
             }
             if !has_ended && self.session.order(cx.waker()) == self.obeyed {
                 return Poll::Pending;
@@ -162,13 +174,20 @@ impl Serving {
         }
     }
 
-    /// Ends a stream that was answered before its client had sent it whole: once the answer is on its
-    /// way, h2 tells the client that the rest is not wanted (RFC 9113 section 8.1).
-    fn let_go(&mut self, early: Option<Rc<Stream>>) {
-        let Some(stream) = early else { return };
-        let id = stream.id();
-        let is_reset = Rc::into_inner(stream).is_some();
-        self.session.ended_early(id, is_reset);
+    /// Ends a stream, unless a frame of it is half here. Was it answered before its client had sent it
+    /// whole, h2 tells the client that the rest is not wanted, once the answer is on its way (RFC 9113
+    /// section 8.1). Whether it was ended.
+    fn let_go(&mut self, over: Over) -> bool {
+        let id = over.stream.id();
+        if self.session.is_amid(id) {
+            self.amid = Some(over);
+            return false;
+        }
+        if over.stream.is_ended_early(over.by) {
+            let is_reset = Rc::into_inner(over.stream).is_some();
+            self.session.ended_early(id, is_reset);
+        }
+        true
     }
 
     /// Counts the end of a connection that has sent too much for nothing, with the streams that end
@@ -216,14 +235,13 @@ fn is_calm(error: &h2::Error) -> bool {
 }
 
 /// Hands a request to the App; the future sends its answer, to the end of the stream. What only
-/// the beginning needs is no part of it. The stream comes back if it is over and its client has not
-/// ended it.
+/// the beginning needs is no part of it. The stream comes back with its answer's end.
 fn answer(
     session: &Rc<Session>,
     app: &Rc<App>,
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) -> impl Future<Output = Option<Rc<Stream>>> + use<> {
+) -> impl Future<Output = Option<Over>> + use<> {
     app.worker.shard.downstream().stream();
     let (parts, body) = request.into_parts();
     let bounds = session.table.bounds;
@@ -253,6 +271,6 @@ fn answer(
             shard.downstream().reset(by);
         }
         drop(watching);
-        stream.is_ended_early(by).then_some(stream)
+        Some(Over { stream, by })
     }
 }

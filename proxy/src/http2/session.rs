@@ -155,6 +155,16 @@ impl Session {
         self.is_flooded.get()
     }
 
+    /// Whether a frame or a header block of the stream has come in part.
+    pub(super) fn is_amid(&self, stream: u32) -> bool {
+        self.frames.borrow().is_amid(stream)
+    }
+
+    /// An answer has ended.
+    pub(super) fn answered(&self) {
+        self.frames.borrow_mut().answered();
+    }
+
     /// A stream is over that the client had not ended; `is_reset`: h2 knows.
     pub(super) fn ended_early(&self, stream: u32, is_reset: bool) {
         self.frames.borrow_mut().ended_early(stream, is_reset);

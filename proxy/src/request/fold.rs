@@ -131,6 +131,9 @@ mod tests {
             "/%c0%afadmin/x",
             "/y/%c0%ae%c0%ae/admin/x",
             "/%E0%80%AFadmin/x",
+            "/%F0%80%80%AFadmin/x",
+            "/%f8%80%80%81%a1dmin/x",
+            "/%fc%80%80%80%80%afadmin/x",
             "/adm%C4%B1n/x",
             "/y;z%2fadmin/../admin/x",
         ] {
