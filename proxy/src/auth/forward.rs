@@ -80,10 +80,11 @@ impl Forward {
     }
 
     async fn ask(&self, asked: Asked<'_>) -> Checked {
-        let fields = fields(asked).ok_or(Refused::Unavailable)?;
+        let (fields, signs_in) = fields(asked).ok_or(Refused::Unavailable)?;
         let called = self.caller.call(Call {
             client: asked.client(),
             method: Method::GET,
+            signs_in,
             fields: &fields,
             body: Bytes::new(),
             time: self.timeout,
@@ -107,8 +108,8 @@ impl Forward {
     }
 }
 
-/// All that the server is told; `None` if no field can hold what was asked for.
-fn fields(asked: Asked<'_>) -> Option<BytesMut> {
+/// All that the server is told, and whether that logs the connection in; `None` if no field can hold what was asked for.
+fn fields(asked: Asked<'_>) -> Option<(BytesMut, bool)> {
     let uri = asked.request.uri();
     let mut target = asked.record.path(uri).to_owned();
     if target.is_empty() {
@@ -126,8 +127,9 @@ fn fields(asked: Asked<'_>) -> Option<BytesMut> {
         add: Vec::new(),
     };
     let mut fields = BytesMut::with_capacity(1024);
-    request_fields::write(&source(asked.worker, asked.record, asked.request, &rules), &mut fields);
-    Some(fields)
+    let source = source(asked.worker, asked.record, asked.request, &rules);
+    let passed = request_fields::write(&source, &mut fields);
+    Some((fields, passed.signs_in))
 }
 
 fn answer(called: Called) -> HttpResponse {

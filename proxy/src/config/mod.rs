@@ -28,6 +28,7 @@ mod number;
 mod outlier;
 mod paths;
 mod pattern;
+mod pool;
 mod rate_limits;
 mod redis;
 mod retry;
@@ -74,6 +75,7 @@ pub use self::{
     outlier::OutlierConfig,
     paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
+    pool::PoolConfig,
     rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},
     redis::{OnFailure, RedisConfig},
     retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},

@@ -13,6 +13,7 @@ use super::{
     health::HealthConfig,
     limits::LimitsConfig,
     outlier::OutlierConfig,
+    pool::PoolConfig,
     retry::RetryConfig,
     section::Section,
     size::ByteSize,
@@ -32,6 +33,8 @@ pub struct ServiceConfig {
     pub slow_start: Option<Duration>,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
+    /// Connections that wait for their next request.
+    pub pool: PoolConfig,
     pub tunnel: TunnelLimits,
     /// Bound on a response head, in bytes.
     pub max_response_header_bytes: usize,
@@ -73,6 +76,7 @@ impl ServiceConfig {
             host: section.or("host", UpstreamHost::Preserve),
             timeouts: Timeouts::default()
                 .overridden(TimeoutOverrides::read(section.section("timeouts"))),
+            pool: PoolConfig::read(section.section("pool")),
             tunnel: TunnelLimits::read(section.section("tunnel")),
             max_response_header_bytes: head_bound(&mut section),
             retry: RetryConfig::read(section.section("retry")),
@@ -156,6 +160,7 @@ mod tests {
         assert_eq!(service.balance, Balance::Random);
         assert_eq!((service.endpoints[0].weight, service.endpoints[0].backup), (1, false));
         assert_eq!((service.slow_start, service.timeouts.total), (None, None));
+        assert_eq!(service.pool, PoolConfig::default());
         assert_eq!(service.retry, RetryConfig::default());
         assert_eq!(service.outlier, OutlierConfig::default());
         assert_eq!((service.health, service.breaker, service.limits), (None, None, None));
@@ -167,6 +172,7 @@ mod tests {
         let service = service(
             "slow_start = \"30s\"\n\
              timeouts = { connect = \"2s\", response = \"3s\", total = \"4s\" }\n\
+             pool = { max_age = \"off\", idle = \"6s\", max_idle = 7 }\n\
              [services.a.outlier]\nconsecutive_failures = 2\nejection = \"3s\"\nmax_ejected = 4\n\
              success_rate = 5\nwindow = \"6s\"\nmin_requests = 7\n\
              [services.a.health]\ntype = \"tcp\"\ninterval = \"3s\"\ntimeout = \"2s\"\n\
@@ -178,6 +184,8 @@ mod tests {
         );
         assert_eq!(service.slow_start, Some(seconds(30)));
         assert_eq!(service.timeouts.total, Some(seconds(4)));
+        let pool = PoolConfig { max_age: None, idle: seconds(6), max_idle: 7 };
+        assert_eq!(service.pool, pool);
         let outlier = OutlierConfig {
             consecutive_failures: Some(2),
             ejection: seconds(3),

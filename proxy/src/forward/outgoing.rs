@@ -80,7 +80,12 @@ impl<'a> Outgoing<'a> {
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
-        Asked { method: self.request.method(), upgrade: self.upgrade, rules: self.rules }
+        Asked {
+            method: self.request.method(),
+            upgrade: self.upgrade,
+            signs_in: self.record.signs_in.get(),
+            rules: self.rules,
+        }
     }
 
     pub(super) fn bounds(&self, end: Option<Instant>) -> Bounds {

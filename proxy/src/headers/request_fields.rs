@@ -10,6 +10,7 @@ use actix_http::{
 use bytes::{BufMut, BytesMut};
 
 use super::{
+    connection_auth,
     forwarded::{Chain, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     hop_by_hop,
     lines::{put, put_address},
@@ -63,13 +64,22 @@ const OWN: [&str; 20] = [
     "x-rewrite-url",
 ];
 
+/// What was seen of the fields that have passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Credentials for the connection, and not for the request alone.
+    pub signs_in: bool,
+}
+
 /// Writes all fields but `Host`, `Content-Length` and `Transfer-Encoding`, each with its CRLF.
-pub fn write(source: &Source<'_>, out: &mut BytesMut) {
+pub fn write(source: &Source<'_>, out: &mut BytesMut) -> Passed {
+    let mut passed = Passed::default();
     let nominated = nominated(source);
     for (name, value) in source.head.headers.iter() {
         let name = name.as_str();
         if !is_dropped(name, source) && !nominated.iter().any(|one| one == name) {
             put(out, name.as_bytes(), value.as_bytes());
+            passed.note(name, value.as_bytes());
         }
     }
     if !is_ruled("x-request-id", source.rules) {
@@ -83,6 +93,15 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) {
     }
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
         put(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    passed
+}
+
+impl Passed {
+    fn note(&mut self, name: &str, value: &[u8]) {
+        if name == "authorization" {
+            self.signs_in |= connection_auth::is_given(value);
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: Service
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
     let source = source(worker, record, &request, &rules.request_headers);
-    request_fields::write(&source, &mut fields);
+    let passed = request_fields::write(&source, &mut fields);
+    record.signs_in.set(passed.signs_in);
     record.upstream_fields.replace(fields);
     Step::Pass(request)
 }

@@ -28,7 +28,9 @@ pub use self::{
 use crate::{
     balance::{self, Balancer, Candidate, Member, WEIGHT_UNIT, Weights},
     clock::Millis,
-    config::{HealthConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost},
+    config::{
+        HealthConfig, PoolConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost,
+    },
     health::{Change, HealthState},
     limits::Limits,
     record::Index,
@@ -39,6 +41,7 @@ pub struct Service {
     pub index: Index,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
+    pub pool: PoolConfig,
     pub tunnel: TunnelLimits,
     pub retry: RetryConfig,
     pub health: Option<HealthConfig>,
@@ -89,6 +92,7 @@ impl Service {
             index,
             host: config.host.clone(),
             timeouts: config.timeouts,
+            pool: config.pool,
             tunnel: config.tunnel,
             retry: config.retry.clone(),
             health: config.health.clone(),

@@ -19,7 +19,7 @@ use super::{
     body::{BodyLimits, ResponseBody},
     connection::Connection,
     idle::Idle,
-    pool::Pool,
+    own_pools::Home,
     request_body::RequestBody,
     response_head::{Asked, Parsed, ResponseHead, parse},
     upload::{Upload, UploadError},
@@ -68,7 +68,8 @@ pub struct SendFailure {
     pub is_sent_whole: bool,
     /// The body of the request, if it can be sent again.
     pub request: Option<RequestBody>,
-    /// Whether an idle connection was closed by its peer before it answered anything.
+    /// Whether an idle connection was closed by its peer before it answered anything, or what came over
+    /// it belongs to an answer before.
     pub is_stale: bool,
 }
 
@@ -146,7 +147,7 @@ pub fn send<'a>(
     asked: Asked<'a>,
     bounds: Bounds,
     deadlines: &'a Rc<Deadlines>,
-    pool: &'a Rc<Pool>,
+    home: Home<'a>,
 ) -> impl Future<Output = Result<Answer, SendFailure>> + use<'a> {
     // On the heap: the futures around it, which are moved more than once, stay small.
     let mut attempt = Box::new(Attempt {
@@ -168,7 +169,7 @@ pub fn send<'a>(
     });
     async move {
         match poll_fn(|cx| attempt.poll(cx)).await {
-            Ok(head) => Ok(attempt.into_answer(head, pool)),
+            Ok(head) => Ok(attempt.into_answer(head, home)),
             Err(error) => Err(attempt.into_failure(error)),
         }
     }
@@ -268,25 +269,32 @@ impl Attempt<'_> {
         }
     }
 
-    fn into_answer(self: Box<Self>, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
+    fn into_answer(self: Box<Self>, head: ResponseHead, home: Home<'_>) -> Answer {
         let is_sending = !self.is_sent && self.write_error.is_none();
         let reusable = head.keeps_alive && self.is_sent;
         let (end, idle_limit, deadlines) = (self.end, self.idle_limit, self.deadlines);
-        let (connection, sent_at) = (self.connection, self.sent_at);
+        let (mut connection, sent_at) = (self.connection, self.sent_at);
+        connection.note(&head, self.asked.signs_in);
         let limits = BodyLimits {
             end: end.filter(|_| !head.is_event_stream()),
             idle: idle_limit,
             deadlines,
         };
+        let owned = if connection.is_owned { home.of_owner() } else { None };
+        let reusable = reusable && (owned.is_some() || !connection.is_owned);
+        let pool = owned.as_ref().unwrap_or(home.pool);
         let mut body = ResponseBody::new(connection, head.framing, reusable, limits, pool);
         let upload = if is_sending { body.send_beside(self.upload) } else { Some(self.upload) };
         Answer { head, body, sent_at, request: upload.and_then(Upload::rewind) }
     }
 
     fn into_failure(self: Box<Self>, error: ProxyError) -> SendFailure {
-        let is_stale = self.connection.reused
-            && !self.answered_bytes
+        let is_closed = !self.answered_bytes
             && matches!(error.reason(), Reason::UpstreamReset | Reason::UpstreamTls);
+        // What is no answer at all was sent behind the one before.
+        let is_left_over =
+            self.connection.is_doubtful && error.reason() == Reason::UpstreamProtocol;
+        let is_stale = self.connection.reused && (is_closed || is_left_over);
         SendFailure {
             error,
             is_sent: self.upload.written > 0,

@@ -63,7 +63,7 @@ pub async fn ask(
 
 async fn head(connection: &mut Connection) -> Result<ResponseHead, ProxyError> {
     let rules = HeaderRules::default();
-    let asked = Asked { method: &Method::GET, upgrade: None, rules: &rules };
+    let asked = Asked { method: &Method::GET, upgrade: None, signs_in: false, rules: &rules };
     loop {
         fill(connection).await?;
         while !connection.unread.is_empty() {

@@ -30,6 +30,12 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the endpoint will take another request on this connection.
     pub(super) keeps_alive: bool,
+    /// Whether the endpoint may send a body all the same.
+    pub(super) may_send_more: bool,
+    /// Whether the endpoint knows the connection as one client's from now on.
+    pub(super) signs_in: bool,
+    /// How long the endpoint keeps the connection for another request, if it says so.
+    pub(super) kept_for: Option<Duration>,
     /// What `Retry-After` says (RFC 9110 section 10.2.3); read of answers that another try may better.
     pub retry_after: Option<Duration>,
 }
@@ -40,6 +46,8 @@ pub struct Asked<'a> {
     pub method: &'a Method,
     /// The protocols that may be switched to.
     pub upgrade: Option<&'a HeaderValue>,
+    /// Whether its credentials are for the connection, and not for the request alone.
+    pub signs_in: bool,
     /// Fields that the route removes or sets do not pass.
     pub rules: &'a HeaderRules,
 }
@@ -134,7 +142,16 @@ fn read_fields(
     }
     let keeps_alive = control.keeps_alive(framing, status, asked.method, is_1_0);
     let retry_after = if is_trouble(status) { retry_after(given) } else { None };
-    Ok(ResponseHead { status, fields, framing, keeps_alive, retry_after })
+    Ok(ResponseHead {
+        status,
+        fields,
+        framing,
+        keeps_alive,
+        may_send_more: Control::may_send_more(framing, asked.method),
+        signs_in: control.signs_in(),
+        kept_for: control.kept_for(),
+        retry_after,
+    })
 }
 
 impl ResponseHead {
@@ -204,7 +221,12 @@ mod tests {
     static NO_RULES: std::sync::OnceLock<HeaderRules> = std::sync::OnceLock::new();
 
     fn asked(method: &Method) -> Asked<'_> {
-        Asked { method, upgrade: None, rules: NO_RULES.get_or_init(HeaderRules::default) }
+        Asked {
+            method,
+            upgrade: None,
+            signs_in: false,
+            rules: NO_RULES.get_or_init(HeaderRules::default),
+        }
     }
 
     fn read(wire: &str, method: &Method) -> Result<ResponseHead, HeadError> {

@@ -25,6 +25,9 @@ pub(super) struct Service {
     host: Option<String>,
     #[schemars(default)]
     timeouts: Option<Timeouts>,
+    /// Connections that wait for their next request.
+    #[schemars(default)]
+    pool: Option<Pool>,
     /// Connections that have switched protocols, such as WebSocket.
     #[schemars(default)]
     tunnel: Option<Tunnel>,
@@ -125,6 +128,21 @@ pub(super) struct Timeouts {
     /// For the whole request with all its attempts, or "off", the default.
     #[schemars(default)]
     total: Option<DurationOrOff>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Pool {
+    /// After this time since it was opened a connection takes no further request, or "off"; 1h by
+    /// default.
+    #[schemars(default)]
+    max_age: Option<DurationOrOff>,
+    /// How long a connection is kept without a request; 60s by default.
+    #[schemars(default)]
+    idle: Option<DurationText>,
+    /// Most idle connections that a worker keeps to an endpoint, 0 to 65536; 1024 by default.
+    #[schemars(default, range(min = 0, max = 65_536))]
+    max_idle: Option<u32>,
 }
 
 #[derive(JsonSchema)]
