@@ -63,6 +63,7 @@ mod metrics_page;
 mod mirroring;
 mod named_services;
 mod observability;
+mod origin_needs;
 mod outliers;
 mod output;
 mod own_connections;

@@ -59,6 +59,8 @@ const LONGEST: usize = 64 << 10;
 pub struct Forward {
     /// Fields of its answer that go upstream.
     copied: Vec<HeaderName>,
+    /// Fields of its answer that go to the client.
+    to_client: Vec<HeaderName>,
     timeout: Duration,
     /// Of the scheme, for the log.
     name: String,
@@ -69,6 +71,7 @@ impl Forward {
     pub(super) fn new(parts: &Parts<'_>, config: &ForwardConfig) -> Self {
         Self {
             copied: config.copy_headers.clone(),
+            to_client: config.copy_to_client.clone(),
             timeout: config.timeout,
             name: parts.config.name.clone(),
             caller: parts.caller(),
@@ -104,7 +107,9 @@ impl Forward {
 
     fn identity(&self, called: &Called) -> Identity {
         let fields = self.copied.iter().flat_map(|name| values(called, name));
-        Identity::with_fields(None, fields.collect())
+        let mut identity = Identity::with_fields(None, fields.collect());
+        identity.to_client = self.to_client.iter().flat_map(|name| values(called, name)).collect();
+        identity
     }
 }
 

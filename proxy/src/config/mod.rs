@@ -9,6 +9,7 @@ mod breaker;
 mod call_url;
 mod clients;
 mod connections;
+mod cookie;
 mod cors;
 mod duration;
 mod endpoint;
@@ -60,6 +61,7 @@ pub use self::{
     call_url::{CallConfig, CallUrl},
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
+    cookie::{CookieAttributes, SameSite},
     cors::{CorsConfig, OriginPattern, Origins},
     endpoint::{EndpointAddress, EndpointUrl},
     endpoints::EndpointConfig,

@@ -12,6 +12,7 @@ use super::{
     error::{Located, Problem},
     health::HealthConfig,
     limits::LimitsConfig,
+    number::Whole,
     outlier::OutlierConfig,
     pool::PoolConfig,
     retry::RetryConfig,
@@ -38,6 +39,8 @@ pub struct ServiceConfig {
     pub tunnel: TunnelLimits,
     /// Bound on a response head, in bytes.
     pub max_response_header_bytes: usize,
+    /// Bound on the number of its fields.
+    pub max_response_headers: usize,
     pub retry: RetryConfig,
     pub outlier: OutlierConfig,
     /// `None`: endpoints are not checked.
@@ -61,6 +64,10 @@ pub enum UpstreamHost {
 }
 
 const DEFAULT_HEAD: ByteSize = ByteSize(64 << 10);
+const DEFAULT_FIELDS: u32 = 1000;
+
+type MostFields = Whole<16, 65_536>;
+
 const LARGEST_HEAD: u64 = 16 << 20;
 
 impl ServiceConfig {
@@ -79,6 +86,9 @@ impl ServiceConfig {
             pool: PoolConfig::read(section.section("pool")),
             tunnel: TunnelLimits::read(section.section("tunnel")),
             max_response_header_bytes: head_bound(&mut section),
+            max_response_headers: section
+                .or::<MostFields>("max_response_headers", Whole(DEFAULT_FIELDS))
+                .0 as usize,
             retry: RetryConfig::read(section.section("retry")),
             outlier: OutlierConfig::read(section.section("outlier")),
             health: section.section("health").map(HealthConfig::read),
@@ -117,16 +127,27 @@ impl FromText for UpstreamHost {
     const EXPECTED: &'static str = "\"preserve\", \"endpoint\" or a host name";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
-        let authority = text.parse::<actix_http::uri::Authority>();
-        match (text, authority) {
-            ("preserve", _) => Ok(Self::Preserve),
-            ("endpoint", _) => Ok(Self::Endpoint),
-            (name, Ok(_)) if !name.contains('@') => HeaderValue::from_str(name)
-                .map(Self::Named)
-                .map_err(|_| Problem::new(format!("\"{name}\" is not a host name"))),
-            (name, _) => Err(Problem::new(format!("\"{name}\" is not a host name"))
-                .hint(format!("expected {}", Self::EXPECTED))),
+        match text {
+            "preserve" => Ok(Self::Preserve),
+            "endpoint" => Ok(Self::Endpoint),
+            name => HostName::from_text(name)
+                .map(|name| Self::Named(name.0))
+                .map_err(|problem| problem.hint(format!("expected {}", Self::EXPECTED))),
         }
+    }
+}
+
+/// What can stand in a `Host` field.
+pub(super) struct HostName(pub(super) HeaderValue);
+
+impl FromText for HostName {
+    const EXPECTED: &'static str = "a host name";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        let problem = || Problem::new(format!("\"{text}\" is not a host name"));
+        let is_name = text.parse::<actix_http::uri::Authority>().is_ok() && !text.contains('@');
+        let value = HeaderValue::from_str(text).ok().filter(|_| is_name);
+        value.map(Self).ok_or_else(problem)
     }
 }
 
@@ -145,8 +166,13 @@ mod tests {
     fn what_is_off_by_default_is_on_with_its_table() {
         let service = service("health = {}\nbreaker = {}\nlimits = {}");
         let health = service.health.expect("is on");
-        let check =
-            HealthCheck::Http { path: "/health".into(), status: vec![200..=399], body: None };
+        let check = HealthCheck::Http {
+            path: "/health".into(),
+            status: vec![200..=399],
+            body: None,
+            host: None,
+            headers: Vec::new(),
+        };
         assert_eq!((health.check, health.interval), (check, Duration::from_secs(5)));
         assert_eq!(health.timeout, Duration::from_secs(1));
         assert_eq!((health.healthy, health.unhealthy), (2, 3));

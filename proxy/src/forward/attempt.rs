@@ -377,11 +377,9 @@ impl Attempts<'_> {
         let endpoint = || self.record.endpoint.get().map(|at| self.worker.gateway.endpoint(at));
         if let Affinity::Sticky(_) = self.service.affinity
             && let Some(endpoint) = endpoint()
-            && let Some(cookie) = self.service.affinity.cookie(
-                &endpoint.url,
-                self.key,
-                self.record.from.arrival().tls.is_some(),
-            )
+            && let Some(cookie) = self.service.affinity.cookie(&endpoint.url, self.key, || {
+                self.outgoing.is_secured(&self.worker.gateway.trusted_proxies)
+            })
         {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }

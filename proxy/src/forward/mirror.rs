@@ -114,7 +114,7 @@ fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<C
             response: service.timeouts.response,
             idle: service.timeouts.idle,
             end: None,
-            head_bytes: service.response_head_bytes,
+            head: service.response_head,
         },
     })
 }

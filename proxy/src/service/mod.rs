@@ -34,6 +34,7 @@ use crate::{
     health::{Change, HealthState},
     limits::Limits,
     record::Index,
+    upstream::HeadBounds,
 };
 
 pub struct Service {
@@ -46,8 +47,7 @@ pub struct Service {
     pub retry: RetryConfig,
     pub health: Option<HealthConfig>,
     pub limits: Option<Limits>,
-    /// Bound on a response head, in bytes.
-    pub response_head_bytes: usize,
+    pub response_head: HeadBounds,
     /// What policies with a key make it of.
     pub affinity: balance::Affinity,
     /// Whether somebody wants to know how long answers take.
@@ -96,7 +96,10 @@ impl Service {
             tunnel: config.tunnel,
             retry: config.retry.clone(),
             health: config.health.clone(),
-            response_head_bytes: config.max_response_header_bytes,
+            response_head: HeadBounds {
+                bytes: config.max_response_header_bytes,
+                fields: config.max_response_headers,
+            },
             affinity: balance::Affinity::of(&config.balance),
             times_answers: balance::times_answers(&config.balance)
                 || limits.as_ref().is_some_and(Limits::is_adaptive),

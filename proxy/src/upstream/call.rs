@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Answer, Asked, Bounds, Connection, Dialer, Home, Pool, RequestBody, SendFailure,
+    Answer, Asked, Bounds, Connection, Dialer, HeadBounds, Home, Pool, RequestBody, SendFailure,
     request_head::{self, RequestLine},
     send,
 };
@@ -31,8 +31,8 @@ const MOST_CALLS: usize = 128;
 const MOST_WAITING: usize = 1024;
 const MOST_OF_ONE: usize = 512;
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
-/// Of the head of an answer, in bytes.
-const MOST_HEAD: usize = 64 << 10;
+/// Of the head of an answer.
+const MOST_HEAD: HeadBounds = HeadBounds { bytes: 64 << 10, fields: 1000 };
 
 /// Asks one URL for one worker.
 pub struct Caller {
@@ -180,7 +180,7 @@ impl Caller {
         let asked = Asked { method, upgrade: None, signs_in, rules: &rules };
         // The end of it all is the caller's timer.
         let (response, idle) = (call.time, call.time);
-        let bounds = Bounds { response, idle, end: None, head_bytes: MOST_HEAD };
+        let bounds = Bounds { response, idle, end: None, head: MOST_HEAD };
         let home = Home { pool: &self.pool, own: None };
         send(connection, head, body, asked, bounds, &self.deadlines, home).await
     }

@@ -21,7 +21,7 @@ use super::{
     idle::Idle,
     own_pools::Home,
     request_body::RequestBody,
-    response_head::{Asked, Parsed, ResponseHead, parse},
+    response_head::{Asked, HeadBounds, Parsed, ResponseHead, parse},
     upload::{Upload, UploadError},
 };
 use crate::{
@@ -43,8 +43,8 @@ pub struct Bounds {
     pub idle: Duration,
     /// When the whole request must have been answered, body and all.
     pub end: Option<Instant>,
-    /// Of one response head, in bytes.
-    pub head_bytes: usize,
+    /// Of one response head.
+    pub head: HeadBounds,
 }
 
 /// A final response; the body may still be on its way.
@@ -128,7 +128,7 @@ struct Attempt<'a> {
     interims: u8,
     asked: Asked<'a>,
     response: Duration,
-    head_bytes: usize,
+    head: HeadBounds,
     idle_limit: Duration,
     deadlines: &'a Rc<Deadlines>,
     /// For the response head.
@@ -160,7 +160,7 @@ pub fn send<'a>(
         interims: 0,
         asked,
         response: bounds.response,
-        head_bytes: bounds.head_bytes,
+        head: bounds.head,
         idle_limit: bounds.idle,
         deadlines,
         deadline: None,
@@ -245,7 +245,7 @@ impl Attempt<'_> {
         loop {
             while !self.connection.unread.is_empty() {
                 self.answered_bytes = true;
-                match parse(&mut self.connection.unread, self.asked, self.head_bytes) {
+                match parse(&mut self.connection.unread, self.asked, self.head) {
                     Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
                     Ok(Parsed::Partial) => break,
                     Ok(Parsed::Interim) if self.interims < MOST_INTERIM => self.interims += 1,

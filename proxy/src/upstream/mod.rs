@@ -38,6 +38,6 @@ pub use self::{
     request_body::{RequestBody, RequestFraming},
     resolver::Resolver,
     response_framing::Framing,
-    response_head::{Asked, ResponseHead},
+    response_head::{Asked, HeadBounds, ResponseHead},
     room::USUAL as USUAL_READ,
 };

@@ -45,7 +45,7 @@ impl Control {
             14 if is(name, "Content-Length") => self.add_length(field.value)?,
             15 if is(name, "Persistent-Auth") => self.signs_in = true,
             16 if is(name, "WWW-Authenticate") => {
-                self.signs_in |= connection_auth::is_asked_for(field.value)
+                self.signs_in |= connection_auth::is_asked_for(field.value);
             }
             17 if is(name, "Transfer-Encoding") => self.add_coding(field.value, is_1_0)?,
             _ => {}

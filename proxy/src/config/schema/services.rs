@@ -34,6 +34,9 @@ pub(super) struct Service {
     /// Largest response head, 1KiB to 16MiB.
     #[schemars(default)]
     max_response_header_bytes: Option<SizeText>,
+    /// Most fields of a response head, 16 to 65536; 1000 by default.
+    #[schemars(default, range(min = 16, max = 65_536))]
+    max_response_headers: Option<u32>,
     /// When an attempt is followed by another; on by default.
     #[schemars(default)]
     retry: Option<Retry>,
@@ -111,6 +114,26 @@ pub(super) struct StickyBalance {
     /// Signs the cookie; 16 bytes or more.
     #[schemars(length(min = 16))]
     secret: String,
+    /// "lax", the default, "strict" or "none", which is Secure always.
+    #[schemars(default)]
+    same_site: Option<SameSite>,
+    /// How long browsers keep it, 1s to 9600h; until they end by default.
+    #[schemars(default)]
+    max_age: Option<DurationText>,
+    /// The hosts that get it; the one asked alone by default.
+    #[schemars(default)]
+    domain: Option<String>,
+    /// The paths that get it; "/" by default.
+    #[schemars(default, regex(pattern = r"^/[!-:<-~]*$"))]
+    path: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(super) enum SameSite {
+    Lax,
+    Strict,
+    None,
 }
 
 #[derive(JsonSchema)]
