@@ -121,6 +121,8 @@ reasons! {
     IdleTimeout = 504, "idle_timeout", "http_response_timeout", "Gateway timeout";
     /// `timeouts.total` or `tunnel.lifetime` passed.
     TotalTimeout = 504, "total_timeout", "http_response_timeout", "Gateway timeout";
+    /// The request has come back to this process for the fourth time.
+    LoopDetected = 508, "loop_detected", "proxy_loop_detected", "Loop detected";
 }
 
 /// A failure with its cause.

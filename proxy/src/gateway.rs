@@ -13,7 +13,7 @@ use crate::{
         AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, HeaderRules, JwtConfig,
         JwtKeys, PathPolicy, SchemeConfig,
     },
-    headers::forwarded::TrustedProxies,
+    headers::{cdn_loop::CdnLoop, forwarded::TrustedProxies},
     rate_limit::{RateLimits, gcra::nanos},
     record::Index,
     routing::{Found, OtherReadings, Request, RouteTable},
@@ -29,6 +29,8 @@ pub struct Gateway {
     /// Whether a route has CORS.
     pub has_cors: bool,
     pub trusted_proxies: TrustedProxies,
+    /// How requests are known that come back.
+    pub cdn_loop: CdnLoop,
     pub health_path: Option<String>,
     /// `None`: no certificates are ordered.
     pub challenges: Option<HttpChallenges>,
@@ -77,6 +79,7 @@ impl Gateway {
                 config.server.trusts_unix_peers,
             )
             .reading(config.server.forwarded),
+            cdn_loop: CdnLoop::new(rand::random()),
             health_path: config.server.health_path.clone(),
             challenges: config
                 .acme

@@ -50,6 +50,8 @@ pub struct RequestRecord {
     pub found: RefCell<Option<Found>>,
     /// The field lines that go upstream.
     pub upstream_fields: RefCell<BytesMut>,
+    /// Whether the credentials in it are for the connection to the endpoint.
+    pub signs_in: Cell<bool>,
     /// The field lines of the upstream's answer that go to the client.
     pub passed_fields: RefCell<FieldLines>,
     pub route: Cell<Option<Index>>,
@@ -119,6 +121,7 @@ impl RequestRecord {
             normal_path: OnceCell::new(),
             found: RefCell::default(),
             upstream_fields: RefCell::default(),
+            signs_in: Cell::default(),
             passed_fields: RefCell::default(),
             route: Cell::default(),
             service: Cell::default(),

@@ -99,12 +99,16 @@ impl Worker {
                 now: gateway.now(),
             })
         });
-        let pool = |_| Rc::new(Pool::new(shard.connections()));
         let (conns, watch) = ConnTable::new(shared.heads, shared.timeouts, scratch.clone());
         drop(vitals.spawn("deadlines of clients", watch));
+        let dialers: Vec<Dialer> = shared.gateway.endpoints().map(dialer).collect();
+        let pools = shared.gateway.endpoints().zip(&dialers).map(|((service, _), dialer)| {
+            Rc::new(Pool::new(service.pool, dialer.name(), shard.connections()))
+        });
+        let pools = pools.collect();
         let worker = Rc::new(Self {
-            dialers: shared.gateway.endpoints().map(dialer).collect(),
-            pools: shared.gateway.endpoints().map(pool).collect(),
+            dialers,
+            pools,
             authenticators: authenticators.collect(),
             callers,
             shared_limits: SharedStore::new(&shared.gateway.rate_limits),

@@ -287,3 +287,19 @@ fn the_server_is_verified_where_it_is_asked_by_https() {
     let trusting_the_system = config(&origin, &url, "");
     assert_unavailable(&Proxy::start(&trusting_the_system).get("/").send(), "the system's CAs");
 }
+
+#[test]
+fn what_it_sets_for_the_client_comes_with_the_answer_of_the_endpoint() {
+    let yes = "HTTP/1.1 200 OK\r\nSet-Cookie: session=2\r\nSet-Cookie: csrf=3\r\nX-Left: 1\r\n\
+               X-Not: 1\r\nContent-Length: 0\r\n\r\n";
+    let keys = "copy_to_client = [\"Set-Cookie\", \"x-left\"]";
+    for (keys, cookies, left) in [(keys, &["session=2", "csrf=3"][..], Some("1")), ("", &[], None)]
+    {
+        let world = World::with_keys(yes, keys);
+        let answer = world.proxy.get("/").send();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+        assert_eq!(answer.headers("set-cookie"), cookies);
+        assert_eq!((answer.header("x-left"), answer.header("x-not")), (left, None));
+        assert!(world.origin.last_head().header("set-cookie").is_none());
+    }
+}

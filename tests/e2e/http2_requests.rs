@@ -32,6 +32,7 @@ fn the_origin_gets_a_request_of_http_1_1() {
     assert_eq!(head.headers("x-mine"), ["1", "2"]);
     assert_eq!(head.headers("x-empty"), [""]);
     let expected = [
+        "cdn-loop",
         "host",
         "x-empty",
         "x-forwarded-for",

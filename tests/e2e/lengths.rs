@@ -115,8 +115,7 @@ fn a_chunked_answer_stays_chunked() {
 }
 
 /// Sends `method /special` and then `GET /next` over one connection: the answer to the first.
-/// The second must get its own answer, over the connection that the origin had already; but for
-/// HEAD, behind whose answer an origin may send a body all the same.
+/// The second must get its own answer, over the connection that the origin had already.
 fn with_a_request_behind(method: &str, special: &'static str) -> crate::support::Answer {
     let origin = origin_with(special);
     let proxy = Proxy::start(&origin.config());
@@ -126,8 +125,7 @@ fn with_a_request_behind(method: &str, special: &'static str) -> crate::support:
     let next = proxy.get("/next").send_on(&mut client);
 
     assert_eq!((next.status, next.text().as_str()), (200, "/next"), "after {special:?}");
-    let connections = if method == "HEAD" { 2 } else { 1 };
-    assert_eq!(origin.connections(), connections, "after {special:?}");
+    assert_eq!(origin.connections(), 1, "after {special:?}");
     answer
 }
 

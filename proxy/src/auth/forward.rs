@@ -59,6 +59,8 @@ const LONGEST: usize = 64 << 10;
 pub struct Forward {
     /// Fields of its answer that go upstream.
     copied: Vec<HeaderName>,
+    /// Fields of its answer that go to the client.
+    to_client: Vec<HeaderName>,
     timeout: Duration,
     /// Of the scheme, for the log.
     name: String,
@@ -69,6 +71,7 @@ impl Forward {
     pub(super) fn new(parts: &Parts<'_>, config: &ForwardConfig) -> Self {
         Self {
             copied: config.copy_headers.clone(),
+            to_client: config.copy_to_client.clone(),
             timeout: config.timeout,
             name: parts.config.name.clone(),
             caller: parts.caller(),
@@ -80,10 +83,11 @@ impl Forward {
     }
 
     async fn ask(&self, asked: Asked<'_>) -> Checked {
-        let fields = fields(asked).ok_or(Refused::Unavailable)?;
+        let (fields, signs_in) = fields(asked).ok_or(Refused::Unavailable)?;
         let called = self.caller.call(Call {
             client: asked.client(),
             method: Method::GET,
+            signs_in,
             fields: &fields,
             body: Bytes::new(),
             time: self.timeout,
@@ -103,12 +107,14 @@ impl Forward {
 
     fn identity(&self, called: &Called) -> Identity {
         let fields = self.copied.iter().flat_map(|name| values(called, name));
-        Identity::with_fields(None, fields.collect())
+        let mut identity = Identity::with_fields(None, fields.collect());
+        identity.to_client = self.to_client.iter().flat_map(|name| values(called, name)).collect();
+        identity
     }
 }
 
-/// All that the server is told; `None` if no field can hold what was asked for.
-fn fields(asked: Asked<'_>) -> Option<BytesMut> {
+/// All that the server is told, and whether that logs the connection in; `None` if no field can hold what was asked for.
+fn fields(asked: Asked<'_>) -> Option<(BytesMut, bool)> {
     let uri = asked.request.uri();
     let mut target = asked.record.path(uri).to_owned();
     if target.is_empty() {
@@ -126,8 +132,9 @@ fn fields(asked: Asked<'_>) -> Option<BytesMut> {
         add: Vec::new(),
     };
     let mut fields = BytesMut::with_capacity(1024);
-    request_fields::write(&source(asked.worker, asked.record, asked.request, &rules), &mut fields);
-    Some(fields)
+    let source = source(asked.worker, asked.record, asked.request, &rules);
+    let passed = request_fields::write(&source, &mut fields);
+    Some((fields, passed.signs_in))
 }
 
 fn answer(called: Called) -> HttpResponse {

@@ -17,6 +17,8 @@ pub struct Identity {
     claims: Map<String, Value>,
     /// What the upstream is told about it.
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// What goes to the client with its answer.
+    pub to_client: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Identity {
@@ -32,7 +34,7 @@ impl Identity {
         });
         let fields = fields.collect();
         let subject = claims.get(SUBJECT).map(|subject| text_of(subject).into());
-        Self { subject, claims, fields }
+        Self { subject, claims, fields, ..Self::default() }
     }
 
     /// With fields that somebody else vouches for.

@@ -164,6 +164,7 @@ impl Introspection {
     ) -> Result<Answer, String> {
         let called = self.caller.call(Call {
             client,
+            signs_in: false,
             method: Method::POST,
             fields: &self.fields,
             body: form(token),

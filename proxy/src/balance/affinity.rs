@@ -32,7 +32,8 @@ impl Affinity {
             Balance::Hash(HashKey::Header(name)) => Self::Header(name.clone()),
             Balance::Hash(HashKey::Cookie(name)) => Self::Cookie(name.clone()),
             Balance::Sticky(cookie) => {
-                Self::Sticky(StickyCookie::new(&cookie.name, cookie.secret.as_bytes()))
+                let sticky = StickyCookie::new(&cookie.name, cookie.secret.as_bytes());
+                Self::Sticky(sticky.with(&cookie.attributes))
             }
         }
     }
@@ -62,10 +63,15 @@ impl Affinity {
 
     /// The cookie that brings a client back to the endpoint with this URL; `None` if `asked`, the
     /// key of its request, does already.
-    pub fn cookie(&self, url: &str, asked: Option<u64>, is_secure: bool) -> Option<HeaderValue> {
+    pub fn cookie(
+        &self,
+        url: &str,
+        asked: Option<u64>,
+        is_secure: impl FnOnce() -> bool,
+    ) -> Option<HeaderValue> {
         let Self::Sticky(cookie) = self else { return None };
         let id = key(url.as_bytes());
-        (asked != Some(id)).then(|| cookie.set_cookie(id, is_secure))
+        (asked != Some(id)).then(|| cookie.set_cookie(id, is_secure()))
     }
 }
 

@@ -10,6 +10,8 @@ use actix_http::header::HeaderValue;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::config::{CookieAttributes, SameSite};
+
 /// Hexadecimal digits of an endpoint's id and of a tag.
 const ID_DIGITS: usize = 16;
 const TAG_DIGITS: usize = 2 * TAG_BYTES;
@@ -23,6 +25,9 @@ pub struct StickyCookie {
     name: String,
     /// Holds the secret and `name=`.
     signer: Hmac<Sha256>,
+    /// Behind the value.
+    attributes: String,
+    is_always_secure: bool,
 }
 
 impl StickyCookie {
@@ -32,7 +37,28 @@ impl StickyCookie {
             Hmac::new_from_slice(secret).expect("HMAC takes keys of any length (RFC 2104)");
         signer.update(name.as_bytes());
         signer.update(b"=");
-        Self { name: name.to_owned(), signer }
+        let cookie = Self {
+            name: name.to_owned(),
+            signer,
+            attributes: String::new(),
+            is_always_secure: false,
+        };
+        cookie.with(&CookieAttributes::default())
+    }
+
+    /// What browsers are told of it.
+    pub fn with(self, told: &CookieAttributes) -> Self {
+        let mut attributes = format!("; Path={}", told.path);
+        if let Some(domain) = &told.domain {
+            attributes += &format!("; Domain={domain}");
+        }
+        if let Some(age) = told.max_age {
+            attributes += &format!("; Max-Age={}", age.as_secs());
+        }
+        attributes += "; HttpOnly; SameSite=";
+        attributes += told.same_site.word();
+        // Browsers take no other.
+        Self { attributes, is_always_secure: told.same_site == SameSite::None, ..self }
     }
 
     pub fn name(&self) -> &str {
@@ -59,8 +85,8 @@ impl StickyCookie {
         for byte in &tag[..TAG_BYTES] {
             text.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
         }
-        text += "; Path=/; HttpOnly; SameSite=Lax";
-        text += if is_secure { "; Secure" } else { "" };
+        text += &self.attributes;
+        text += if is_secure || self.is_always_secure { "; Secure" } else { "" };
         HeaderValue::try_from(text).expect("a token, digits and attributes are visible ASCII")
     }
 

@@ -5,6 +5,7 @@ use actix_http::header::HeaderName;
 use toml::{Spanned, de::DeValue};
 
 use super::{
+    cookie::CookieAttributes,
     error::{Problem, did_you_mean},
     expand::expand_secret,
     header_rules::FieldName,
@@ -42,6 +43,7 @@ pub struct StickyCookie {
     pub name: String,
     /// Signs the value; 16 bytes or more.
     pub secret: String,
+    pub attributes: CookieAttributes,
 }
 
 /// Secrets stay out of every log and message.
@@ -68,6 +70,7 @@ impl Balance {
             (false, true) => StickyCookie::read(&mut section).map(Self::Sticky),
             (has_both, _) => {
                 section.know(&["hash", "sticky", "secret"]);
+                section.know(&CookieAttributes::KEYS);
                 let message = if has_both {
                     format!("{} can have only one of \"hash\", \"sticky\"", section.title())
                 } else {
@@ -86,7 +89,8 @@ impl StickyCookie {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let name = section.require::<CookieName>("sticky");
         let secret = section.require::<Secret>("secret");
-        Some(Self { name: name?.value.0, secret: secret?.value.0 })
+        let attributes = CookieAttributes::read(section);
+        Some(Self { name: name?.value.0, secret: secret?.value.0, attributes })
     }
 }
 
@@ -172,7 +176,11 @@ mod tests {
 
     #[test]
     fn a_secret_stays_out_of_debug() {
-        let cookie = StickyCookie { name: "sid".into(), secret: "0123456789abcdef".into() };
+        let cookie = StickyCookie {
+            name: "sid".into(),
+            secret: "0123456789abcdef".into(),
+            attributes: CookieAttributes::default(),
+        };
         assert_eq!(format!("{:?}", Balance::Sticky(cookie)), "Sticky(StickyCookie(sid))");
     }
 

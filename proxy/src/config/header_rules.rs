@@ -16,8 +16,9 @@ pub struct HeaderRules {
     pub add: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Fields of framing and of the connection: the proxy alone writes them.
-const OWN: [&str; 10] = [
+/// Fields of framing and of the connection, and what shows loops: the proxy alone writes them.
+const OWN: [&str; 11] = [
+    "cdn-loop",
     "connection",
     "content-length",
     "expect",
@@ -90,6 +91,7 @@ pub(super) fn check_own(name: &FieldName) -> Result<(), Problem> {
     }
     let problem = Problem::new(format!("the field \"{}\" is the proxy's own", name.0));
     Err(match name.0.as_str() {
+        "cdn-loop" => problem.hint("a request that comes back is known by it"),
         "host" => problem.hint("set \"host\" of the service"),
         _ => problem.hint("it belongs to the connection, not to the message"),
     })

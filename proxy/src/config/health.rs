@@ -2,13 +2,18 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use actix_http::uri::PathAndQuery;
+use actix_http::{
+    header::{HeaderName, HeaderValue},
+    uri::PathAndQuery,
+};
 
 use super::{
     duration::{LONGEST_MS, Timeout, Within},
     error::Problem,
+    header_rules::{FieldValue, HeaderRules, check_own},
     number::Whole,
     section::Section,
+    services::HostName,
     value::{FromText, unknown_word},
 };
 
@@ -35,6 +40,10 @@ pub enum HealthCheck {
         status: Vec<RangeInclusive<u16>>,
         /// A text that must occur in the first 64 KiB of the response body.
         body: Option<String>,
+        /// What `Host` says; `None`: what it says to the service's requests.
+        host: Option<HeaderValue>,
+        /// Further fields.
+        headers: Vec<(HeaderName, HeaderValue)>,
     },
     /// Take a connection.
     Tcp,
@@ -83,14 +92,23 @@ impl HealthCheck {
         let path = section.get::<ProbePath>("path");
         let status = section.get::<Statuses>("status");
         let body = section.get::<SearchedText>("body");
+        let host = section.get::<HostName>("host");
+        let headers = section.section("headers");
+        let headers =
+            headers.map(|table| HeaderRules::fields(table, check_own, |FieldValue(value)| value));
         match kind {
             Kind::Http => Self::Http {
                 path: path.map_or_else(|| DEFAULT_PATH.to_owned(), |path| path.value.0),
                 status: status.map_or_else(|| vec![DEFAULT_STATUS], |status| status.value.0),
                 body: body.map(|body| body.value.0),
+                host: host.map(|host| host.value.0),
+                headers: headers.unwrap_or_default(),
             },
             Kind::Tcp => {
-                for key in ["path", "status", "body"].into_iter().filter(|key| section.has(key)) {
+                for key in ["path", "status", "body", "host", "headers"]
+                    .into_iter()
+                    .filter(|key| section.has(key))
+                {
                     let problem = Problem::new(format!("\"{key}\" needs type = \"http\""));
                     section.report(&section.key_span(key), problem);
                 }

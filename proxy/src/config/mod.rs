@@ -9,6 +9,7 @@ mod breaker;
 mod call_url;
 mod clients;
 mod connections;
+mod cookie;
 mod cors;
 mod duration;
 mod endpoint;
@@ -29,6 +30,7 @@ mod number;
 mod outlier;
 mod paths;
 mod pattern;
+mod pool;
 mod rate_limits;
 mod redis;
 mod retry;
@@ -62,6 +64,7 @@ pub use self::{
     call_url::{CallConfig, CallUrl},
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
+    cookie::{CookieAttributes, SameSite},
     cors::{CorsConfig, OriginPattern, Origins},
     endpoint::{EndpointAddress, EndpointUrl},
     endpoints::EndpointConfig,
@@ -77,6 +80,7 @@ pub use self::{
     outlier::OutlierConfig,
     paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
     pattern::{PathPattern, Piece, Template},
+    pool::PoolConfig,
     rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},
     redis::{OnFailure, RedisConfig},
     retry::{RetryConfig, RetryMethods, RetryOn, RetryOverrides, RetryRule},

@@ -12,7 +12,9 @@ use super::{
     error::{Located, Problem},
     health::HealthConfig,
     limits::LimitsConfig,
+    number::Whole,
     outlier::OutlierConfig,
+    pool::PoolConfig,
     retry::RetryConfig,
     section::Section,
     size::ByteSize,
@@ -32,9 +34,13 @@ pub struct ServiceConfig {
     pub slow_start: Option<Duration>,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
+    /// Connections that wait for their next request.
+    pub pool: PoolConfig,
     pub tunnel: TunnelLimits,
     /// Bound on a response head, in bytes.
     pub max_response_header_bytes: usize,
+    /// Bound on the number of its fields.
+    pub max_response_headers: usize,
     pub retry: RetryConfig,
     pub outlier: OutlierConfig,
     /// `None`: endpoints are not checked.
@@ -58,6 +64,10 @@ pub enum UpstreamHost {
 }
 
 const DEFAULT_HEAD: ByteSize = ByteSize(64 << 10);
+const DEFAULT_FIELDS: u32 = 1000;
+
+type MostFields = Whole<16, 65_536>;
+
 const LARGEST_HEAD: u64 = 16 << 20;
 
 impl ServiceConfig {
@@ -73,8 +83,12 @@ impl ServiceConfig {
             host: section.or("host", UpstreamHost::Preserve),
             timeouts: Timeouts::default()
                 .overridden(TimeoutOverrides::read(section.section("timeouts"))),
+            pool: PoolConfig::read(section.section("pool")),
             tunnel: TunnelLimits::read(section.section("tunnel")),
             max_response_header_bytes: head_bound(&mut section),
+            max_response_headers: section
+                .or::<MostFields>("max_response_headers", Whole(DEFAULT_FIELDS))
+                .0 as usize,
             retry: RetryConfig::read(section.section("retry")),
             outlier: OutlierConfig::read(section.section("outlier")),
             health: section.section("health").map(HealthConfig::read),
@@ -113,16 +127,27 @@ impl FromText for UpstreamHost {
     const EXPECTED: &'static str = "\"preserve\", \"endpoint\" or a host name";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
-        let authority = text.parse::<actix_http::uri::Authority>();
-        match (text, authority) {
-            ("preserve", _) => Ok(Self::Preserve),
-            ("endpoint", _) => Ok(Self::Endpoint),
-            (name, Ok(_)) if !name.contains('@') => HeaderValue::from_str(name)
-                .map(Self::Named)
-                .map_err(|_| Problem::new(format!("\"{name}\" is not a host name"))),
-            (name, _) => Err(Problem::new(format!("\"{name}\" is not a host name"))
-                .hint(format!("expected {}", Self::EXPECTED))),
+        match text {
+            "preserve" => Ok(Self::Preserve),
+            "endpoint" => Ok(Self::Endpoint),
+            name => HostName::from_text(name)
+                .map(|name| Self::Named(name.0))
+                .map_err(|problem| problem.hint(format!("expected {}", Self::EXPECTED))),
         }
+    }
+}
+
+/// What can stand in a `Host` field.
+pub(super) struct HostName(pub(super) HeaderValue);
+
+impl FromText for HostName {
+    const EXPECTED: &'static str = "a host name";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        let problem = || Problem::new(format!("\"{text}\" is not a host name"));
+        let is_name = text.parse::<actix_http::uri::Authority>().is_ok() && !text.contains('@');
+        let value = HeaderValue::from_str(text).ok().filter(|_| is_name);
+        value.map(Self).ok_or_else(problem)
     }
 }
 
@@ -141,8 +166,13 @@ mod tests {
     fn what_is_off_by_default_is_on_with_its_table() {
         let service = service("health = {}\nbreaker = {}\nlimits = {}");
         let health = service.health.expect("is on");
-        let check =
-            HealthCheck::Http { path: "/health".into(), status: vec![200..=399], body: None };
+        let check = HealthCheck::Http {
+            path: "/health".into(),
+            status: vec![200..=399],
+            body: None,
+            host: None,
+            headers: Vec::new(),
+        };
         assert_eq!((health.check, health.interval), (check, Duration::from_secs(5)));
         assert_eq!(health.timeout, Duration::from_secs(1));
         assert_eq!((health.healthy, health.unhealthy), (2, 3));
@@ -156,6 +186,7 @@ mod tests {
         assert_eq!(service.balance, Balance::Random);
         assert_eq!((service.endpoints[0].weight, service.endpoints[0].backup), (1, false));
         assert_eq!((service.slow_start, service.timeouts.total), (None, None));
+        assert_eq!(service.pool, PoolConfig::default());
         assert_eq!(service.retry, RetryConfig::default());
         assert_eq!(service.outlier, OutlierConfig::default());
         assert_eq!((service.health, service.breaker, service.limits), (None, None, None));
@@ -167,6 +198,7 @@ mod tests {
         let service = service(
             "slow_start = \"30s\"\n\
              timeouts = { connect = \"2s\", response = \"3s\", total = \"4s\" }\n\
+             pool = { max_age = \"off\", idle = \"6s\", max_idle = 7 }\n\
              [services.a.outlier]\nconsecutive_failures = 2\nejection = \"3s\"\nmax_ejected = 4\n\
              success_rate = 5\nwindow = \"6s\"\nmin_requests = 7\n\
              [services.a.health]\ntype = \"tcp\"\ninterval = \"3s\"\ntimeout = \"2s\"\n\
@@ -178,6 +210,8 @@ mod tests {
         );
         assert_eq!(service.slow_start, Some(seconds(30)));
         assert_eq!(service.timeouts.total, Some(seconds(4)));
+        let pool = PoolConfig { max_age: None, idle: seconds(6), max_idle: 7 };
+        assert_eq!(service.pool, pool);
         let outlier = OutlierConfig {
             consecutive_failures: Some(2),
             ejection: seconds(3),

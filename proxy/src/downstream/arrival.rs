@@ -7,6 +7,7 @@ use actix_http::header::HeaderValue;
 use crate::{
     request::without_port,
     tls::{ClientNames, Served},
+    upstream::OwnPools,
 };
 
 /// Facts about one client connection.
@@ -19,6 +20,8 @@ pub struct Arrival {
     /// Whether a client may begin with HTTP/2 without having asked.
     pub prior_knowledge: bool,
     pub tls: Option<TlsSession>,
+    /// Connections to endpoints that are this client's alone.
+    pub own: OwnPools,
 }
 
 /// What was agreed on in a handshake.

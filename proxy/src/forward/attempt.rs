@@ -28,7 +28,7 @@ use crate::{
     record::{RequestRecord, Try},
     retry::RetryPolicy,
     service::{Endpoint, InFlight, Service},
-    upstream::{Answer, Connection, RequestBody, ResponseBody, SendFailure, send},
+    upstream::{Answer, Connection, Home, Pool, RequestBody, ResponseBody, SendFailure, send},
     worker::Worker,
 };
 
@@ -147,7 +147,23 @@ impl Attempts<'_> {
 
     fn pick(&self, tried: &[usize], began: Instant, now: Millis) -> Result<InFlight, Reason> {
         let ask = Ask { key: self.key, now };
+        if tried.is_empty()
+            && let Some(own) = self.pick_own(began, now)
+        {
+            return Ok(own);
+        }
         self.service.pick(&ask, tried, self.worker, began)
+    }
+
+    /// The endpoint to which the client has a connection of its own: what it has begun there goes on.
+    fn pick_own(&self, began: Instant, now: Millis) -> Option<InFlight> {
+        let own = &self.record.from.arrival().own;
+        if own.is_empty() {
+            return None;
+        }
+        let endpoints = self.service.endpoints();
+        let place = own.among(endpoints[0].index, endpoints.len())?;
+        self.service.pick_at(place, self.worker, began, now)
     }
 
     fn is_wanted(&self, ended: &Ending) -> bool {
@@ -185,7 +201,12 @@ impl Attempts<'_> {
         let (mut is_fresh, mut was_stale) = (false, false);
         loop {
             self.record.attempts.set(self.record.attempts.get() + 1);
-            let pooled = if is_fresh { None } else { self.worker.pool(endpoint.index).take() };
+            let pool = self.worker.pool(endpoint.index);
+            let pooled = if is_fresh { None } else { self.take_idle(endpoint, pool) };
+            let pooled = match pooled {
+                Some(taken) if taken.is_doubtful() => Box::pin(pool.look_again(taken)).await,
+                pooled => pooled,
+            };
             let connection = match pooled {
                 Some(connection) => connection,
                 // Boxed: it is rare, and every request would carry its size.
@@ -214,6 +235,13 @@ impl Attempts<'_> {
                 },
             }
         }
+    }
+
+    /// The client's own connection comes first: the endpoint knows who it is.
+    fn take_idle(&self, endpoint: &Endpoint, pool: &Pool) -> Option<Connection> {
+        let own = &self.record.from.arrival().own;
+        let taken = if own.is_empty() { None } else { own.take(endpoint.index) };
+        taken.or_else(|| pool.take())
     }
 
     /// An idle connection was closed while the request was on its way: nothing is known of the
@@ -268,9 +296,10 @@ impl Attempts<'_> {
     ) -> impl Future<Output = Result<Answer, SendFailure>> {
         let head = self.outgoing.head(self.service, endpoint, self.end);
         let bounds = self.outgoing.bounds(self.end);
-        let pool = self.worker.pool(endpoint.index);
+        let own = Some((&self.record.from.arrival().own, endpoint.index));
+        let home = Home { pool: self.worker.pool(endpoint.index), own };
         let deadlines = &self.worker.deadlines;
-        send(connection, head, body, self.outgoing.asked(), bounds, deadlines, pool)
+        send(connection, head, body, self.outgoing.asked(), bounds, deadlines, home)
     }
 
     fn note(&self, ended: &Ending, place: usize, began: Instant) {
@@ -306,11 +335,9 @@ impl Attempts<'_> {
         let endpoint = || self.record.endpoint.get().map(|at| self.worker.gateway.endpoint(at));
         if let Affinity::Sticky(_) = self.service.affinity
             && let Some(endpoint) = endpoint()
-            && let Some(cookie) = self.service.affinity.cookie(
-                &endpoint.url,
-                self.key,
-                self.record.from.arrival().tls.is_some(),
-            )
+            && let Some(cookie) = self.service.affinity.cookie(&endpoint.url, self.key, || {
+                self.outgoing.is_secured(&self.worker.gateway.trusted_proxies)
+            })
         {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }

@@ -18,7 +18,7 @@ use crate::{
     error::ProxyError,
     record::Index,
     service::{InFlight, Permit},
-    upstream::{Asked, Bounds, RequestBody, send},
+    upstream::{Asked, Bounds, Home, RequestBody, send},
     worker::Worker,
 };
 
@@ -48,6 +48,7 @@ struct Copy {
     in_flight: InFlight,
     _permit: Option<Permit>,
     method: Method,
+    signs_in: bool,
     head: BytesMut,
     body: RequestBody,
     bounds: Bounds,
@@ -104,6 +105,7 @@ fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<C
         worker: Rc::clone(worker),
         service: index,
         method: outgoing.method().clone(),
+        signs_in: outgoing.asked().signs_in,
         head: outgoing.copied_head(service, in_flight.endpoint()),
         in_flight,
         _permit: permit,
@@ -112,7 +114,7 @@ fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<C
             response: service.timeouts.response,
             idle: service.timeouts.idle,
             end: None,
-            head_bytes: service.response_head_bytes,
+            head: service.response_head,
         },
     })
 }
@@ -128,11 +130,24 @@ impl Copy {
     }
 
     async fn send(self) -> Result<(), ProxyError> {
-        let Self { worker, service, mut in_flight, _permit, method, head, mut body, bounds } = self;
+        let Self {
+            worker,
+            service,
+            mut in_flight,
+            _permit,
+            method,
+            signs_in,
+            head,
+            mut body,
+            bounds,
+        } = self;
         let connect_timeout = worker.gateway.service(service).timeouts.connect;
         let endpoint = in_flight.endpoint().index;
         let pool = worker.pool(endpoint);
-        let mut pooled = pool.take();
+        let mut pooled = match pool.take() {
+            Some(taken) if taken.is_doubtful() => pool.look_again(taken).await,
+            taken => taken,
+        };
         let rules = HeaderRules::default();
         let answer = loop {
             let connection = match pooled.take() {
@@ -142,9 +157,10 @@ impl Copy {
                     connecting.await.inspect_err(|error| in_flight.failed(error.reason()))?
                 }
             };
-            let asked = Asked { method: &method, upgrade: None, rules: &rules };
+            let asked = Asked { method: &method, upgrade: None, signs_in, rules: &rules };
+            let home = Home { pool, own: None };
             let deadlines = &worker.deadlines;
-            match send(connection, head.clone(), body, asked, bounds, deadlines, pool).await {
+            match send(connection, head.clone(), body, asked, bounds, deadlines, home).await {
                 Ok(answer) => break answer,
                 Err(mut failure) => match failure.request.take() {
                     // An idle connection that was closed, as for any request.

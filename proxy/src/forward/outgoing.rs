@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::{
     config::{BodyLimit, HeaderRules, TimeoutOverrides, Timeouts, UpstreamHost},
     error::Reason,
+    headers::forwarded::TrustedProxies,
     record::RequestRecord,
     request::upgrade,
     routing::{Route, RouteMatch, stage::host},
@@ -73,6 +74,13 @@ impl<'a> Outgoing<'a> {
         self.request.method()
     }
 
+    /// Whether the client has come by `https`, here or to a trusted proxy before.
+    pub(super) fn is_secured(&self, trusted: &TrustedProxies) -> bool {
+        let arrival = self.record.from.arrival();
+        let peer = arrival.peer.map(|peer| peer.ip());
+        arrival.tls.is_some() || trusted.says_https(peer, self.request.headers())
+    }
+
     /// When the whole exchange must have ended. What has switched protocols lasts as long as it
     /// likes: the end is that of the answer, and a tunnel has none.
     pub(super) fn end(&self) -> Option<Instant> {
@@ -80,7 +88,12 @@ impl<'a> Outgoing<'a> {
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
-        Asked { method: self.request.method(), upgrade: self.upgrade, rules: self.rules }
+        Asked {
+            method: self.request.method(),
+            upgrade: self.upgrade,
+            signs_in: self.record.signs_in.get(),
+            rules: self.rules,
+        }
     }
 
     pub(super) fn bounds(&self, end: Option<Instant>) -> Bounds {
@@ -89,7 +102,7 @@ impl<'a> Outgoing<'a> {
             response: timeouts.response,
             idle: timeouts.idle,
             end,
-            head_bytes: self.service.response_head_bytes,
+            head: self.service.response_head,
         }
     }
 
@@ -134,6 +147,11 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// RFC 9110 section 8.6: that there is no content is said where the method has a meaning for it.
+fn expects_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
 /// `http1/` has checked the length fields: one `Content-Length`, or `chunked` alone.
 fn framing(request: &ServiceRequest) -> Result<RequestFraming, Reason> {
     let headers = request.headers();
@@ -145,6 +163,7 @@ fn framing(request: &ServiceRequest) -> Result<RequestFraming, Reason> {
             let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
             length.map(RequestFraming::Length).ok_or(Reason::BadRequest)
         }
+        None if expects_content(request.method()) => Ok(RequestFraming::Length(0)),
         None => Ok(RequestFraming::None),
     }
 }

@@ -48,6 +48,19 @@ impl TrustedProxies {
         peer.map_or(self.unix_peers, |address| self.contains(address))
     }
 
+    /// Whether a trusted proxy says that the client has come by `https`.
+    pub fn says_https(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+        if !self.believes(peer) {
+            return false;
+        }
+        if let Some(chain) = self.chain(peer, headers) {
+            return chain.proto() == Some("https");
+        }
+        let given = headers.get(X_FORWARDED_PROTO).map_or(&b""[..], |value| value.as_bytes());
+        let first = given.split(|byte| *byte == b',').next().unwrap_or_default();
+        first.trim_ascii().eq_ignore_ascii_case(b"https")
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         !self.networks.is_empty() && {
             let address = address.to_canonical();

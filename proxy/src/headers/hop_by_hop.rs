@@ -2,8 +2,9 @@
 
 /// Fields that `Connection` may not take away: a client could otherwise strip what the upstream
 /// relies on (CVE-2022-31813, CVE-2024-45410).
-const PROTECTED: [&str; 12] = [
+const PROTECTED: [&str; 13] = [
     "authorization",
+    "cdn-loop",
     "content-encoding",
     "content-length",
     "content-type",

@@ -1,5 +1,7 @@
 //! What happens to header fields on their way through, in both directions.
 
+pub mod cdn_loop;
+pub mod connection_auth;
 pub mod forwarded;
 pub mod hop_by_hop;
 pub mod lines;

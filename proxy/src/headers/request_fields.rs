@@ -10,6 +10,8 @@ use actix_http::{
 use bytes::{BufMut, BytesMut};
 
 use super::{
+    cdn_loop::CdnLoop,
+    connection_auth,
     forwarded::{Chain, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     hop_by_hop,
     lines::{put, put_address},
@@ -35,6 +37,8 @@ pub struct Source<'a> {
     /// The names of all such fields: no client may send one, whatever its route.
     pub identity_fields: &'a [HeaderName],
     pub rules: &'a HeaderRules,
+    /// What this process writes into what it forwards.
+    pub cdn_loop: &'a CdnLoop,
 }
 
 /// Fields the proxy writes itself, those of which it is the only sender, and those that stay
@@ -63,18 +67,30 @@ const OWN: [&str; 20] = [
     "x-rewrite-url",
 ];
 
+/// What was seen of the fields that have passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Credentials for the connection, and not for the request alone.
+    pub signs_in: bool,
+    /// How often this process has forwarded the request before.
+    pub returns: usize,
+}
+
 /// Writes all fields but `Host`, `Content-Length` and `Transfer-Encoding`, each with its CRLF.
-pub fn write(source: &Source<'_>, out: &mut BytesMut) {
+pub fn write(source: &Source<'_>, out: &mut BytesMut) -> Passed {
+    let mut passed = Passed::default();
     let nominated = nominated(source);
     for (name, value) in source.head.headers.iter() {
         let name = name.as_str();
         if !is_dropped(name, source) && !nominated.iter().any(|one| one == name) {
             put(out, name.as_bytes(), value.as_bytes());
+            passed.note(name, value.as_bytes(), source.cdn_loop);
         }
     }
     if !is_ruled("x-request-id", source.rules) {
         put(out, b"x-request-id", source.request_id.as_bytes());
     }
+    out.put_slice(source.cdn_loop.line());
     write_forwarded(source, out);
     for (name, value) in
         source.identity.iter().filter(|(name, _)| !is_ruled(name.as_str(), source.rules))
@@ -83,6 +99,17 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) {
     }
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
         put(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    passed
+}
+
+impl Passed {
+    fn note(&mut self, name: &str, value: &[u8], cdn_loop: &CdnLoop) {
+        match name {
+            "authorization" => self.signs_in |= connection_auth::is_given(value),
+            "cdn-loop" => self.returns += cdn_loop.returns(value),
+            _ => {}
+        }
     }
 }
 
@@ -215,7 +242,7 @@ mod tests {
     use super::*;
     use crate::headers::{forwarded::TrustedProxies, rfc7239::FORWARDED};
 
-    const OWN_LINES: &str = "x-request-id: id-12345\r\nx-forwarded-for: 192.0.2.1\r\n\
+    const OWN_LINES: &str = "x-request-id: id-12345\r\ncdn-loop: proxy-0000000000000007\r\nx-forwarded-for: 192.0.2.1\r\n\
                              x-forwarded-proto: http\r\nx-forwarded-host: a.test\r\n";
 
     fn head(fields: &[(&'static str, &str)]) -> RequestHead {
@@ -227,6 +254,7 @@ mod tests {
         head
     }
 
+    static CDN_LOOP: std::sync::OnceLock<CdnLoop> = std::sync::OnceLock::new();
     static ID: HeaderValue = HeaderValue::from_static("id-12345");
     static RULES: HeaderRules =
         HeaderRules { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
@@ -243,6 +271,7 @@ mod tests {
             identity: &[],
             identity_fields: &[],
             rules: &RULES,
+            cdn_loop: CDN_LOOP.get_or_init(|| CdnLoop::new(7)),
         }
     }
 
@@ -314,7 +343,7 @@ mod tests {
         };
         let chain = "for=_x, for=\"[2001:db8::1]:80\";proto=https;host=b.test";
         let told = "x-forwarded-proto: https\r\nx-forwarded-host: b.test\r\n";
-        let id = "x-request-id: id-12345\r\n";
+        let id = "x-request-id: id-12345\r\ncdn-loop: proxy-0000000000000007\r\n";
         assert_eq!(
             written(Some([10, 0, 0, 1])),
             format!(

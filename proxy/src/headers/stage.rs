@@ -8,6 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use bytes::BytesMut;
 
 use super::{
+    cdn_loop::MOST_RETURNS,
     request_fields::{self, Source},
     request_id::X_REQUEST_ID,
     response_fields,
@@ -15,8 +16,10 @@ use super::{
 use crate::{
     access::cors,
     config::{CorsConfig, HeaderRules},
+    error::Reason,
     rate_limit,
     record::RequestRecord,
+    reply,
     routing::stage::host,
     stage::Step,
     worker::Worker,
@@ -32,7 +35,12 @@ pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: Service
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
     let source = source(worker, record, &request, &rules.request_headers);
-    request_fields::write(&source, &mut fields);
+    let passed = request_fields::write(&source, &mut fields);
+    if passed.returns >= MOST_RETURNS {
+        let response = reply::reject(record, Reason::LoopDetected);
+        return Step::Answer(request.into_response(response));
+    }
+    record.signs_in.set(passed.signs_in);
     record.upstream_fields.replace(fields);
     Step::Pass(request)
 }
@@ -45,6 +53,11 @@ pub fn finish(worker: &Worker, record: &RequestRecord, response: &mut ServiceRes
     let is_stranger = record.is_stranger.get();
     if !(is_stranger && gateway.hides_routes()) {
         rate_limit::stage::tell(worker, record, response.headers_mut());
+    }
+    if let Some(identity) = record.identity.get() {
+        for (name, value) in &identity.to_client {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
     }
     // Who is not known learns nothing of the route but what browsers need to read the answer.
     let of_route = route.map(|route| &route.response_headers);
@@ -96,5 +109,6 @@ pub fn source<'a>(
         identity: record.identity.get().map_or(&[], |identity| &identity.fields),
         identity_fields: &worker.gateway.identity_fields,
         rules,
+        cdn_loop: &worker.gateway.cdn_loop,
     }
 }

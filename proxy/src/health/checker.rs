@@ -4,17 +4,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actix_http::header::HeaderValue;
 use rand::{RngExt, rngs::SmallRng};
 use tokio::time::timeout;
 
 use crate::{
-    config::{HealthCheck, HealthConfig},
+    config::{HealthCheck, HealthConfig, UpstreamHost},
     error::{ProxyError, Reason, chain},
     gateway::Gateway,
     scratch::Scratch,
     service::{Endpoint, Service},
     tls::upstream::UpstreamConnectors,
-    upstream::{Dialer, Resolver, probe},
+    upstream::{
+        Dialer, Resolver,
+        probe::{self, Question},
+    },
     vitals::Vitals,
 };
 
@@ -82,7 +86,7 @@ async fn watch(
     let endpoint = service.endpoint(place);
     actix_rt::time::sleep(config.interval.min(FIRST).mul_f64(rng.random_range(0.0..1.0))).await;
     loop {
-        let checked = check(config, endpoint, dialer).await;
+        let checked = check(config, service, endpoint, dialer).await;
         let passed = checked.is_ok();
         match checked {
             Err(failure) if failure.is_ours() => {
@@ -102,6 +106,7 @@ async fn watch(
 
 async fn check(
     config: &HealthConfig,
+    service: &Service,
     endpoint: &Endpoint,
     dialer: &Dialer,
 ) -> Result<(), CheckFailure> {
@@ -111,15 +116,11 @@ async fn check(
                 dialer.connect(config.timeout).await.map_err(CheckFailure::Unreachable)?;
                 Ok(())
             }
-            HealthCheck::Http { path, status, body } => {
+            HealthCheck::Http { path, status, body, host, headers } => {
                 let target = format!("{}{path}", endpoint.base);
-                let asked = probe::ask(
-                    dialer,
-                    &target,
-                    &endpoint.authority,
-                    config.timeout,
-                    body.is_some(),
-                );
+                let host = host.as_ref().unwrap_or_else(|| service_host(&service.host, endpoint));
+                let question = Question { target: &target, host, fields: headers };
+                let asked = probe::ask(dialer, &question, config.timeout, body.is_some());
                 let answer = asked.await.map_err(CheckFailure::Unreachable)?;
                 let code = answer.status.as_u16();
                 if !status.iter().any(|range| range.contains(&code)) {
@@ -131,6 +132,14 @@ async fn check(
         }
     };
     timeout(config.timeout, asking).await.unwrap_or(Err(CheckFailure::Timeout(config.timeout)))
+}
+
+/// What the requests of a service say, as far as no client is needed to say it.
+fn service_host<'a>(host: &'a UpstreamHost, endpoint: &'a Endpoint) -> &'a HeaderValue {
+    match host {
+        UpstreamHost::Named(name) => name,
+        UpstreamHost::Preserve | UpstreamHost::Endpoint => &endpoint.authority,
+    }
 }
 
 fn holds(body: &[u8], text: &[u8]) -> bool {

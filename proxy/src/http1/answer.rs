@@ -59,7 +59,9 @@ pub(super) fn write(
     out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.put_slice(b"\r\n");
     write_framing(status, size, asked, out);
-    write_connection(status, asked, keeps, out);
+    // Who names protocols says that the field belongs to the connection (RFC 9110 section 7.8).
+    let upgrades = status == StatusCode::UPGRADE_REQUIRED && passed.find(b"upgrade").is_some();
+    write_connection(status, asked, keeps, upgrades, out);
     out.extend_from_slice(passed.as_bytes());
     let mut has_date = passed.has_date();
     for (name, value) in head.headers.iter() {
@@ -88,8 +90,17 @@ fn write_framing(status: StatusCode, size: BodySize, asked: Asked, out: &mut Byt
     }
 }
 
-fn write_connection(status: StatusCode, asked: Asked, keeps: bool, out: &mut BytesMut) {
-    if status == StatusCode::SWITCHING_PROTOCOLS {
+fn write_connection(
+    status: StatusCode,
+    asked: Asked,
+    keeps: bool,
+    upgrades: bool,
+    out: &mut BytesMut,
+) {
+    if upgrades {
+        let options: &[u8] = if keeps { b"upgrade" } else { b"upgrade, close" };
+        put(out, b"connection", options);
+    } else if status == StatusCode::SWITCHING_PROTOCOLS {
         put(out, b"connection", b"upgrade");
     } else if !keeps {
         put(out, b"connection", b"close");

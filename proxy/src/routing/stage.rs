@@ -107,7 +107,13 @@ fn own_answer(
     if is_health_check(gateway.health_path.as_deref(), path, &head.method) {
         return Some(reply::healthy());
     }
-    let port = record.from.arrival().https_redirect?;
+    let arrival = record.from.arrival();
+    let port = arrival.https_redirect?;
+    let peer = arrival.peer.map(|peer| peer.ip());
+    // It would lead to where the client is.
+    if gateway.trusted_proxies.says_https(peer, &head.headers) {
+        return None;
+    }
     let redirect = redirect::to_https(head, path, port);
     Some(redirect.unwrap_or_else(|| reply::reject(record, Reason::BadRequest)))
 }

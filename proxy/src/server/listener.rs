@@ -148,10 +148,9 @@ impl Door {
             return self.turn_away(stream, why).await;
         }
         let arrival = Arrival {
-            peer,
             https_redirect: self.entrance.https_redirect,
             prior_knowledge: self.entrance.http2,
-            tls: None,
+            ..Arrival::of(peer)
         };
         match &self.handshakes {
             None => self.serve_plain(stream, early, arrival).await,

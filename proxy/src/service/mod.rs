@@ -28,10 +28,13 @@ pub use self::{
 use crate::{
     balance::{self, Balancer, Candidate, Member, WEIGHT_UNIT, Weights},
     clock::Millis,
-    config::{HealthConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost},
+    config::{
+        HealthConfig, PoolConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost,
+    },
     health::{Change, HealthState},
     limits::Limits,
     record::Index,
+    upstream::HeadBounds,
 };
 
 pub struct Service {
@@ -39,12 +42,12 @@ pub struct Service {
     pub index: Index,
     pub host: UpstreamHost,
     pub timeouts: Timeouts,
+    pub pool: PoolConfig,
     pub tunnel: TunnelLimits,
     pub retry: RetryConfig,
     pub health: Option<HealthConfig>,
     pub limits: Option<Limits>,
-    /// Bound on a response head, in bytes.
-    pub response_head_bytes: usize,
+    pub response_head: HeadBounds,
     /// What policies with a key make it of.
     pub affinity: balance::Affinity,
     /// Whether somebody wants to know how long answers take.
@@ -89,10 +92,14 @@ impl Service {
             index,
             host: config.host.clone(),
             timeouts: config.timeouts,
+            pool: config.pool,
             tunnel: config.tunnel,
             retry: config.retry.clone(),
             health: config.health.clone(),
-            response_head_bytes: config.max_response_header_bytes,
+            response_head: HeadBounds {
+                bytes: config.max_response_header_bytes,
+                fields: config.max_response_headers,
+            },
             affinity: balance::Affinity::of(&config.balance),
             times_answers: balance::times_answers(&config.balance)
                 || limits.as_ref().is_some_and(Limits::is_adaptive),

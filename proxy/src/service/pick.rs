@@ -65,6 +65,21 @@ impl Service {
         Ok(InFlight::new(worker, self.index, place, Admission::Yes, began))
     }
 
+    /// Gives a request to the endpoint at `place`, if that is eligible.
+    pub fn pick_at(
+        &self,
+        place: usize,
+        worker: &Rc<Worker>,
+        began: Instant,
+        now: Millis,
+    ) -> Option<InFlight> {
+        if self.look_at(place, now) != Standing::Eligible {
+            return None;
+        }
+        let admission = self.take(place, now)?;
+        Some(InFlight::new(worker, self.index, place, admission, began))
+    }
+
     /// Whether it is of use to come for an endpoint now: not if all there are have all the requests
     /// that they may have.
     pub fn has_room(&self, now: Millis) -> bool {

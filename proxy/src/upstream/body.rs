@@ -107,6 +107,9 @@ fn release(mut connection: Connection, reusable: bool, pool: &Pool) {
         connection.let_go();
         pool.put(connection);
     } else {
+        if reusable && connection.is_doubtful {
+            pool.distrust();
+        }
         connection.close();
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Answer, Asked, Bounds, Connection, Dialer, Pool, RequestBody, SendFailure,
+    Answer, Asked, Bounds, Connection, Dialer, HeadBounds, Home, Pool, RequestBody, SendFailure,
     request_head::{self, RequestLine},
     send,
 };
@@ -31,8 +31,8 @@ const MOST_CALLS: usize = 128;
 const MOST_WAITING: usize = 1024;
 const MOST_OF_ONE: usize = 512;
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
-/// Of the head of an answer, in bytes.
-const MOST_HEAD: usize = 64 << 10;
+/// Of the head of an answer.
+const MOST_HEAD: HeadBounds = HeadBounds { bytes: 64 << 10, fields: 1000 };
 
 /// Asks one URL for one worker.
 pub struct Caller {
@@ -51,6 +51,8 @@ pub struct Call<'a> {
     /// Because of whom it is asked; the proxy itself, and all peers over Unix sockets, are one.
     pub client: Option<ClientNetwork>,
     pub method: Method,
+    /// Whether its fields hold credentials for the connection.
+    pub signs_in: bool,
     /// Field lines as they go on the wire, without `Host` and the length fields.
     pub fields: &'a [u8],
     /// Sent with `Content-Length` unless it is empty.
@@ -174,10 +176,12 @@ impl Caller {
         };
         let head = request_head::write(&line, body.framing(), None, None, call.fields);
         let rules = HeaderRules::default();
-        let asked = Asked { method: &call.method, upgrade: None, rules: &rules };
+        let (method, signs_in) = (&call.method, call.signs_in);
+        let asked = Asked { method, upgrade: None, signs_in, rules: &rules };
         // The end of it all is the caller's timer.
         let (response, idle) = (call.time, call.time);
-        let bounds = Bounds { response, idle, end: None, head_bytes: MOST_HEAD };
-        send(connection, head, body, asked, bounds, &self.deadlines, &self.pool).await
+        let bounds = Bounds { response, idle, end: None, head: MOST_HEAD };
+        let home = Home { pool: &self.pool, own: None };
+        send(connection, head, body, asked, bounds, &self.deadlines, home).await
     }
 }

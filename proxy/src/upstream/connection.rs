@@ -2,21 +2,36 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use super::response_head::ResponseHead;
 use crate::{at_once::poll_at_once, scratch::Scratch, telemetry::metrics::UpstreamConnections};
 
 /// awc's connection type cannot be named outside awc.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// What has come of an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Nothing,
+    /// Of no answer that was asked for.
+    Bytes,
+    End,
+}
 
 pub struct Connection {
     pub(super) io: Box<dyn Io>,
@@ -25,6 +40,18 @@ pub struct Connection {
     pub(super) reused: bool,
     /// Whether there is TLS on it.
     pub(super) is_encrypted: bool,
+    /// Where it leads, if that was found by a name.
+    pub(super) address: Option<IpAddr>,
+    /// The version of the name's addresses of which `address` was one.
+    pub(super) known_in: u32,
+    pub(super) opened: Instant,
+    /// How long the endpoint keeps it open between two requests, less a second, if it has said so.
+    pub(super) kept_for: Option<Duration>,
+    /// Whether the endpoint may send a body yet that nobody reads, as some do behind the answer to a
+    /// HEAD.
+    pub(super) is_doubtful: bool,
+    /// Whether the endpoint may know it as some client's.
+    pub(super) is_owned: bool,
     pub(super) scratch: Scratch,
     counted: Arc<UpstreamConnections>,
 }
@@ -32,8 +59,20 @@ pub struct Connection {
 impl Connection {
     pub fn new(io: Box<dyn Io>, scratch: Scratch, counted: Arc<UpstreamConnections>) -> Self {
         counted.open.add(1);
-        let (unread, reused, is_encrypted) = (BytesMut::new(), false, false);
-        Self { io, unread, reused, is_encrypted, scratch, counted }
+        Self {
+            io,
+            unread: BytesMut::new(),
+            reused: false,
+            is_encrypted: false,
+            address: None,
+            known_in: 0,
+            opened: Instant::now(),
+            kept_for: None,
+            is_doubtful: false,
+            is_owned: false,
+            scratch,
+            counted,
+        }
     }
 
     /// Reads more into `unread`, making room for at least `room` bytes; 0 is the end.
@@ -89,6 +128,20 @@ impl Connection {
         Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 
+    /// Whether it is to be looked at again before it is used.
+    pub fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
+    /// Takes what a final head says of it.
+    pub(super) fn note(&mut self, head: &ResponseHead, signs_in: bool) {
+        self.is_doubtful = head.may_send_more;
+        self.is_owned |= signs_in || head.signs_in;
+        if head.kept_for.is_some() {
+            self.kept_for = head.kept_for;
+        }
+    }
+
     /// Ends it between exchanges. Over TLS the endpoint is told that nothing was cut off (RFC 8446
     /// section 6.1), as far as that can be said without waiting.
     pub(super) fn close(mut self) {
@@ -97,13 +150,19 @@ impl Connection {
         }
     }
 
-    /// Whether an idle connection can take a request: the peer has neither closed it nor sent
-    /// anything. Costs no system call while the reactor has reported nothing.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    /// What the peer has done between exchanges, as far as the reactor has reported it: an idle
+    /// connection can take a request if that is nothing. Costs no system call then.
+    pub(super) fn heard(&mut self) -> Heard {
+        if !self.unread.is_empty() {
+            return Heard::Bytes;
+        }
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
-        self.unread.is_empty()
-            && poll_at_once(|cx| Pin::new(&mut *self.io).poll_read(cx, &mut buffer)).is_pending()
+        match poll_at_once(|cx| Pin::new(&mut *self.io).poll_read(cx, &mut buffer)) {
+            Poll::Pending => Heard::Nothing,
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => Heard::Bytes,
+            Poll::Ready(_) => Heard::End,
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use super::{
     body::{BodyLimits, ResponseBody},
     connection::Connection,
     idle::Idle,
-    pool::Pool,
+    own_pools::Home,
     request_body::RequestBody,
-    response_head::{Asked, Parsed, ResponseHead, parse},
+    response_head::{Asked, HeadBounds, Parsed, ResponseHead, parse},
     upload::{Upload, UploadError},
 };
 use crate::{
@@ -43,8 +43,8 @@ pub struct Bounds {
     pub idle: Duration,
     /// When the whole request must have been answered, body and all.
     pub end: Option<Instant>,
-    /// Of one response head, in bytes.
-    pub head_bytes: usize,
+    /// Of one response head.
+    pub head: HeadBounds,
 }
 
 /// A final response; the body may still be on its way.
@@ -68,7 +68,8 @@ pub struct SendFailure {
     pub is_sent_whole: bool,
     /// The body of the request, if it can be sent again.
     pub request: Option<RequestBody>,
-    /// Whether an idle connection was closed by its peer before it answered anything.
+    /// Whether an idle connection was closed by its peer before it answered anything, or what came over
+    /// it belongs to an answer before.
     pub is_stale: bool,
 }
 
@@ -127,7 +128,7 @@ struct Attempt<'a> {
     interims: u8,
     asked: Asked<'a>,
     response: Duration,
-    head_bytes: usize,
+    head: HeadBounds,
     idle_limit: Duration,
     deadlines: &'a Rc<Deadlines>,
     /// For the response head.
@@ -146,7 +147,7 @@ pub fn send<'a>(
     asked: Asked<'a>,
     bounds: Bounds,
     deadlines: &'a Rc<Deadlines>,
-    pool: &'a Rc<Pool>,
+    home: Home<'a>,
 ) -> impl Future<Output = Result<Answer, SendFailure>> + use<'a> {
     // On the heap: the futures around it, which are moved more than once, stay small.
     let mut attempt = Box::new(Attempt {
@@ -159,7 +160,7 @@ pub fn send<'a>(
         interims: 0,
         asked,
         response: bounds.response,
-        head_bytes: bounds.head_bytes,
+        head: bounds.head,
         idle_limit: bounds.idle,
         deadlines,
         deadline: None,
@@ -168,7 +169,7 @@ pub fn send<'a>(
     });
     async move {
         match poll_fn(|cx| attempt.poll(cx)).await {
-            Ok(head) => Ok(attempt.into_answer(head, pool)),
+            Ok(head) => Ok(attempt.into_answer(head, home)),
             Err(error) => Err(attempt.into_failure(error)),
         }
     }
@@ -244,7 +245,7 @@ impl Attempt<'_> {
         loop {
             while !self.connection.unread.is_empty() {
                 self.answered_bytes = true;
-                match parse(&mut self.connection.unread, self.asked, self.head_bytes) {
+                match parse(&mut self.connection.unread, self.asked, self.head) {
                     Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
                     Ok(Parsed::Partial) => break,
                     Ok(Parsed::Interim) if self.interims < MOST_INTERIM => self.interims += 1,
@@ -268,25 +269,32 @@ impl Attempt<'_> {
         }
     }
 
-    fn into_answer(self: Box<Self>, head: ResponseHead, pool: &Rc<Pool>) -> Answer {
+    fn into_answer(self: Box<Self>, head: ResponseHead, home: Home<'_>) -> Answer {
         let is_sending = !self.is_sent && self.write_error.is_none();
         let reusable = head.keeps_alive && self.is_sent;
         let (end, idle_limit, deadlines) = (self.end, self.idle_limit, self.deadlines);
-        let (connection, sent_at) = (self.connection, self.sent_at);
+        let (mut connection, sent_at) = (self.connection, self.sent_at);
+        connection.note(&head, self.asked.signs_in);
         let limits = BodyLimits {
             end: end.filter(|_| !head.is_event_stream()),
             idle: idle_limit,
             deadlines,
         };
+        let owned = if connection.is_owned { home.of_owner() } else { None };
+        let reusable = reusable && (owned.is_some() || !connection.is_owned);
+        let pool = owned.as_ref().unwrap_or(home.pool);
         let mut body = ResponseBody::new(connection, head.framing, reusable, limits, pool);
         let upload = if is_sending { body.send_beside(self.upload) } else { Some(self.upload) };
         Answer { head, body, sent_at, request: upload.and_then(Upload::rewind) }
     }
 
     fn into_failure(self: Box<Self>, error: ProxyError) -> SendFailure {
-        let is_stale = self.connection.reused
-            && !self.answered_bytes
+        let is_closed = !self.answered_bytes
             && matches!(error.reason(), Reason::UpstreamReset | Reason::UpstreamTls);
+        // What is no answer at all was sent behind the one before.
+        let is_left_over =
+            self.connection.is_doubtful && error.reason() == Reason::UpstreamProtocol;
+        let is_stale = self.connection.reused && (is_closed || is_left_over);
         SendFailure {
             error,
             is_sent: self.upload.written > 0,

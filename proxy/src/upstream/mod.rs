@@ -16,6 +16,7 @@ mod held;
 mod idle;
 #[cfg(test)]
 pub mod lazy;
+mod own_pools;
 mod pool;
 pub mod probe;
 mod request_body;
@@ -32,10 +33,11 @@ pub use self::{
     connection::Connection,
     dial::Dialer,
     exchange::{Answer, Bounds, SendFailure, send},
+    own_pools::{Home, OwnPools},
     pool::{Pool, SWEEP_INTERVAL},
     request_body::{RequestBody, RequestFraming},
     resolver::Resolver,
     response_framing::Framing,
-    response_head::{Asked, ResponseHead},
+    response_head::{Asked, HeadBounds, ResponseHead},
     room::USUAL as USUAL_READ,
 };

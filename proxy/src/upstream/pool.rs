@@ -1,57 +1,108 @@
 //! Idle connections of one worker to one endpoint, last in first out: under falling load the
 //! same few stay warm and the rest age out.
 //!
-//! Bounds: 1024 idle connections; one that nobody has used for 60 s, or that its peer has closed,
-//! goes with the next sweep. Where one turns out to be closed, the endpoint has likely ended, and the
-//! others are looked at at once.
+//! Bounds: `pool.max_idle` connections. One goes if nobody has used it for `pool.idle`, if it is older
+//! than `pool.max_age`, if its peer has closed it or has said how long it waits (`Keep-Alive:
+//! timeout=N`, heeded less a second), or if the endpoint is a name that has other addresses now. Where
+//! one turns out to be closed, the endpoint has likely ended, and the others are looked at at once.
+//!
+//! Requests ask for no time: that of the last sweep is near enough, but for what a peer has said.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::connection::Connection;
-use crate::telemetry::metrics::UpstreamConnections;
+use tokio::time::Instant;
 
-const MOST_IDLE: usize = 1024;
+use super::{
+    connection::{Connection, Heard},
+    resolver::Name,
+};
+use crate::{config::PoolConfig, telemetry::metrics::UpstreamConnections};
+
 /// How often idle connections are looked over.
-pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Sweeps that an idle connection survives.
-const MOST_SWEEPS: u8 = 12;
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
 pub struct Pool {
+    config: PoolConfig,
     idle: RefCell<Vec<Idle>>,
+    /// What the endpoint is found by.
+    name: Option<Arc<Name>>,
+    /// The version of its addresses for which all that is idle was looked at.
+    known_in: Cell<u32>,
+    /// `None` if it is never swept.
+    swept_at: Cell<Option<Instant>>,
+    /// Whether the endpoint has sent a body where there is none: what may bring one is not kept.
+    sends_unasked: Cell<bool>,
     counted: Arc<UpstreamConnections>,
 }
 
 struct Idle {
     connection: Connection,
-    sweeps: u8,
+    since: Instant,
 }
 
 impl Pool {
-    pub fn new(counted: Arc<UpstreamConnections>) -> Self {
-        Self { idle: RefCell::default(), counted }
+    pub fn new(
+        config: PoolConfig,
+        name: Option<Arc<Name>>,
+        counted: Arc<UpstreamConnections>,
+    ) -> Self {
+        Self {
+            config,
+            idle: RefCell::default(),
+            known_in: Cell::new(name.as_ref().map_or(0, |name| name.version())),
+            name,
+            swept_at: Cell::default(),
+            sends_unasked: Cell::default(),
+            counted,
+        }
     }
 
     /// The idle connection used last, if it still can be used.
     pub fn take(&self) -> Option<Connection> {
-        let mut last = self.pop()?;
-        if last.is_quiet() {
-            return Some(last);
+        if let Some(name) = &self.name {
+            self.follow(name);
         }
-        last.close();
+        let mut last = self.pop()?;
+        if self.is_usable(&mut last) {
+            return Some(last.connection);
+        }
+        last.connection.close();
         self.take_behind_closed()
     }
 
     #[cold]
     fn take_behind_closed(&self) -> Option<Connection> {
-        self.retain(|idle| idle.connection.is_quiet());
-        self.pop()
+        self.retain(|idle| self.is_usable(idle));
+        self.pop().map(|idle| idle.connection)
     }
 
-    fn pop(&self) -> Option<Connection> {
+    /// A connection that was taken and is doubtful, if nothing has come over it by now.
+    pub async fn look_again(&self, mut taken: Connection) -> Option<Connection> {
+        // Only the reactor knows, and it is asked when the task gives way.
+        tokio::task::yield_now().await;
+        if self.hears_nothing(&mut taken) {
+            return Some(taken);
+        }
+        taken.close();
+        None
+    }
+
+    /// After the addresses of the name have changed: connections to others are given to nobody.
+    fn follow(&self, name: &Name) {
+        let version = name.version();
+        if version != self.known_in.replace(version) {
+            self.retain(|idle| is_known(&mut idle.connection, name));
+        }
+    }
+
+    fn pop(&self) -> Option<Idle> {
         let idle = self.idle.borrow_mut().pop()?;
         self.counted.idle.subtract(1);
-        Some(idle.connection)
+        Some(idle)
     }
 
     fn retain(&self, mut is_kept: impl FnMut(&mut Idle) -> bool) {
@@ -61,23 +112,61 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose exchange has ended cleanly.
-    pub(super) fn put(&self, mut connection: Connection) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < MOST_IDLE {
-            connection.reused = true;
-            self.counted.idle.add(1);
-            idle.push(Idle { connection, sweeps: 0 });
-        } else {
-            connection.close();
-        }
+    fn is_usable(&self, idle: &mut Idle) -> bool {
+        let is_waited_for = |limit| idle.since.elapsed() < limit;
+        idle.connection.kept_for.is_none_or(is_waited_for)
+            && self.hears_nothing(&mut idle.connection)
     }
 
-    /// Drops what is old or closed.
+    fn hears_nothing(&self, connection: &mut Connection) -> bool {
+        let heard = connection.heard();
+        if heard == Heard::Bytes && connection.is_doubtful {
+            self.sends_unasked.set(true);
+        }
+        heard == Heard::Nothing
+    }
+
+    /// A body has come where there is none.
+    pub(super) fn distrust(&self) {
+        self.sends_unasked.set(true);
+    }
+
+    /// Keeps a connection whose exchange has ended cleanly.
+    pub(super) fn put(&self, mut connection: Connection) {
+        if !self.is_worth_keeping(&mut connection) {
+            return connection.close();
+        }
+        // Of what an endpoint has said, the margin is a second: that takes the time as it is.
+        let swept_at = self.swept_at.get().filter(|_| connection.kept_for.is_none());
+        let since = swept_at.unwrap_or_else(Instant::now);
+        connection.reused = true;
+        self.counted.idle.add(1);
+        self.idle.borrow_mut().push(Idle { connection, since });
+    }
+
+    fn is_worth_keeping(&self, connection: &mut Connection) -> bool {
+        let has_body_behind =
+            connection.is_doubtful && (self.sends_unasked.get() || !self.hears_nothing(connection));
+        self.idle.borrow().len() < self.config.max_idle
+            && !has_body_behind
+            && connection.kept_for != Some(Duration::ZERO)
+            && !self.is_old(connection)
+            && self.name.as_ref().is_none_or(|name| is_known(connection, name))
+    }
+
+    fn is_old(&self, connection: &Connection) -> bool {
+        let now = || self.swept_at.get().unwrap_or_else(Instant::now);
+        self.config.max_age.is_some_and(|most| now() >= connection.opened + most)
+    }
+
+    /// Drops what is old or closed. To be called every `SWEEP_INTERVAL`, or never.
     pub fn sweep(&self) {
+        let now = Instant::now();
+        self.swept_at.set(Some(now));
         self.retain(|idle| {
-            idle.sweeps += 1;
-            idle.sweeps <= MOST_SWEEPS && idle.connection.is_quiet()
+            now < idle.since + self.config.idle
+                && !self.is_old(&idle.connection)
+                && self.is_usable(idle)
         });
     }
 
@@ -89,6 +178,29 @@ impl Pool {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new(PoolConfig::default(), None, Arc::default())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.retain(|_| false);
+    }
+}
+
+/// Whether the name still has the address to which the connection leads.
+fn is_known(connection: &mut Connection, name: &Name) -> bool {
+    let version = name.version();
+    let is_known = connection.known_in == version
+        || connection.address.is_none_or(|address| name.has(address));
+    if is_known {
+        connection.known_in = version;
+    }
+    is_known
 }
 
 #[cfg(test)]
@@ -126,16 +238,107 @@ mod tests {
         assert!(pool.take().is_none());
     }
 
+    /// Runs on paused time.
+    fn run(test: impl AsyncFnOnce()) {
+        actix_rt::System::new().block_on(async {
+            tokio::time::pause();
+            test().await;
+        });
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
     #[test]
     fn idle_connections_age_out() {
-        let pool = Pool::default();
-        let (idle, _peer) = connection();
-        pool.put(idle);
-        for _ in 0..MOST_SWEEPS {
+        run(async || {
+            let pool = Pool::default();
             pool.sweep();
-            assert_eq!(pool.len(), 1);
-        }
-        pool.sweep();
+            let (idle, _peer) = connection();
+            pool.put(idle);
+            for _ in 0..59 {
+                tokio::time::advance(seconds(1)).await;
+                pool.sweep();
+                assert_eq!(pool.len(), 1);
+            }
+            tokio::time::advance(seconds(1)).await;
+            pool.sweep();
+            assert!(pool.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_connection_that_is_always_in_use_ages_too() {
+        run(async || {
+            let pool = Pool::default();
+            let (mut busy, _peer) = connection();
+            for _ in 0..59 {
+                pool.put(busy);
+                tokio::time::advance(seconds(60)).await;
+                busy = pool.take().expect("is not an hour old");
+            }
+            tokio::time::advance(seconds(60)).await;
+            pool.put(busy);
+            assert!(pool.is_empty());
+        });
+    }
+
+    #[test]
+    fn what_an_endpoint_says_of_its_patience_is_heeded_less_a_second_to_spare() {
+        run(async || {
+            for (kept_for, waits, is_given) in [(4, 3, true), (4, 4, false), (0, 0, false)] {
+                let pool = Pool::default();
+                // The time of the last sweep would be too far off.
+                pool.sweep();
+                tokio::time::advance(Duration::from_millis(900)).await;
+                let (mut idle, _peer) = connection();
+                idle.kept_for = Some(seconds(kept_for));
+                pool.put(idle);
+                tokio::time::advance(seconds(waits)).await;
+                assert_eq!(pool.take().is_some(), is_given, "{kept_for} s, after {waits} s");
+            }
+        });
+    }
+
+    #[test]
+    fn connections_to_addresses_that_a_name_no_longer_has_are_given_to_nobody() {
+        let [old, new] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("is one"));
+        let name = Name::told(&[old]);
+        let pool = Pool::new(PoolConfig::default(), Some(Arc::clone(&name)), Arc::default());
+        let to = |address| {
+            let (mut opened, peer) = connection();
+            (opened.address, opened.known_in) = (Some(address), name.version());
+            (opened, peer)
+        };
+        let (idle, _first) = to(old);
+        let (busy, _second) = to(old);
+        pool.put(idle);
+        name.learn(Ok(vec![new]));
+        let (fresh, _third) = to(new);
+        pool.put(busy);
+        assert!(pool.take().is_none(), "it leads to the old address");
+        pool.put(fresh);
+        name.learn(Ok(vec![new, old]));
+        assert!(pool.take().is_some(), "the name has it still");
+    }
+
+    #[test]
+    fn an_endpoint_that_sends_a_body_where_there_is_none_is_asked_once_a_connection_from_then_on() {
+        let pool = Pool::default();
+        let doubtful = || {
+            let (mut opened, peer) = connection();
+            opened.is_doubtful = true;
+            (opened, peer)
+        };
+        let (first, mut peer) = doubtful();
+        pool.put(first);
+        assert_eq!(pool.len(), 1);
+        let written = peer.write_all(b"HTTP/1.1 200 OK\r\n").now_or_never();
+        written.expect("fits the pipe").expect("is open");
+        assert!(pool.take().is_none());
+        let (second, _peer) = doubtful();
+        pool.put(second);
         assert!(pool.is_empty());
     }
 
@@ -160,11 +363,15 @@ mod tests {
     fn the_pool_is_bounded() {
         let pool = Pool::default();
         let mut peers = Vec::new();
-        for _ in 0..=MOST_IDLE {
+        for _ in 0..=1024 {
             let (idle, peer) = connection();
             pool.put(idle);
             peers.push(peer);
         }
-        assert_eq!(pool.len(), MOST_IDLE);
+        assert_eq!(pool.len(), 1024);
+        let none = PoolConfig { max_idle: 0, ..PoolConfig::default() };
+        let none = Pool::new(none, None, Arc::default());
+        none.put(connection().0);
+        assert!(none.is_empty());
     }
 }

@@ -3,24 +3,29 @@
 
 use std::{future::poll_fn, io, task::ready, time::Duration};
 
-use actix_http::{Method, StatusCode, header::HeaderValue};
-use bytes::{BufMut, BytesMut};
+use actix_http::{
+    Method, StatusCode,
+    header::{HeaderName, HeaderValue, USER_AGENT},
+};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     body::CHUNK_BOUNDS,
     connection::Connection,
     dial::Dialer,
     response_framing::Framing,
-    response_head::{Asked, Parsed, ResponseHead, parse},
+    response_head::{Asked, HeadBounds, Parsed, ResponseHead, parse},
 };
 use crate::{
     config::HeaderRules,
     error::{ProxyError, Reason},
     framing::{Rest, Taken},
+    headers::lines::put,
 };
 
 /// Of the head, and of the part of the body that is read, in bytes.
 const MOST: usize = 64 << 10;
+const MOST_HEAD: HeadBounds = HeadBounds { bytes: MOST, fields: 1000 };
 const ROOM: usize = 4 << 10;
 
 /// What came back.
@@ -30,25 +35,26 @@ pub struct Answered {
     pub body: BytesMut,
 }
 
+/// What is asked.
+pub struct Question<'a> {
+    pub target: &'a str,
+    pub host: &'a HeaderValue,
+    /// Beside `Host`, and instead of what is sent by default.
+    pub fields: &'a [(HeaderName, HeaderValue)],
+}
+
 /// Sends `GET target`. The time is the caller's to bound; that of connecting is `connect`.
 ///
 /// # Errors
 /// Why there is no whole answer.
 pub async fn ask(
     dialer: &Dialer,
-    target: &str,
-    host: &HeaderValue,
+    question: &Question<'_>,
     connect: Duration,
     wants_body: bool,
 ) -> Result<Answered, ProxyError> {
     let mut connection = dialer.connect(connect).await?;
-    let mut request = BytesMut::with_capacity(256);
-    request.put_slice(b"GET ");
-    request.put_slice(target.as_bytes());
-    request.put_slice(b" HTTP/1.1\r\nhost: ");
-    request.put_slice(host.as_bytes());
-    request.put_slice(b"\r\nuser-agent: proxy-health-check\r\nconnection: close\r\n\r\n");
-    let mut request = request.freeze();
+    let mut request = question.written();
     let sent = poll_fn(|cx| {
         ready!(connection.poll_write(&mut request, cx))?;
         connection.poll_flush(cx)
@@ -61,13 +67,31 @@ pub async fn ask(
     Ok(Answered { status: head.status, body })
 }
 
+impl Question<'_> {
+    fn written(&self) -> Bytes {
+        let mut request = BytesMut::with_capacity(256);
+        request.put_slice(b"GET ");
+        request.put_slice(self.target.as_bytes());
+        request.put_slice(b" HTTP/1.1\r\n");
+        put(&mut request, b"host", self.host.as_bytes());
+        if self.fields.iter().all(|(name, _)| *name != USER_AGENT) {
+            put(&mut request, b"user-agent", b"proxy-health-check");
+        }
+        for (name, value) in self.fields {
+            put(&mut request, name.as_str().as_bytes(), value.as_bytes());
+        }
+        request.put_slice(b"connection: close\r\n\r\n");
+        request.freeze()
+    }
+}
+
 async fn head(connection: &mut Connection) -> Result<ResponseHead, ProxyError> {
     let rules = HeaderRules::default();
-    let asked = Asked { method: &Method::GET, upgrade: None, rules: &rules };
+    let asked = Asked { method: &Method::GET, upgrade: None, signs_in: false, rules: &rules };
     loop {
         fill(connection).await?;
         while !connection.unread.is_empty() {
-            let parsed = parse(&mut connection.unread, asked, MOST);
+            let parsed = parse(&mut connection.unread, asked, MOST_HEAD);
             match parsed.map_err(|error| ProxyError::new(Reason::UpstreamProtocol, error))? {
                 Parsed::Final(head) => return Ok(head),
                 Parsed::Interim => {}

@@ -12,7 +12,13 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{
+            AtomicU32,
+            Ordering::{Acquire, Release},
+        },
+    },
     thread,
     time::Duration,
 };
@@ -28,7 +34,7 @@ use tokio::{
 use crate::{error::is_lack, telemetry::metrics::Lookups, vitals::Vital};
 
 /// Between two lookups of a name that has been found.
-const REFRESH: Duration = Duration::from_secs(30);
+const REFRESH: Duration = Duration::from_secs(25);
 /// After a first failed lookup; doubled with each further one, up to `REFRESH`.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MOST_ADDRESSES: usize = 64;
@@ -47,6 +53,8 @@ pub struct Resolver {
 pub struct Name {
     host: String,
     answer: ArcSwap<Answer>,
+    /// Grows with each answer that holds other addresses than the one before.
+    version: AtomicU32,
     first_answer: SetOnce<()>,
 }
 
@@ -132,6 +140,7 @@ impl Name {
         Self {
             host: host.to_owned(),
             answer: ArcSwap::from_pointee(Answer::Pending),
+            version: AtomicU32::new(0),
             first_answer: SetOnce::new(),
         }
     }
@@ -156,9 +165,36 @@ impl Name {
         }
     }
 
-    fn learn(&self, found: io::Result<Vec<IpAddr>>) {
+    /// Another one if the addresses may be others.
+    pub(super) fn version(&self) -> u32 {
+        self.version.load(Acquire)
+    }
+
+    /// Whether the last successful lookup found `address`.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        matches!(&**self.answer.load(), Answer::Found(known) if known.contains(&address))
+    }
+
+    /// A name that is not looked up, but told what it has.
+    #[cfg(test)]
+    pub(super) fn told(addresses: &[IpAddr]) -> Arc<Self> {
+        let name = Self::new("a.test");
+        name.learn(Ok(addresses.to_vec()));
+        Arc::new(name)
+    }
+
+    pub(super) fn learn(&self, found: io::Result<Vec<IpAddr>>) {
         match found {
-            Ok(addresses) => self.answer.store(Arc::new(Answer::Found(addresses))),
+            Ok(addresses) => {
+                let is_same = self.addresses().is_ok_and(|known| {
+                    known.len() == addresses.len()
+                        && known.iter().all(|one| addresses.contains(one))
+                });
+                self.answer.store(Arc::new(Answer::Found(addresses)));
+                if !is_same {
+                    self.version.fetch_add(1, Release);
+                }
+            }
             Err(error) if self.addresses().is_err() => {
                 self.answer.store(Arc::new(Answer::Failed(Arc::new(error))));
             }
@@ -353,11 +389,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up_every_30_s_and_sooner_after_a_failure() {
+    fn a_name_is_looked_up_every_25_s_and_sooner_after_a_failure() {
         let answers = [Ok(&["192.0.2.1"][..]), Ok(&["192.0.2.1"]), FAILS];
         run(&answers, |mut scripted| async move {
             let mut last = scripted.lookup().await;
-            for expected in [30.0, 30.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+            for expected in [25.0, 25.0, 1.0, 2.0, 4.0, 8.0, 16.0, 25.0, 25.0] {
                 let next = scripted.lookup().await;
                 let gap = (next - last).as_secs_f64();
                 assert!((gap / expected - 1.0).abs() < 0.11, "{gap} s for {expected} s");

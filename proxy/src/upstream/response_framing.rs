@@ -1,10 +1,12 @@
 //! How the body of a response is framed, and whether its connection can take another request (RFC
 //! 9112 sections 6 and 9.3): decided by the request method, the status and the length fields alone.
 
+use std::time::Duration;
+
 use actix_http::{Method, StatusCode};
 
 use super::response_head::HeadError;
-use crate::headers::hop_by_hop::is;
+use crate::headers::{connection_auth, hop_by_hop::is};
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(super) struct Control {
     close: bool,
     keep_alive: bool,
     upgrades: bool,
+    signs_in: bool,
+    kept_for: Option<u32>,
 }
 
 impl Control {
@@ -37,7 +41,12 @@ impl Control {
         let name = field.name;
         match name.len() {
             10 if is(name, "Connection") => self.add_options(field.value),
+            10 if is(name, "Keep-Alive") => self.kept_for = timeout(field.value).or(self.kept_for),
             14 if is(name, "Content-Length") => self.add_length(field.value)?,
+            15 if is(name, "Persistent-Auth") => self.signs_in = true,
+            16 if is(name, "WWW-Authenticate") => {
+                self.signs_in |= connection_auth::is_asked_for(field.value);
+            }
             17 if is(name, "Transfer-Encoding") => self.add_coding(field.value, is_1_0)?,
             _ => {}
         }
@@ -96,6 +105,22 @@ impl Control {
             None => Framing::UntilClose,
         })
     }
+    /// Whether the endpoint knows the connection as its client's, or is about to.
+    pub(super) fn signs_in(&self) -> bool {
+        self.signs_in
+    }
+
+    /// How long the endpoint waits for the next request, less a second: what is sent at the end of that
+    /// time would meet the end of the connection.
+    pub(super) fn kept_for(&self) -> Option<Duration> {
+        self.kept_for.map(|seconds| Duration::from_secs(seconds.saturating_sub(1).into()))
+    }
+
+    /// Whether the endpoint may send a body all the same, and late, that nobody reads.
+    pub(super) fn may_send_more(framing: Framing, method: &Method) -> bool {
+        *method == Method::HEAD && framing != Framing::Empty(Some(0))
+    }
+
     /// Whether the endpoint will take another request. An origin that sends a body where there is
     /// none, and late, would answer that with it: the connection is not worth it.
     pub(super) fn keeps_alive(
@@ -106,7 +131,7 @@ impl Control {
         is_1_0: bool,
     ) -> bool {
         let may_send_more = match status {
-            _ if *method == Method::HEAD => framing != Framing::Empty(Some(0)),
+            _ if *method == Method::HEAD => false,
             StatusCode::NO_CONTENT => self.chunked || self.length.is_some_and(|length| length > 0),
             StatusCode::NOT_MODIFIED => self.chunked,
             _ => false,
@@ -116,4 +141,14 @@ impl Control {
             && !self.close
             && (!is_1_0 || self.keep_alive)
     }
+}
+
+/// The seconds of `timeout=N` in a `Keep-Alive` field (RFC 2068 section 19.7.1.1).
+fn timeout(value: &[u8]) -> Option<u32> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).find_map(|parameter| {
+        let (name, seconds) = parameter.split_at_checked("timeout=".len())?;
+        let is_timeout = name.eq_ignore_ascii_case(b"timeout=");
+        let seconds = std::str::from_utf8(seconds).ok().filter(|_| is_timeout)?;
+        seconds.trim_matches('"').parse().ok()
+    })
 }

@@ -19,8 +19,15 @@ use crate::{
     headers::{hop_by_hop, lines::FieldLines},
 };
 
-/// More fields than this in one head are refused.
-const MOST_FIELDS: usize = 128;
+/// Usual heads have no more fields, and what is read of them lies on the stack.
+const USUAL_FIELDS: usize = 128;
+
+/// Bounds on a response head.
+#[derive(Clone, Copy)]
+pub struct HeadBounds {
+    pub bytes: usize,
+    pub fields: usize,
+}
 
 #[derive(Debug)]
 pub struct ResponseHead {
@@ -30,6 +37,12 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the endpoint will take another request on this connection.
     pub(super) keeps_alive: bool,
+    /// Whether the endpoint may send a body all the same.
+    pub(super) may_send_more: bool,
+    /// Whether the endpoint knows the connection as one client's from now on.
+    pub(super) signs_in: bool,
+    /// How long the endpoint keeps the connection for another request, if it says so.
+    pub(super) kept_for: Option<Duration>,
     /// What `Retry-After` says (RFC 9110 section 10.2.3); read of answers that another try may better.
     pub retry_after: Option<Duration>,
 }
@@ -40,6 +53,8 @@ pub struct Asked<'a> {
     pub method: &'a Method,
     /// The protocols that may be switched to.
     pub upgrade: Option<&'a HeaderValue>,
+    /// Whether its credentials are for the connection, and not for the request alone.
+    pub signs_in: bool,
     /// Fields that the route removes or sets do not pass.
     pub rules: &'a HeaderRules,
 }
@@ -69,27 +84,64 @@ pub enum HeadError {
     TwoLengths,
     #[error("the response head is larger than max_response_header_bytes")]
     TooLarge,
+    #[error("the response has more fields than max_response_headers")]
+    TooMany,
 }
 
 /// Takes a head from the front of `buffer` if a whole one is there.
 pub(super) fn parse(
     buffer: &mut BytesMut,
     asked: Asked<'_>,
-    most_bytes: usize,
+    most: HeadBounds,
 ) -> Result<Parsed, HeadError> {
-    let mut storage = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut storage = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
+    let (parsed, length) = match parse_within(&mut storage, buffer, asked, most) {
+        Err(HeadError::Syntax(httparse::Error::TooManyHeaders)) => parse_long(buffer, asked, most)?,
+        parsed => parsed?,
+    };
+    buffer.advance(length);
+    Ok(parsed)
+}
+
+/// With as many fields as there may be, or as there are lines if that is less.
+fn parse_long(
+    buffer: &[u8],
+    asked: Asked<'_>,
+    most: HeadBounds,
+) -> Result<(Parsed, usize), HeadError> {
+    let lines = memchr::memchr_iter(b'\n', &buffer[..buffer.len().min(most.bytes)]).count();
+    let room = most.fields.min(lines + 1);
+    let mut storage: Vec<_> = (0..room).map(|_| MaybeUninit::uninit()).collect();
+    match parse_within(&mut storage, buffer, asked, most) {
+        Err(HeadError::Syntax(httparse::Error::TooManyHeaders)) if buffer.len() > most.bytes => {
+            Err(HeadError::TooLarge)
+        }
+        Err(HeadError::Syntax(httparse::Error::TooManyHeaders)) => Err(HeadError::TooMany),
+        parsed => parsed,
+    }
+}
+
+fn parse_within<'b>(
+    storage: &mut [MaybeUninit<httparse::Header<'b>>],
+    buffer: &'b [u8],
+    asked: Asked<'_>,
+    most: HeadBounds,
+) -> Result<(Parsed, usize), HeadError> {
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    let parsed = config.parse_response_with_uninit_headers(&mut response, buffer, &mut storage);
+    let parsed = config.parse_response_with_uninit_headers(&mut response, buffer, storage);
     let (length, is_whole) = match parsed? {
         httparse::Status::Complete(length) => (length, true),
         httparse::Status::Partial => (buffer.len(), false),
     };
-    if length > most_bytes {
+    if length > most.bytes {
         return Err(HeadError::TooLarge);
     }
     if !is_whole {
-        return Ok(Parsed::Partial);
+        return Ok((Parsed::Partial, 0));
+    }
+    if response.headers.len() > most.fields {
+        return Err(HeadError::TooMany);
     }
     let status = response.code.filter(|code| *code >= 100).ok_or(HeadError::Status)?;
     let status = StatusCode::from_u16(status).map_err(|_| HeadError::Status)?;
@@ -100,8 +152,7 @@ pub(super) fn parse(
         let is_1_0 = response.version == Some(0);
         Parsed::Final(read_fields(buffer, response.headers, status, is_1_0, asked)?)
     };
-    buffer.advance(length);
-    Ok(parsed)
+    Ok((parsed, length))
 }
 
 fn read_fields(
@@ -127,6 +178,12 @@ fn read_fields(
     let framing = control.framing(status, asked.method)?;
     match framing {
         Framing::Tunnel => fields.push("upgrade", switched_to(given, asked)?),
+        // RFC 9110 section 15.5.22: it says to what.
+        _ if status == StatusCode::UPGRADE_REQUIRED => {
+            for protocols in named(given, "Upgrade") {
+                fields.push("upgrade", protocols);
+            }
+        }
         Framing::Empty(Some(length)) if *asked.method != Method::HEAD => {
             fields.push("content-length", itoa::Buffer::new().format(length).as_bytes());
         }
@@ -134,7 +191,16 @@ fn read_fields(
     }
     let keeps_alive = control.keeps_alive(framing, status, asked.method, is_1_0);
     let retry_after = if is_trouble(status) { retry_after(given) } else { None };
-    Ok(ResponseHead { status, fields, framing, keeps_alive, retry_after })
+    Ok(ResponseHead {
+        status,
+        fields,
+        framing,
+        keeps_alive,
+        may_send_more: Control::may_send_more(framing, asked.method),
+        signs_in: control.signs_in(),
+        kept_for: control.kept_for(),
+        retry_after,
+    })
 }
 
 impl ResponseHead {
@@ -201,14 +267,21 @@ fn switched_to<'a>(
 mod tests {
     use super::*;
 
+    const BOUNDS: HeadBounds = HeadBounds { bytes: 1024, fields: 256 };
+
     static NO_RULES: std::sync::OnceLock<HeaderRules> = std::sync::OnceLock::new();
 
     fn asked(method: &Method) -> Asked<'_> {
-        Asked { method, upgrade: None, rules: NO_RULES.get_or_init(HeaderRules::default) }
+        Asked {
+            method,
+            upgrade: None,
+            signs_in: false,
+            rules: NO_RULES.get_or_init(HeaderRules::default),
+        }
     }
 
     fn read(wire: &str, method: &Method) -> Result<ResponseHead, HeadError> {
-        match parse(&mut BytesMut::from(wire), asked(method), 1024)? {
+        match parse(&mut BytesMut::from(wire), asked(method), BOUNDS)? {
             Parsed::Final(head) => Ok(head),
             other => panic!("expected a final head, found {other:?}"),
         }
@@ -292,9 +365,9 @@ mod tests {
     #[test]
     fn an_interim_head_is_skipped_and_the_rest_kept() {
         let mut buffer = BytesMut::from("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200");
-        assert!(matches!(parse(&mut buffer, asked(&Method::GET), 1024), Ok(Parsed::Interim)));
+        assert!(matches!(parse(&mut buffer, asked(&Method::GET), BOUNDS), Ok(Parsed::Interim)));
         assert_eq!(&buffer[..], b"HTTP/1.1 200");
-        assert!(matches!(parse(&mut buffer, asked(&Method::GET), 1024), Ok(Parsed::Partial)));
+        assert!(matches!(parse(&mut buffer, asked(&Method::GET), BOUNDS), Ok(Parsed::Partial)));
     }
 
     #[test]
@@ -302,7 +375,8 @@ mod tests {
         let wire = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(1000));
         for cut in [wire.len(), wire.len() - 1] {
             let mut buffer = BytesMut::from(&wire[..cut]);
-            let parsed = parse(&mut buffer, asked(&Method::GET), 1000);
+            let parsed =
+                parse(&mut buffer, asked(&Method::GET), HeadBounds { bytes: 1000, ..BOUNDS });
             assert!(matches!(parsed, Err(HeadError::TooLarge)), "{parsed:?}");
         }
     }
@@ -341,7 +415,7 @@ mod tests {
         let switch = |fields: &str, upgrade| {
             let wire = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nearly");
             let asked = Asked { upgrade, ..asked(&Method::GET) };
-            match parse(&mut BytesMut::from(wire.as_str()), asked, 1024)? {
+            match parse(&mut BytesMut::from(wire.as_str()), asked, BOUNDS)? {
                 Parsed::Final(head) => Ok(head.framing),
                 other => panic!("expected a final head, found {other:?}"),
             }

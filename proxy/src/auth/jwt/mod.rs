@@ -225,6 +225,7 @@ enum FetchError {
 async fn ask(caller: &Caller) -> Result<KeySet, FetchError> {
     let call = Call {
         client: None,
+        signs_in: false,
         method: Method::GET,
         fields: b"accept: application/jwk-set+json, application/json\r\n",
         body: Bytes::new(),

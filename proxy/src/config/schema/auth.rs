@@ -81,6 +81,9 @@ pub(super) struct AuthScheme {
     /// forward: fields of its answer that the upstream gets.
     #[schemars(default)]
     copy_headers: Option<Vec<String>>,
+    /// forward: fields of its answer that the client gets, such as "set-cookie".
+    #[schemars(default)]
+    copy_to_client: Option<Vec<String>>,
     /// mtls: names of certificates that are let in, subjects or alternative names; all by default.
     #[schemars(default)]
     subjects: Option<Vec<String>>,

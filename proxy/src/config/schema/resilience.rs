@@ -1,6 +1,8 @@
 //! What services do about failures and too many requests: `retry`, `outlier`, `health`, `breaker`
 //! and `limits`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 
 use super::text::{CountOrOff, DurationText, Off, RunOrOff, SizeText};
@@ -135,6 +137,12 @@ pub(super) struct Health {
     /// A text that must occur in the first 64KiB of the response body.
     #[schemars(default, length(min = 1))]
     body: Option<String>,
+    /// What the Host field says; by default what it says to the requests of the service.
+    #[schemars(default)]
+    host: Option<String>,
+    /// Further fields of the GET.
+    #[schemars(default)]
+    headers: Option<BTreeMap<String, String>>,
     /// From one check to the next, 10ms or more; 5s by default.
     #[schemars(default)]
     interval: Option<DurationText>,

@@ -25,12 +25,18 @@ pub(super) struct Service {
     host: Option<String>,
     #[schemars(default)]
     timeouts: Option<Timeouts>,
+    /// Connections that wait for their next request.
+    #[schemars(default)]
+    pool: Option<Pool>,
     /// Connections that have switched protocols, such as WebSocket.
     #[schemars(default)]
     tunnel: Option<Tunnel>,
     /// Largest response head, 1KiB to 16MiB.
     #[schemars(default)]
     max_response_header_bytes: Option<SizeText>,
+    /// Most fields of a response head, 16 to 65536; 1000 by default.
+    #[schemars(default, range(min = 16, max = 65_536))]
+    max_response_headers: Option<u32>,
     /// When an attempt is followed by another; on by default.
     #[schemars(default)]
     retry: Option<Retry>,
@@ -108,6 +114,26 @@ pub(super) struct StickyBalance {
     /// Signs the cookie; 16 bytes or more.
     #[schemars(length(min = 16))]
     secret: String,
+    /// "lax", the default, "strict" or "none", which is Secure always.
+    #[schemars(default)]
+    same_site: Option<SameSite>,
+    /// How long browsers keep it, 1s to 9600h; until they end by default.
+    #[schemars(default)]
+    max_age: Option<DurationText>,
+    /// The hosts that get it; the one asked alone by default.
+    #[schemars(default)]
+    domain: Option<String>,
+    /// The paths that get it; "/" by default.
+    #[schemars(default, regex(pattern = r"^/[!-:<-~]*$"))]
+    path: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(super) enum SameSite {
+    Lax,
+    Strict,
+    None,
 }
 
 #[derive(JsonSchema)]
@@ -125,6 +151,21 @@ pub(super) struct Timeouts {
     /// For the whole request with all its attempts, or "off", the default.
     #[schemars(default)]
     total: Option<DurationOrOff>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Pool {
+    /// After this time since it was opened a connection takes no further request, or "off"; 1h by
+    /// default.
+    #[schemars(default)]
+    max_age: Option<DurationOrOff>,
+    /// How long a connection is kept without a request; 60s by default.
+    #[schemars(default)]
+    idle: Option<DurationText>,
+    /// Most idle connections that a worker keeps to an endpoint, 0 to 65536; 1024 by default.
+    #[schemars(default, range(min = 0, max = 65_536))]
+    max_idle: Option<u32>,
 }
 
 #[derive(JsonSchema)]

@@ -79,6 +79,11 @@ impl Dialer {
         Self { open, name, is_encrypted, scratch, counted }
     }
 
+    /// What the endpoint is found by, unless it is an address.
+    pub fn name(&self) -> Option<Arc<Name>> {
+        self.name.clone()
+    }
+
     /// A fresh connection to the endpoint.
     ///
     /// # Errors
@@ -102,14 +107,17 @@ impl Dialer {
                 ProxyError::new(reason, error)
             })?;
         }
-        match timeout_at(deadline, (self.open)()).await {
-            Ok(Ok(io)) => {
+        // Read first: what has changed meanwhile is looked up in the new ones.
+        let known_in = self.name.as_ref().map_or(0, |name| name.version());
+        match timeout_at(deadline, tcp::noting_address((self.open)())).await {
+            Ok((Ok(io), address)) => {
                 let (scratch, counted) = (self.scratch.clone(), Arc::clone(&self.counted));
                 let mut connection = Connection::new(io, scratch, counted);
                 connection.is_encrypted = self.is_encrypted;
+                (connection.address, connection.known_in) = (address, known_in);
                 Ok(connection)
             }
-            Ok(Err(error)) => Err(ProxyError::new(failure::reason(&error), error)),
+            Ok((Err(error), _)) => Err(ProxyError::new(failure::reason(&error), error)),
             Err(elapsed) => Err(ProxyError::new(Reason::ConnectTimeout, elapsed)),
         }
     }

@@ -6,6 +6,7 @@
 //! reaches an origin that listens on 127.0.0.1 only.
 
 use std::{
+    cell::Cell,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
@@ -30,6 +31,20 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 
+tokio::task_local! {
+    /// To which address of its name a connection is opened: awc passes on no more than the connection.
+    static ADDRESS: Cell<Option<IpAddr>>;
+}
+
+/// What `opening` gives, and the address that was taken of the name, if there is one.
+pub(super) async fn noting_address<F: Future>(opening: F) -> (F::Output, Option<IpAddr>) {
+    let noting = async {
+        let opened = opening.await;
+        (opened, ADDRESS.with(Cell::get))
+    };
+    ADDRESS.scope(Cell::default(), noting).await
+}
+
 /// Connects to one address.
 pub(super) async fn open(address: SocketAddr) -> Result<TcpStream, ConnectError> {
     connect(address).await.map_err(|error| unreachable(&address, error))
@@ -42,7 +57,11 @@ pub(super) async fn open_name(name: Arc<Name>, port: u16) -> Result<TcpStream, C
     let order = dial_order(&addresses, rand::random());
     let order = order.into_iter().map(|ip| SocketAddr::new(ip, port));
     match race(order, connect).await {
-        Ok(stream) => Ok(stream),
+        Ok(stream) => {
+            let address = stream.peer_addr().ok().map(|peer| peer.ip());
+            let _ = ADDRESS.try_with(|known| known.set(address));
+            Ok(stream)
+        }
         Err(Some((address, error))) => Err(unreachable(&address, error)),
         Err(None) => Err(ConnectError::NoRecords),
     }
