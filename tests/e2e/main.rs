@@ -88,6 +88,7 @@ mod tls_bodies;
 mod tls_listeners;
 mod tunnels;
 mod unix_endpoints;
+mod upgrades;
 mod upstream_tls;
 mod variables;
 mod waiting;

@@ -14,6 +14,7 @@ use super::credentials::Credentials;
 use crate::{
     error::Reason,
     framing::{ChunkBounds, Rest},
+    request::offers,
 };
 
 /// The largest value of `max_headers`.
@@ -111,7 +112,7 @@ fn read_fields(
             header::CONTENT_LENGTH => control.take_length(field.value)?,
             header::TRANSFER_ENCODING => control.take_coding(field.value, is_1_0)?,
             header::CONNECTION => control.take_options(field.value),
-            header::UPGRADE => control.has_upgrade = true,
+            header::UPGRADE => control.has_upgrade |= offers(field.value),
             header::EXPECT => control.take_expectation(field.value),
             header::HOST if std::mem::replace(&mut control.has_host, true) => {
                 return Err(Reason::BadRequest);

@@ -1,5 +1,5 @@
-//! What a request must be before anything is decided about it: the form of its target, its host,
-//! its upgrade and its path. One validator for every protocol; what it lets through, two readers
+//! What a request must be before anything is decided about it: the form of its target, its host
+//! and its path. One validator for every protocol; what it lets through, two readers
 //! understand the same way.
 //!
 //! `http1/` has refused before: heads that are not HTTP/1, ambiguous length fields, a repeated
@@ -12,7 +12,7 @@ mod path;
 
 use actix_http::{
     RequestHead, Version,
-    header::{self, HeaderMap, HeaderValue},
+    header::{self, HeaderValue},
 };
 
 pub use self::{
@@ -37,14 +37,14 @@ pub fn check(head: &RequestHead, policy: PathPolicy) -> Result<Checked, Reason> 
     check_method(&head.method)?;
     check_target(head)?;
     check_host(head)?;
-    check_upgrade(head)?;
     Ok(Checked { path: normal_path(head.uri.path(), policy)? })
 }
 
 /// The protocols that the request offers to switch to (RFC 9110 section 7.8), if a tunnel may come
-/// of it. h2c may not: what is asked inside it would pass every rule unseen.
+/// of it; any other `Upgrade` is as good as none, for a server may ignore it. h2c may not: what is asked
+/// inside it would pass every rule unseen.
 pub fn upgrade(head: &RequestHead) -> Option<&HeaderValue> {
-    let mut given = head.headers.get_all(header::UPGRADE);
+    let mut given = head.headers.get_all(header::UPGRADE).filter(|value| offers(value.as_bytes()));
     let offer = given.next()?;
     let is_only = given.next().is_none() && head.version == Version::HTTP_11;
     let connection = head.headers.get_all(header::CONNECTION);
@@ -53,6 +53,12 @@ pub fn upgrade(head: &RequestHead) -> Option<&HeaderValue> {
     let mut offers = offer.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let is_h2c = offers.any(|offer| offer.len() >= 3 && offer[..3].eq_ignore_ascii_case(b"h2c"));
     (is_only && is_named && !is_h2c).then_some(offer)
+}
+
+/// Whether the value of an `Upgrade` names any protocol: an empty list is allowed (RFC 9110 section
+/// 5.6.1).
+pub fn offers(upgrade: &[u8]) -> bool {
+    upgrade.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t'))
 }
 
 /// The path without dot segments; `None` if it has none.
@@ -85,18 +91,6 @@ fn check_host(head: &RequestHead) -> Result<(), Reason> {
         (None, None) if head.version < Version::HTTP_11 || head.uri.authority().is_some() => Ok(()),
         _ => Err(Reason::BadRequest),
     }
-}
-
-/// What follows the head would be the body to one reader and the other protocol to another.
-fn check_upgrade(head: &RequestHead) -> Result<(), Reason> {
-    let has_body = |headers: &HeaderMap| {
-        headers.contains_key(header::CONTENT_LENGTH)
-            || headers.contains_key(header::TRANSFER_ENCODING)
-    };
-    if head.headers.contains_key(header::UPGRADE) && has_body(&head.headers) {
-        return Err(Reason::BadRequest);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -145,18 +139,6 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_with_a_body_is_refused() {
-        let upgrade = || get("/").insert_header(("upgrade", "websocket"));
-        assert_eq!(checked(upgrade()), Ok(None));
-        assert_eq!(
-            checked(upgrade().insert_header(("content-length", "3"))),
-            Err(Reason::BadRequest)
-        );
-        let chunked = upgrade().insert_header(("transfer-encoding", "chunked"));
-        assert_eq!(checked(chunked), Err(Reason::BadRequest));
-    }
-
-    #[test]
     fn a_tunnel_is_offered_in_both_fields_and_never_for_h2c() {
         let offer = |connection: &'static str, upgrade: &'static str| {
             let request = get("/").insert_header(("connection", connection));
@@ -167,5 +149,14 @@ mod tests {
         assert_eq!(offer("keep-alive", "websocket"), None);
         assert_eq!(offer("upgrade", "H2C"), None);
         assert_eq!(offer("upgrade", "websocket, h2c"), None);
+        assert_eq!(offer("upgrade", " , "), None);
+    }
+
+    #[test]
+    fn an_empty_upgrade_beside_another_is_none() {
+        let request = get("/").insert_header(("connection", "upgrade"));
+        let request = request.append_header(("upgrade", "")).append_header(("upgrade", "tcp"));
+        let request = request.to_request();
+        assert_eq!(super::upgrade(request.head()), Some(&HeaderValue::from_static("tcp")));
     }
 }
