@@ -84,6 +84,7 @@ mod starting_short;
 mod strangers;
 mod streaming;
 mod support;
+mod targets;
 mod tls_bodies;
 mod tls_listeners;
 mod tunnels;

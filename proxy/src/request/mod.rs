@@ -9,9 +9,10 @@ mod fold;
 mod host;
 mod method;
 mod path;
+pub mod target;
 
 use actix_http::{
-    RequestHead, Version,
+    Method, RequestHead, Version,
     header::{self, HeaderValue},
 };
 
@@ -69,18 +70,22 @@ pub fn normal_path(path: &str, policy: PathPolicy) -> Result<Option<String>, Rea
     path::normalize(path, policy)
 }
 
-/// RFC 9112 section 3.2: a path from "/", or a whole `http` URL. `OPTIONS *` asks about this server
-/// in general, and there is nothing to tell.
+/// RFC 9112 section 3.2: a path from "/", or a whole `http` URL; `*` for OPTIONS alone.
 fn check_target(head: &RequestHead) -> Result<(), Reason> {
     let uri = &head.uri;
     let is_valid = match (uri.scheme_str(), uri.authority()) {
-        (None, None) => uri.path().starts_with('/'),
+        (None, None) => uri.path().starts_with('/') || asks_about_server(head),
         (Some("http" | "https"), Some(authority)) => {
             host::is_valid(authority.as_str().as_bytes()) && uri.path().starts_with('/')
         }
         _ => false,
     };
     if is_valid { Ok(()) } else { Err(Reason::BadRequest) }
+}
+
+/// RFC 9110 section 9.3.7: what the server can do, whatever is asked of it.
+pub fn asks_about_server(head: &RequestHead) -> bool {
+    head.method == Method::OPTIONS && head.uri == "*"
 }
 
 /// RFC 9112 section 3.2: one `Host`, which HTTP/1.0 may lack.
@@ -95,7 +100,6 @@ fn check_host(head: &RequestHead) -> Result<(), Reason> {
 
 #[cfg(test)]
 mod tests {
-    use actix_http::Method;
     use actix_web::test::TestRequest;
 
     use super::*;
@@ -118,7 +122,7 @@ mod tests {
         {
             assert_eq!(checked(get(target)), Err(Reason::BadRequest), "{target}");
         }
-        assert_eq!(checked(get("*").method(Method::OPTIONS)), Err(Reason::BadRequest));
+        assert_eq!(checked(get("*").method(Method::OPTIONS)), Ok(None));
     }
 
     #[test]

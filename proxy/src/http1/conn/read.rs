@@ -58,12 +58,12 @@ impl Conn {
 
     fn take_head(&self, scanner: &mut HeadScanner) -> Option<Next> {
         let mut buffer = self.buffer.borrow_mut();
-        // RFC 9112 section 2.2: some clients put an empty line behind a body.
-        if self.allows_empty_line.get() && buffer.starts_with(b"\r\n") {
-            self.allows_empty_line.set(false);
+        // RFC 9112 section 2.2: some clients put an empty line behind a body, or before they begin.
+        while self.empty_lines_left.get() > 0 && buffer.starts_with(b"\r\n") {
+            self.empty_lines_left.set(self.empty_lines_left.get() - 1);
             buffer.advance(2);
         }
-        if buffer.is_empty() || (self.allows_empty_line.get() && &buffer[..] == b"\r") {
+        if buffer.is_empty() || (self.empty_lines_left.get() > 0 && &buffer[..] == b"\r") {
             return None;
         }
         let length = match scanner.scan(&buffer, self.table.bounds) {
