@@ -72,7 +72,7 @@ pub use self::{
     mirror::MirrorConfig,
     network::ClientLists,
     outlier::OutlierConfig,
-    paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
+    paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy, UnsafeBytes},
     pattern::{PathPattern, Piece, Template},
     rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},
     redis::{OnFailure, RedisConfig},

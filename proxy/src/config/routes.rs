@@ -12,6 +12,7 @@ use super::{
     header_rules::{FieldName, FieldValue, HeaderRules},
     method::MethodName,
     network::ClientLists,
+    paths::UnsafeBytes,
     pattern::PathPattern,
     rate_limits::{self, LimitName},
     retry::RetryOverrides,
@@ -53,6 +54,8 @@ pub struct RouteConfig {
     /// With what `cors` and `security_headers` come to.
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
+    /// Instead of the server's.
+    pub unsafe_bytes: Option<UnsafeBytes>,
     pub timeouts: TimeoutOverrides,
     pub retry: RetryOverrides,
 }
@@ -105,6 +108,7 @@ impl RouteConfig {
         let cors = CorsConfig::read(&mut section, &methods, &mut response_headers);
         SecurityHeaders::read(&mut section, names.security).expand(&mut response_headers);
         let max_body = section.get("max_body").map(|limit| limit.value);
+        let unsafe_bytes = section.get("unsafe_bytes").map(|word| word.value);
         let timeouts = TimeoutOverrides::read(section.section("timeouts"));
         let retry = RetryOverrides::read(section.section("retry"));
         section.finish();
@@ -124,6 +128,7 @@ impl RouteConfig {
             request_headers,
             response_headers,
             max_body,
+            unsafe_bytes,
             timeouts,
             retry,
         });

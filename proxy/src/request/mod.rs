@@ -70,6 +70,11 @@ pub fn normal_path(path: &str, policy: PathPolicy) -> Result<Option<String>, Rea
     path::normalize(path, policy)
 }
 
+/// Whether a valid path has a byte that servers may read otherwise: a backslash, or a control character.
+pub fn has_unsafe_bytes(path: &str) -> bool {
+    path::has_unsafe_bytes(path.as_bytes())
+}
+
 /// RFC 9112 section 3.2: a path from "/", or a whole `http` URL; `*` for OPTIONS alone.
 fn check_target(head: &RequestHead) -> Result<(), Reason> {
     let uri = &head.uri;
