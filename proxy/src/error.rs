@@ -85,6 +85,8 @@ reasons! {
     ClientClosed = 499, "client_closed", "-", "Client closed the connection";
     /// The client did not take the answer within `write_timeout`.
     WriteTimeout = 499, "write_timeout", "-", "Client too slow";
+    /// The body has a transfer coding beside `chunked`.
+    NotImplemented = 501, "not_implemented", "http_request_error", "Not implemented";
     /// The endpoint could not be reached.
     ConnectFailed = 502, "connect_failed", "connection_refused", "Bad gateway";
     /// Nothing listens on the endpoint's port or Unix socket.

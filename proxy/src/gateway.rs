@@ -11,11 +11,12 @@ use crate::{
     clock::Millis,
     config::{
         AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, HeaderRules, JwtConfig,
-        JwtKeys, PathPolicy, SchemeConfig,
+        JwtKeys, PathPolicy, SchemeConfig, UnsafeBytes,
     },
     headers::{cdn_loop::CdnLoop, forwarded::TrustedProxies},
     rate_limit::{RateLimits, gcra::nanos},
     record::Index,
+    request::has_unsafe_bytes,
     routing::{Found, OtherReadings, Request, RouteTable},
     service::{Endpoint, Service},
     telemetry::series::KeyHasher,
@@ -121,12 +122,23 @@ impl Gateway {
     pub fn find(&self, request: Request<'_>) -> Found {
         let found = self.routes.find(request);
         if let Found::Route(taken) = &found
+            && self.refuses_unsafe(taken.route)
+            && has_unsafe_bytes(request.path)
+        {
+            return Found::Ambiguous;
+        }
+        if let Found::Route(taken) = &found
             && let Some(readings) = &self.readings
             && readings.evade(&self.routes, taken, request)
         {
             return Found::Ambiguous;
         }
         found
+    }
+
+    fn refuses_unsafe(&self, route: Index) -> bool {
+        let own = self.routes.route(route).config.unsafe_bytes;
+        own.unwrap_or(self.paths.unsafe_bytes) == UnsafeBytes::Reject
     }
 
     /// Whether who is not known must not learn which routes there are.

@@ -49,11 +49,22 @@ pub fn unknown_service(record: &RequestRecord, name: &str) -> HttpResponse {
 /// 405 with the methods there are (RFC 9110 section 15.5.6).
 pub fn method_not_allowed(record: &RequestRecord, allowed: &[Method]) -> HttpResponse {
     let mut response = reject(record, Reason::MethodNotAllowed);
-    let methods: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    allow(&mut response, allowed);
+    response
+}
+
+/// 204 with the methods that the proxy takes (RFC 9110 section 9.3.7).
+pub fn options(allowed: &[Method]) -> HttpResponse {
+    let mut response = HttpResponse::with_body(StatusCode::NO_CONTENT, BoxBody::new(()));
+    allow(&mut response, allowed);
+    response
+}
+
+fn allow(response: &mut HttpResponse, methods: &[Method]) {
+    let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
     if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
         response.headers_mut().insert(header::ALLOW, methods);
     }
-    response
 }
 
 /// What `health_path` answers.

@@ -59,7 +59,7 @@ fn outcome(origin: &Origin, proxy: &Proxy, target: &str) -> Then {
 
 /// Each spelling, what becomes of it beside `/items/{*rest}`, and beside `/{*rest}`, which takes
 /// every path.
-const SPELLINGS: [(&str, Then, Then); 48] = [
+const SPELLINGS: [(&str, Then, Then); 54] = [
     // The path itself.
     ("/admin", Asked, Asked),
     ("/admin/x", Asked, Asked),
@@ -88,6 +88,12 @@ const SPELLINGS: [(&str, Then, Then); 48] = [
     ("/admin%00/x", Refused, Refused),
     ("/items/%00/../../admin", Refused, Refused),
     ("/admin%0a/x", Refused, Refused),
+    ("/items/.%09./admin", Refused, Refused),
+    ("/admin%5cx", Unknown, Refused),
+    ("/admin\\x", Unknown, Refused),
+    ("/%5cadmin/x", Unknown, Refused),
+    ("/%255cadmin/x", Unknown, Refused),
+    ("/ad%09min/x", Unknown, Refused),
     // Two slashes have an empty segment between them, and that is what a dot segment takes away.
     ("/items/a/..//../admin/x", Passed("/items/admin/x"), Passed("/items/admin/x")),
     // Compared byte by byte, these are other paths than the guarded ones; servers that decode, merge
@@ -139,6 +145,9 @@ fn an_odd_path_that_cannot_be_read_as_a_guarded_one_goes_on_as_it_came() {
         "/items//x",
         "/items/a;v=1/b",
         "/items/a%2Fb",
+        "/users/DOMAIN%5Cjoe",
+        "/users/DOMAIN\\joe",
+        "/items/a%09b%7F%01c",
         "/Items/%61dmin",
         "/administrator",
         "/%61dministrator",
@@ -167,6 +176,30 @@ fn ambiguous_paths_pass_where_that_is_wanted() {
     }
     // What no two servers agree about is refused all the same.
     assert_eq!(proxy.get("/items/..%2fadmin").send().status, 400);
+}
+
+#[test]
+fn bytes_that_servers_may_read_otherwise_pass_where_they_may() {
+    let origin = Origin::answering(OK);
+    for (server, route, users, files) in [
+        ("", "unsafe_bytes = \"reject\"", 400, 200),
+        ("[server]\nunsafe_bytes = \"reject\"\n", "unsafe_bytes = \"keep\"", 200, 400),
+    ] {
+        let config = format!(
+            "{server}[[routes]]\npath = \"/users/{{*rest}}\"\nservice = \"origin\"\n{route}\n{}",
+            origin.config()
+        );
+        let proxy = Proxy::start(&config);
+        for name in ["DOMAIN%5Cjoe", "DOMAIN\\joe", "a%09b", "a%7fb"] {
+            let status = |folder: &str| proxy.get(&format!("/{folder}/{name}")).send().status;
+            assert_eq!((status("users"), status("files")), (users, files), "{name}");
+        }
+        assert_eq!(proxy.get("/users/%2541").send().status, 200);
+        for never in ["%00", "a%0d%0aX-Injected:%201", "a%0A"] {
+            assert_eq!(proxy.get(&format!("/files/{never}")).send().status, 400, "{never}");
+        }
+        assert_eq!(proxy.get("/files/a%5C..%5Cb").send().status, 400);
+    }
 }
 
 #[test]

@@ -190,6 +190,22 @@ fn http_2_is_agreed_on_where_it_is_on() {
 }
 
 #[test]
+fn a_client_that_speaks_http_1_0_alone_is_served() {
+    for listener in ["", "http2 = false\n"] {
+        let world = World::with(listener, |_, _| String::new());
+        let shaking = world.shaking().offering(&["http/1.0"]);
+        let mut client = shaking.connect(world.proxy.address, "a.test");
+        assert!(client.shakes());
+        assert_eq!(client.tls().alpn_protocol(), Some(&b"http/1.0"[..]));
+        client.write("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n");
+        assert_eq!(client.answer("GET").status, 200);
+        let mut other =
+            world.shaking().offering(&["spdy/3"]).connect(world.proxy.address, "a.test");
+        assert!(!other.shakes());
+    }
+}
+
+#[test]
 fn a_handshake_that_does_not_end_is_ended() {
     let world = World::with("", |_, _| "handshake_timeout = \"200ms\"\n".to_owned());
     let mut client = Client::connect(world.proxy.address);

@@ -78,7 +78,7 @@ pub use self::{
     mirror::MirrorConfig,
     network::ClientLists,
     outlier::OutlierConfig,
-    paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy},
+    paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy, UnsafeBytes},
     pattern::{PathPattern, Piece, Template},
     pool::PoolConfig,
     rate_limits::{KeyPart, RateConfig, RateLimitConfig, Store},

@@ -1,4 +1,4 @@
-//! `encoded_slash`, `dot_segments` and `ambiguous_paths`: what to do with paths that servers read differently.
+//! `encoded_slash`, `dot_segments`, `unsafe_bytes` and `ambiguous_paths`: what to do with paths that servers read differently.
 
 use super::{
     error::Problem,
@@ -10,6 +10,7 @@ use super::{
 pub struct PathPolicy {
     pub encoded_slash: EncodedSlash,
     pub dot_segments: DotSegments,
+    pub unsafe_bytes: UnsafeBytes,
     pub ambiguous: AmbiguousPaths,
 }
 
@@ -33,6 +34,17 @@ pub enum DotSegments {
     Reject,
 }
 
+/// What happens to a path with a backslash or an encoded control character: to some servers they
+/// separate, or are none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnsafeBytes {
+    /// It goes on as it came.
+    #[default]
+    Keep,
+    /// 400.
+    Reject,
+}
+
 /// What happens to a path that a server may read as one that another route guards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AmbiguousPaths {
@@ -48,12 +60,25 @@ impl PathPolicy {
         Self {
             encoded_slash: section.or("encoded_slash", EncodedSlash::default()),
             dot_segments: section.or("dot_segments", DotSegments::default()),
+            unsafe_bytes: section.or("unsafe_bytes", UnsafeBytes::default()),
             ambiguous: section.or("ambiguous_paths", AmbiguousPaths::default()),
         }
     }
 }
 
 impl FromText for EncodedSlash {
+    const EXPECTED: &'static str = "\"keep\" or \"reject\"";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "reject" => Ok(Self::Reject),
+            other => Err(unknown_word(other, &["keep", "reject"])),
+        }
+    }
+}
+
+impl FromText for UnsafeBytes {
     const EXPECTED: &'static str = "\"keep\" or \"reject\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {

@@ -13,6 +13,7 @@ use super::{
     method::MethodName,
     name_index::NameIndex,
     network::ClientLists,
+    paths::UnsafeBytes,
     pattern::PathPattern,
     rate_limits::{self, LimitUse},
     retry::RetryOverrides,
@@ -54,6 +55,8 @@ pub struct RouteConfig {
     /// With what `cors` and `security_headers` come to.
     pub response_headers: HeaderRules,
     pub max_body: Option<BodyLimit>,
+    /// Instead of the server's.
+    pub unsafe_bytes: Option<UnsafeBytes>,
     pub timeouts: TimeoutOverrides,
     pub retry: RetryOverrides,
 }
@@ -104,6 +107,7 @@ impl RouteConfig {
         let cors = CorsConfig::read(&mut section, &methods, &mut response_headers);
         SecurityHeaders::read(&mut section, names.security).expand(&mut response_headers);
         let max_body = section.get("max_body").map(|limit| limit.value);
+        let unsafe_bytes = section.get("unsafe_bytes").map(|word| word.value);
         let timeouts = TimeoutOverrides::read(section.section("timeouts"));
         let retry = RetryOverrides::read(section.section("retry"));
         section.finish();
@@ -123,6 +127,7 @@ impl RouteConfig {
             request_headers,
             response_headers,
             max_body,
+            unsafe_bytes,
             timeouts,
             retry,
         });

@@ -24,7 +24,7 @@ pub use self::{
     stream::Stream,
     table::{ConnTable, Limits, Place, Watched, ticks},
 };
-use crate::{error::Reason, http1, http2};
+use crate::{error::Reason, http1, http2, request::target::Raw};
 
 /// Less progress than this within one timeout counts as none, in bytes.
 pub const LEAST_PROGRESS: u64 = 1024;
@@ -58,6 +58,14 @@ impl Client {
         match self {
             Self::Http1(conn) => conn.refusal(),
             Self::Http2(stream) => stream.refusal(),
+        }
+    }
+
+    /// Path and query as they came, if the request has them otherwise.
+    pub fn raw_target(&self) -> Option<Raw> {
+        match self {
+            Self::Http1(conn) => conn.raw_target(),
+            Self::Http2(_) => None,
         }
     }
 

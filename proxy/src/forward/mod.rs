@@ -22,8 +22,9 @@ use crate::{
     error::Reason,
     record::RequestRecord,
     reply,
+    request::asks_about_server,
     retry::RetryPolicy,
-    routing::{Found, Route, RouteMatch},
+    routing::{Found, Route, RouteMatch, stage::FORWARDED},
     service::Service,
     telemetry::observe::record,
     upstream::RequestBody,
@@ -48,7 +49,12 @@ pub async fn forward(
             return Ok(request.into_response(reply::reject(&record, Reason::BadRequest)));
         }
         Some(Found::NoRoute) | None => {
-            return Ok(request.into_response(reply::reject(&record, Reason::NoRoute)));
+            let answer = if asks_about_server(request.head()) {
+                reply::options(&FORWARDED)
+            } else {
+                reply::reject(&record, Reason::NoRoute)
+            };
+            return Ok(request.into_response(answer));
         }
     };
     let gateway = &worker.gateway;

@@ -12,7 +12,7 @@ use crate::{
     error::Reason,
     headers::forwarded::TrustedProxies,
     record::RequestRecord,
-    request::upgrade,
+    request::{target::Raw, upgrade},
     routing::{Route, RouteMatch, stage::host},
     service::{Endpoint, Service},
     upstream::{
@@ -30,6 +30,8 @@ pub(super) struct Outgoing<'a> {
     overrides: &'a TimeoutOverrides,
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
+    /// Path and query as they came, if the request has them otherwise.
+    raw: Option<Raw>,
     fields: BytesMut,
     rules: &'a HeaderRules,
     /// The protocols that the client offers to switch to.
@@ -60,6 +62,7 @@ impl<'a> Outgoing<'a> {
             limit,
             overrides: &route.config.timeouts,
             path: is_rewritten.then_some(path),
+            raw: record.from.raw_target(),
             fields: record.upstream_fields.take(),
             rules: &route.config.response_headers,
             upgrade: upgrade(request.head()),
@@ -121,6 +124,17 @@ impl<'a> Outgoing<'a> {
         self.write_head(service, endpoint, None, None)
     }
 
+    /// Path and query. Where some of a path is resolved or rewritten, all of it is percent-encoded as a
+    /// URI must be.
+    fn target(&self) -> (&[u8], Option<&[u8]>) {
+        let uri = self.request.uri();
+        let given = self.record.path(uri).as_bytes();
+        let path = self.path.as_deref().unwrap_or(given);
+        let Some(raw) = &self.raw else { return (path, uri.query().map(str::as_bytes)) };
+        let is_as_it_came = self.path.is_none() && self.record.normal_path.get().is_none();
+        (if is_as_it_came { &raw.path } else { path }, raw.query.as_deref())
+    }
+
     fn write_head(
         &self,
         service: &Service,
@@ -128,14 +142,13 @@ impl<'a> Outgoing<'a> {
         end: Option<Instant>,
         upgrade: Option<&HeaderValue>,
     ) -> BytesMut {
-        let given = self.record.path(self.request.uri()).as_bytes();
-        let path = self.path.as_deref().unwrap_or(given);
+        let (path, query) = self.target();
         let client_host = host(self.request.head());
         let line = RequestLine {
             method: self.request.method(),
             base: &endpoint.base,
             path: if path.is_empty() && endpoint.base.is_empty() { b"/" } else { path },
-            query: self.request.uri().query(),
+            query,
             host: match &service.host {
                 UpstreamHost::Preserve if !client_host.is_empty() => client_host,
                 UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),

@@ -20,7 +20,8 @@ impl HeadScanner {
     /// Looks at all bytes since the start of the head; its length once it is whole.
     ///
     /// # Errors
-    /// `bad_request` for a line that does not end in CRLF, or the bound that is broken.
+    /// `bad_request` for a line that does not end in CRLF or a method without end, or the bound that is
+    /// broken.
     pub(super) fn scan(
         &mut self,
         bytes: &[u8],
@@ -29,7 +30,7 @@ impl HeadScanner {
         while let Some(newline) = memchr::memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + newline;
             self.seen = end + 1;
-            self.check_length(self.seen, bounds)?;
+            self.check_length(self.seen, bytes, bounds)?;
             // RFC 9112 section 2.2 allows a bare LF, and smuggling lives on who takes it for one.
             let line = bytes[self.line..end].strip_suffix(b"\r").ok_or(Reason::BadRequest)?;
             self.line = self.seen;
@@ -39,14 +40,16 @@ impl HeadScanner {
             self.take_line(line, bounds)?;
         }
         self.seen = bytes.len();
-        self.check_length(self.seen, bounds)?;
+        self.check_length(self.seen, bytes, bounds)?;
         Ok(None)
     }
 
     /// Before a line is looked at, so that it makes no difference how much of it comes at once.
-    fn check_length(&self, length: usize, bounds: HeadBounds) -> Result<(), Reason> {
+    fn check_length(&self, length: usize, bytes: &[u8], bounds: HeadBounds) -> Result<(), Reason> {
         if self.lines == 0 && length > bounds.target + REST_OF_LINE {
-            return Err(Reason::UriTooLong);
+            // Without a target yet, it is the method that has no end.
+            let is_target = memchr::memchr(b' ', &bytes[..REST_OF_LINE]).is_some();
+            return Err(if is_target { Reason::UriTooLong } else { Reason::BadRequest });
         }
         if length > bounds.bytes { Err(Reason::HeadersTooLarge) } else { Ok(()) }
     }
@@ -92,6 +95,7 @@ mod tests {
         let target = "x".repeat(21);
         assert_eq!(scan(&format!("GET {target} HTTP/1.1\r\n\r\n")), Err(Reason::UriTooLong));
         assert_eq!(scan(&format!("GET {}", "x".repeat(90))), Err(Reason::UriTooLong));
+        assert_eq!(scan(&"x".repeat(90)), Err(Reason::BadRequest));
         let fields = "a: b\r\n".repeat(5);
         let many = format!("GET / HTTP/1.1\r\n{fields}\r\n");
         assert_eq!(scan(&many), Err(Reason::HeadersTooLarge));
@@ -105,8 +109,9 @@ mod tests {
         let method = "X".repeat(80);
         let long = "x".repeat(300);
         for (head, reason) in [
-            (format!("{method} / HTTP/1.1\r\n\r\n"), Reason::UriTooLong),
-            (format!("{method} / HTTP/1.1\n\n"), Reason::UriTooLong),
+            (format!("{method} / HTTP/1.1\r\n\r\n"), Reason::BadRequest),
+            (format!("{method} / HTTP/1.1\n\n"), Reason::BadRequest),
+            (format!("GET /{method} HTTP/1.1\r\n\r\n"), Reason::UriTooLong),
             (format!(" {method} / HTTP/1.1\r\n\r\n"), Reason::UriTooLong),
             (format!("GET / HTTP/1.1\r\na: {long}\n\r\n"), Reason::HeadersTooLarge),
         ] {

@@ -14,6 +14,7 @@ mod credentials;
 pub mod fuzz;
 mod head;
 mod parse;
+mod request_line;
 mod send;
 mod serve;
 

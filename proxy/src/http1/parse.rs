@@ -5,15 +5,19 @@
 use std::{mem::MaybeUninit, net::SocketAddr};
 
 use actix_http::{
-    Method, Request, Uri, Version,
+    Method, Request, Version,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use bytes::Bytes;
 
-use super::credentials::Credentials;
+use super::{credentials::Credentials, request_line};
 use crate::{
     error::Reason,
     framing::{ChunkBounds, Rest},
+    request::{
+        offers,
+        target::{self, Raw, Target},
+    },
 };
 
 /// The largest value of `max_headers`.
@@ -23,6 +27,8 @@ pub(super) const CHUNK_BOUNDS: ChunkBounds = ChunkBounds { line: 1024, trailers:
 /// A request without its body.
 pub(super) struct Head {
     pub(super) request: Request,
+    /// Path and query as they came, if the request has them otherwise.
+    pub(super) raw: Option<Raw>,
     pub(super) body: Rest,
     /// Whether another request may follow.
     pub(super) keeps_alive: bool,
@@ -37,6 +43,8 @@ pub(super) struct Head {
 struct Control {
     length: Option<u64>,
     is_chunked: bool,
+    /// Whether there is a transfer coding below `chunked`.
+    is_coded: bool,
     closes: bool,
     keeps: bool,
     expects_continue: bool,
@@ -48,9 +56,19 @@ struct Control {
 /// Parses a head that the scanner has found whole.
 ///
 /// # Errors
-/// `bad_request`.
+/// `bad_request`, or `not_implemented` for a transfer coding.
 pub(super) fn parse(
     head: &Bytes,
+    peer: Option<SocketAddr>,
+    credentials: &mut Credentials,
+) -> Result<Head, Reason> {
+    read(head, None, peer, credentials)
+}
+
+/// `came` is the head as it came, if `head` is one in which its request line was mended.
+fn read(
+    head: &Bytes,
+    came: Option<&Bytes>,
     peer: Option<SocketAddr>,
     credentials: &mut Credentials,
 ) -> Result<Head, Reason> {
@@ -58,20 +76,22 @@ pub(super) fn parse(
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut storage) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        Err(httparse::Error::Version | httparse::Error::Token) if came.is_none() => {
+            let mended = request_line::mended(head).ok_or(Reason::BadRequest)?;
+            return read(&mended, Some(head), peer, credentials);
+        }
         _ => return Err(Reason::BadRequest),
     }
     let is_1_0 = parsed.version == Some(0);
-    let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes());
-    let target = parsed.path.unwrap_or_default().as_bytes();
-    // RFC 9112 section 3.2 has no fragment, and the parser of targets would cut it off silently.
-    if target.contains(&b'#') {
-        return Err(Reason::BadRequest);
-    }
-    let target = head.slice_ref(target);
+    let name = parsed.method.unwrap_or_default();
+    let method = Method::from_bytes(name.as_bytes());
+    let target = name.len() + 1..name.len() + 1 + parsed.path.unwrap_or_default().len();
+    let came = came.unwrap_or(head);
+    let Target { uri, raw } = target::parse(came, &came[target])?;
     let mut request = Request::new();
     let into = request.head_mut();
     into.method = method.map_err(|_| Reason::BadRequest)?;
-    into.uri = Uri::from_maybe_shared(target).map_err(|_| Reason::BadRequest)?;
+    into.uri = uri;
     into.version = if is_1_0 { Version::HTTP_10 } else { Version::HTTP_11 };
     into.peer_addr = peer;
     let control = read_fields(head, parsed.headers, is_1_0, credentials, &mut into.headers)?;
@@ -85,7 +105,7 @@ pub(super) fn parse(
     let keeps_alive = may_follow && (!is_1_0 || control.keeps);
     let expects_continue = control.expects_continue && !is_1_0 && !body.is_over();
     let offers_upgrade = control.has_upgrade && control.names_upgrade;
-    Ok(Head { request, body, keeps_alive, expects_continue, offers_upgrade })
+    Ok(Head { request, raw, body, keeps_alive, expects_continue, offers_upgrade })
 }
 
 /// A request that stands for one whose head is refused.
@@ -111,7 +131,7 @@ fn read_fields(
             header::CONTENT_LENGTH => control.take_length(field.value)?,
             header::TRANSFER_ENCODING => control.take_coding(field.value, is_1_0)?,
             header::CONNECTION => control.take_options(field.value),
-            header::UPGRADE => control.has_upgrade = true,
+            header::UPGRADE => control.has_upgrade |= offers(field.value),
             header::EXPECT => control.take_expectation(field.value),
             header::HOST if std::mem::replace(&mut control.has_host, true) => {
                 return Err(Reason::BadRequest);
@@ -146,12 +166,18 @@ impl Control {
         if self.length.replace(length).is_some() { Err(Reason::BadRequest) } else { Ok(()) }
     }
 
-    /// RFC 9112 section 6.1: `chunked` once, and HTTP/1.0 has no transfer codings.
+    /// RFC 9112 section 6.1: `chunked` once and last, and HTTP/1.0 has no transfer codings.
     fn take_coding(&mut self, value: &[u8], is_1_0: bool) -> Result<(), Reason> {
-        if is_1_0 || self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+        if is_1_0 {
             return Err(Reason::BadRequest);
         }
-        self.is_chunked = true;
+        for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if self.is_chunked || coding.is_empty() || !coding.iter().all(is_token) {
+                return Err(Reason::BadRequest);
+            }
+            self.is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.is_coded |= !self.is_chunked;
+        }
         Ok(())
     }
 
@@ -173,11 +199,19 @@ impl Control {
     fn body(&self, method: &Method, is_1_0: bool) -> Result<Rest, Reason> {
         match (self.length, self.is_chunked) {
             (Some(_), true) => Err(Reason::BadRequest),
+            // RFC 9112 section 6.3: without `chunked` at the end, nobody knows where it ends.
+            (_, false) if self.is_coded => Err(Reason::BadRequest),
+            (None, true) if self.is_coded => Err(Reason::NotImplemented),
             (None, false) if is_1_0 && *method == Method::POST => Err(Reason::BadRequest),
             (length, false) => Ok(Rest::Length(length.unwrap_or(0))),
             (None, true) => Ok(Rest::chunked(CHUNK_BOUNDS)),
         }
     }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 #[cfg(test)]
@@ -229,7 +263,6 @@ mod tests {
         for wire in [
             "POST / HTTP/1.0\r\n\r\n",
             "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
-            "GET / HTTP/1.2\r\n\r\n",
             "GET / HTTP/2.0\r\n\r\n",
             "GET  / HTTP/1.1\r\n\r\n",
             "GET /\r\n\r\n",

@@ -10,7 +10,7 @@ use actix_http::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 
-use crate::{config::HeadBounds, downstream::Arrival, error::Reason};
+use crate::{config::HeadBounds, downstream::Arrival, error::Reason, request::target};
 
 /// A request without its body.
 pub(super) struct Head {
@@ -56,11 +56,12 @@ fn read_target(parts: &Parts, bounds: HeadBounds) -> Result<Uri, Reason> {
     if target.len() > bounds.target {
         return Err(Reason::UriTooLong);
     }
-    if !target.starts_with('/') || target.contains('#') {
+    if !target.starts_with('/') {
         return Err(Reason::BadRequest);
     }
-    Uri::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
-        .map_err(|_| Reason::BadRequest)
+    let target = Bytes::copy_from_slice(target.as_bytes());
+    // Bytes beyond ASCII go on percent-encoded, as `:path` should have had them.
+    target::parse(&target, &target).map(|target| target.uri)
 }
 
 /// Copies the fields, cookies aside, within the bounds that HTTP/1 has: a field counts as the line
@@ -124,6 +125,10 @@ fn read_host(parts: &Parts, headers: &mut HeaderMap) -> Result<(), Reason> {
     let is_same =
         |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
     if second.is_some() || !first.is_none_or(is_same) {
+        return Err(Reason::BadRequest);
+    }
+    // No client of HTTP/2 leaves a port empty.
+    if authority.as_str().ends_with(':') {
         return Err(Reason::BadRequest);
     }
     let host = Bytes::copy_from_slice(authority.as_str().as_bytes());

@@ -18,8 +18,19 @@ pub fn is_valid(host: &[u8]) -> bool {
             None => (host, None),
         },
     };
-    let is_name = name.iter().all(|byte| NAME_BYTES[usize::from(*byte)]);
-    (1..=255).contains(&name.len()) && is_name && port.is_none_or(is_port)
+    (1..=255).contains(&name.len()) && is_name(name) && port.is_none_or(is_port)
+}
+
+/// No label of it is empty, but for the root behind a last dot.
+fn is_name(name: &[u8]) -> bool {
+    let mut last = b'.';
+    for byte in name {
+        if !NAME_BYTES[usize::from(*byte)] || (*byte == b'.' && last == b'.') {
+            return false;
+        }
+        last = *byte;
+    }
+    true
 }
 
 /// A valid host without its port.
@@ -42,10 +53,11 @@ static NAME_BYTES: [bool; 256] = {
     table
 };
 
+/// RFC 3986 section 3.2.3: it may be empty, which is the usual one.
 fn is_port(port: &[u8]) -> bool {
     let digits = port.iter().map(|byte| (byte.is_ascii_digit()).then(|| u32::from(byte - b'0')));
     let number = digits.take(6).try_fold(0, |number, digit| Some(number * 10 + digit?));
-    (1..=5).contains(&port.len()) && number.is_some_and(|number| number <= u32::from(u16::MAX))
+    port.len() <= 5 && number.is_some_and(|number| number <= u32::from(u16::MAX))
 }
 
 #[cfg(test)]
@@ -57,6 +69,8 @@ mod tests {
         for (host, name) in [
             ("a.test:80", "a.test"),
             ("a.test", "a.test"),
+            ("a.test:", "a.test"),
+            ("[::1]:", "[::1]"),
             ("[::1]:8", "[::1]"),
             ("[::1]", "[::1]"),
         ] {
@@ -66,15 +80,31 @@ mod tests {
 
     #[test]
     fn hosts_are_names_or_addresses_with_or_without_port() {
-        for host in
-            ["a.test", "A.TEST:80", "a_b.test", "127.0.0.1:65535", "[::1]", "[::1]:80", "a.test."]
-        {
+        for host in [
+            "a.test",
+            "A.TEST:80",
+            "a_b.test",
+            "127.0.0.1:65535",
+            "[::1]",
+            "[::1]:80",
+            "a.test.",
+            "a.test:",
+            "a.test.:",
+            "[::1]:",
+        ] {
             assert!(is_valid(host.as_bytes()), "{host}");
         }
         for host in [
             "",
             ":80",
-            "a.test:",
+            "a.test::",
+            "a.test:80:",
+            "a.test..",
+            "a.test..:80",
+            "a..test",
+            ".a.test",
+            ".",
+            "..",
             "a.test:99999",
             "a.test:+1",
             "a.test:8x",

@@ -1,5 +1,5 @@
-//! What a request must be before anything is decided about it: the form of its target, its host,
-//! its upgrade and its path. One validator for every protocol; what it lets through, two readers
+//! What a request must be before anything is decided about it: the form of its target, its host
+//! and its path. One validator for every protocol; what it lets through, two readers
 //! understand the same way.
 //!
 //! `http1/` has refused before: heads that are not HTTP/1, ambiguous length fields, a repeated
@@ -9,10 +9,11 @@ mod fold;
 mod host;
 mod method;
 mod path;
+pub mod target;
 
 use actix_http::{
-    RequestHead, Version,
-    header::{self, HeaderMap, HeaderValue},
+    Method, RequestHead, Version,
+    header::{self, HeaderValue},
 };
 
 pub use self::{
@@ -37,14 +38,14 @@ pub fn check(head: &RequestHead, policy: PathPolicy) -> Result<Checked, Reason> 
     check_method(&head.method)?;
     check_target(head)?;
     check_host(head)?;
-    check_upgrade(head)?;
     Ok(Checked { path: normal_path(head.uri.path(), policy)? })
 }
 
 /// The protocols that the request offers to switch to (RFC 9110 section 7.8), if a tunnel may come
-/// of it. h2c may not: what is asked inside it would pass every rule unseen.
+/// of it; any other `Upgrade` is as good as none, for a server may ignore it. h2c may not: what is asked
+/// inside it would pass every rule unseen.
 pub fn upgrade(head: &RequestHead) -> Option<&HeaderValue> {
-    let mut given = head.headers.get_all(header::UPGRADE);
+    let mut given = head.headers.get_all(header::UPGRADE).filter(|value| offers(value.as_bytes()));
     let offer = given.next()?;
     let is_only = given.next().is_none() && head.version == Version::HTTP_11;
     let connection = head.headers.get_all(header::CONNECTION);
@@ -55,6 +56,12 @@ pub fn upgrade(head: &RequestHead) -> Option<&HeaderValue> {
     (is_only && is_named && !is_h2c).then_some(offer)
 }
 
+/// Whether the value of an `Upgrade` names any protocol: an empty list is allowed (RFC 9110 section
+/// 5.6.1).
+pub fn offers(upgrade: &[u8]) -> bool {
+    upgrade.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t'))
+}
+
 /// The path without dot segments; `None` if it has none.
 ///
 /// # Errors
@@ -63,18 +70,27 @@ pub fn normal_path(path: &str, policy: PathPolicy) -> Result<Option<String>, Rea
     path::normalize(path, policy)
 }
 
-/// RFC 9112 section 3.2: a path from "/", or a whole `http` URL. `OPTIONS *` asks about this server
-/// in general, and there is nothing to tell.
+/// Whether a valid path has a byte that servers may read otherwise: a backslash, or a control character.
+pub fn has_unsafe_bytes(path: &str) -> bool {
+    path::has_unsafe_bytes(path.as_bytes())
+}
+
+/// RFC 9112 section 3.2: a path from "/", or a whole `http` URL; `*` for OPTIONS alone.
 fn check_target(head: &RequestHead) -> Result<(), Reason> {
     let uri = &head.uri;
     let is_valid = match (uri.scheme_str(), uri.authority()) {
-        (None, None) => uri.path().starts_with('/'),
+        (None, None) => uri.path().starts_with('/') || asks_about_server(head),
         (Some("http" | "https"), Some(authority)) => {
             host::is_valid(authority.as_str().as_bytes()) && uri.path().starts_with('/')
         }
         _ => false,
     };
     if is_valid { Ok(()) } else { Err(Reason::BadRequest) }
+}
+
+/// RFC 9110 section 9.3.7: what the server can do, whatever is asked of it.
+pub fn asks_about_server(head: &RequestHead) -> bool {
+    head.method == Method::OPTIONS && head.uri == "*"
 }
 
 /// RFC 9112 section 3.2: one `Host`, which HTTP/1.0 may lack.
@@ -87,21 +103,8 @@ fn check_host(head: &RequestHead) -> Result<(), Reason> {
     }
 }
 
-/// What follows the head would be the body to one reader and the other protocol to another.
-fn check_upgrade(head: &RequestHead) -> Result<(), Reason> {
-    let has_body = |headers: &HeaderMap| {
-        headers.contains_key(header::CONTENT_LENGTH)
-            || headers.contains_key(header::TRANSFER_ENCODING)
-    };
-    if head.headers.contains_key(header::UPGRADE) && has_body(&head.headers) {
-        return Err(Reason::BadRequest);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_http::Method;
     use actix_web::test::TestRequest;
 
     use super::*;
@@ -124,7 +127,7 @@ mod tests {
         {
             assert_eq!(checked(get(target)), Err(Reason::BadRequest), "{target}");
         }
-        assert_eq!(checked(get("*").method(Method::OPTIONS)), Err(Reason::BadRequest));
+        assert_eq!(checked(get("*").method(Method::OPTIONS)), Ok(None));
     }
 
     #[test]
@@ -145,18 +148,6 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_with_a_body_is_refused() {
-        let upgrade = || get("/").insert_header(("upgrade", "websocket"));
-        assert_eq!(checked(upgrade()), Ok(None));
-        assert_eq!(
-            checked(upgrade().insert_header(("content-length", "3"))),
-            Err(Reason::BadRequest)
-        );
-        let chunked = upgrade().insert_header(("transfer-encoding", "chunked"));
-        assert_eq!(checked(chunked), Err(Reason::BadRequest));
-    }
-
-    #[test]
     fn a_tunnel_is_offered_in_both_fields_and_never_for_h2c() {
         let offer = |connection: &'static str, upgrade: &'static str| {
             let request = get("/").insert_header(("connection", connection));
@@ -167,5 +158,14 @@ mod tests {
         assert_eq!(offer("keep-alive", "websocket"), None);
         assert_eq!(offer("upgrade", "H2C"), None);
         assert_eq!(offer("upgrade", "websocket, h2c"), None);
+        assert_eq!(offer("upgrade", " , "), None);
+    }
+
+    #[test]
+    fn an_empty_upgrade_beside_another_is_none() {
+        let request = get("/").insert_header(("connection", "upgrade"));
+        let request = request.append_header(("upgrade", "")).append_header(("upgrade", "tcp"));
+        let request = request.to_request();
+        assert_eq!(super::upgrade(request.head()), Some(&HeaderValue::from_static("tcp")));
     }
 }

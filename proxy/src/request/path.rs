@@ -2,7 +2,8 @@
 //!
 //! Dot segments, plain or percent-encoded, are resolved once (RFC 3986 section 5.2.4). Everything
 //! else stays as it was sent: `%2F` is data, `//` is two slashes, case of escapes is kept. What
-//! some servers take for a separator or an end and others do not is refused.
+//! climbs for some servers and not for others is refused; what only leads some of them elsewhere is for
+//! `routing/readings.rs` to judge.
 
 use crate::{
     config::{DotSegments, EncodedSlash, PathPolicy},
@@ -12,8 +13,8 @@ use crate::{
 /// The path without dot segments; `None` if it had none.
 ///
 /// # Errors
-/// `bad_request` for a backslash, a control character (both encoded or not), a broken escape, a
-/// dot segment that hides behind `;` or `%2F`, and what the policy refuses.
+/// `bad_request` for a NUL or an end of line, a control character that is not encoded, a broken escape, a dot segment that
+/// hides behind `;`, `%2F`, a backslash or a tab, and what the policy refuses.
 pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>, Reason> {
     if !path.bytes().any(|byte| NEEDS_A_LOOK[usize::from(byte)]) {
         return Ok(None);
@@ -23,11 +24,15 @@ pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>
     while let [byte, after @ ..] = rest {
         rest = after;
         match byte {
-            b'\\' | 0..=0x20 | 0x7f => return Err(Reason::BadRequest),
+            0..=0x20 | 0x7f => return Err(Reason::BadRequest),
+            b'\\' => has_dots = true,
             b'%' => {
                 let decoded = decode(after).ok_or(Reason::BadRequest)?;
                 match decoded {
-                    b'\\' | 0..=0x1f | 0x7f => return Err(Reason::BadRequest),
+                    // An end to what is written in C, and a new line where a path is written decoded,
+                    // whatever routes there are.
+                    0 | b'\r' | b'\n' => return Err(Reason::BadRequest),
+                    b'\\' | b'\t' => has_dots = true,
                     b'/' if policy.encoded_slash == EncodedSlash::Reject => {
                         return Err(Reason::BadRequest);
                     }
@@ -42,6 +47,13 @@ pub(super) fn normalize(path: &str, policy: PathPolicy) -> Result<Option<String>
         }
     }
     if has_dots { resolve(path, policy) } else { Ok(None) }
+}
+
+/// Whether there is a backslash or a control character, encoded or not.
+pub(super) fn has_unsafe_bytes(path: &[u8]) -> bool {
+    let is_unsafe = |byte: u8| matches!(byte, b'\\' | 0..=0x1f | 0x7f);
+    let is_encoded = |at: usize| path[at] == b'%' && decode(&path[at + 1..]).is_some_and(is_unsafe);
+    (0..path.len()).any(|at| is_unsafe(path[at]) || is_encoded(at))
 }
 
 /// Bytes that may have to be refused or resolved; most paths have none.
@@ -95,8 +107,8 @@ enum Dots {
     None,
     One,
     Two,
-    /// Dots between encoded slashes or before `;`: a server that decodes first or strips
-    /// parameters would climb.
+    /// Dots between encoded slashes, backslashes, before `;` or with a tab between them: a server
+    /// that decodes first, strips parameters, or reads URLs as browsers do would climb.
     Hidden,
 }
 
@@ -127,7 +139,8 @@ fn only_dots(part: &str) -> Option<usize> {
 
 fn hides_dots(segment: &str) -> bool {
     let decoded = segment.to_ascii_lowercase().replace("%2f", "/").replace("%3b", ";");
-    decoded.split('/').any(|part| {
+    let decoded = decoded.replace("%5c", "\\").replace("%09", "");
+    decoded.split(['/', '\\']).any(|part| {
         let bare = part.split(';').next().unwrap_or_default();
         matches!(only_dots(bare), Some(1 | 2))
     })
@@ -165,6 +178,9 @@ mod tests {
             ("/a%2F.b/..c%2f/../d", "/a%2F.b/d"),
             ("/%41%zz".trim_end_matches("%zz"), "/%41"),
             ("/a;x=1/b", "/a;x=1/b"),
+            ("/a\\b", "/a\\b"),
+            ("/a%5cb/../c%5C.d", "/c%5C.d"),
+            ("/a%09b%7f%01", "/a%09b%7f%01"),
             ("*", "*"),
         ] {
             assert_eq!(normal(path).as_deref(), Ok(expected), "{path}");
@@ -174,12 +190,19 @@ mod tests {
     #[test]
     fn what_servers_disagree_about_is_refused() {
         for path in [
-            "/a\\b",
-            "/a%5cb",
-            "/a%5Cb",
-            "/a%00",
+            "/a\\..\\b",
+            "/a\\..",
+            "/..\\b",
+            "/a/..%5cb",
+            "/a%5C..%5cb",
+            "/a\\%2e%2e/b",
+            "/a%5c.%2e;x/b",
+            "/a\\.",
+            "/a/.%09./b",
+            "/a/..%09/b",
             "/a%0d%0a",
-            "/a%7f",
+            "/a%5c%09../b",
+            "/a%00",
             "/a%",
             "/a%2",
             "/a%zz",
@@ -209,12 +232,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_normal_path_stays_as_it_is_and_never_climbs(path in "(/([ab.]|%2e|%2f|;|%41){0,4}){0,6}") {
+        fn a_normal_path_stays_as_it_is_and_never_climbs(path in "(/([ab.]|%2e|%2f|;|%41|\\\\|%5c|%09){0,4}){0,6}") {
             let path = format!("/{}", path.trim_start_matches('/'));
             if let Ok(once) = normal(&path) {
                 prop_assert!(once.starts_with('/'));
                 prop_assert_eq!(normal(&once), Ok(once.clone()));
                 let climbs = once.split('/').any(|segment| matches!(dots(segment), Dots::One | Dots::Two));
+                prop_assert!(!climbs, "{}", once);
+                let read = once.replace("%09", "").replace("%2f", "/").replace("%5c", "\\");
+                let climbs = read.split(['/', '\\']).any(|part| only_dots(part) == Some(2));
                 prop_assert!(!climbs, "{}", once);
             }
         }

@@ -17,14 +17,14 @@ use crate::{
     gateway::Gateway,
     record::RequestRecord,
     reply,
-    request::{Checked, check},
+    request::{Checked, asks_about_server, check},
     stage::Step,
     tls::acme,
     worker::Worker,
 };
 
-/// What is named in `Allow` where CONNECT or TRACE is refused.
-const FORWARDED: [Method; 7] = [
+/// What is named in `Allow` where CONNECT or TRACE is refused, or the server is asked about.
+pub const FORWARDED: [Method; 7] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -120,6 +120,11 @@ fn own_answer(
 
 /// Finds the route.
 fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
+    if asks_about_server(head) {
+        // It is for the proxy, whatever paths its routes take.
+        record.found.replace(Some(Found::NoRoute));
+        return;
+    }
     let request = Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
         path: record.path(&head.uri),

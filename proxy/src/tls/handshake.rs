@@ -47,7 +47,9 @@ pub(super) struct Handshakes {
 
 impl Handshakes {
     pub(super) fn new(min_version: TlsVersion, http2: bool) -> Self {
-        let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        // A client that speaks HTTP/1.0 alone may say so.
+        let all: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
+        let protocols = &all[usize::from(!http2)..];
         Self {
             provider: Arc::new(provider()),
             versions: match min_version {

@@ -75,7 +75,7 @@ pub struct TlsListener {
 
 /// What the next handshakes of a listener use.
 pub struct Loaded {
-    /// For clients: ALPN is "h2" and "http/1.1", or "http/1.1" alone.
+    /// For clients: ALPN is "h2", "http/1.1" and "http/1.0", the first only where HTTP/2 is spoken.
     pub server: Arc<rustls::ServerConfig>,
     /// For a CA that asks with ALPN "acme-tls/1" (RFC 8737), while it has a reason to.
     pub challenge: Option<Arc<rustls::ServerConfig>>,

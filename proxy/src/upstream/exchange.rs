@@ -21,6 +21,7 @@ use super::{
     idle::Idle,
     own_pools::Home,
     request_body::RequestBody,
+    response_framing::Framing,
     response_head::{Asked, HeadBounds, Parsed, ResponseHead, parse},
     upload::{Upload, UploadError},
 };
@@ -125,6 +126,9 @@ struct Attempt<'a> {
     /// Why the endpoint takes no more; what it has said before that is still read.
     write_error: Option<io::Error>,
     answered_bytes: bool,
+    /// A 101 that waits for the end of the request: only then may the client speak the other protocol
+    /// (RFC 9110 section 7.8).
+    switched: Option<Box<ResponseHead>>,
     interims: u8,
     asked: Asked<'a>,
     response: Duration,
@@ -157,6 +161,7 @@ pub fn send<'a>(
         sent_at: None,
         write_error: None,
         answered_bytes: false,
+        switched: None,
         interims: 0,
         asked,
         response: bounds.response,
@@ -242,10 +247,17 @@ impl Attempt<'_> {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ProxyError>> {
+        if self.switched.is_some() {
+            return self.poll_switched();
+        }
         loop {
             while !self.connection.unread.is_empty() {
                 self.answered_bytes = true;
                 match parse(&mut self.connection.unread, self.asked, self.head) {
+                    Ok(Parsed::Final(head)) if head.framing == Framing::Tunnel => {
+                        self.switched = Some(Box::new(head));
+                        return self.poll_switched();
+                    }
                     Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
                     Ok(Parsed::Partial) => break,
                     Ok(Parsed::Interim) if self.interims < MOST_INTERIM => self.interims += 1,
@@ -267,6 +279,11 @@ impl Attempt<'_> {
                 Err(error) => return Poll::Ready(Err(ProxyError::upstream_io(error))),
             }
         }
+    }
+
+    fn poll_switched(&mut self) -> Poll<Result<ResponseHead, ProxyError>> {
+        let head = if self.is_sent { self.switched.take() } else { None };
+        head.map_or(Poll::Pending, |head| Poll::Ready(Ok(*head)))
     }
 
     fn into_answer(self: Box<Self>, head: ResponseHead, home: Home<'_>) -> Answer {

@@ -13,7 +13,7 @@ pub struct RequestLine<'a> {
     pub method: &'a Method,
     pub base: &'a str,
     pub path: &'a [u8],
-    pub query: Option<&'a str>,
+    pub query: Option<&'a [u8]>,
     pub host: &'a [u8],
 }
 
@@ -34,7 +34,7 @@ pub fn write(
     let mut out = BytesMut::with_capacity(
         line.base.len()
             + line.path.len()
-            + line.query.map_or(0, str::len)
+            + line.query.map_or(0, <[u8]>::len)
             + line.host.len()
             + fields.len()
             + room
@@ -46,7 +46,7 @@ pub fn write(
     out.put_slice(line.path);
     if let Some(query) = line.query {
         out.put_u8(b'?');
-        out.put_slice(query.as_bytes());
+        out.put_slice(query);
     }
     out.put_slice(b" HTTP/1.1\r\n");
     put(&mut out, b"host", line.host);

@@ -45,9 +45,11 @@ fn check_path(given: &str, normal: Option<&str>, policy: PathPolicy) {
     assert!(path.starts_with('/'));
     assert_eq!(normal_path(path, policy), Ok(None), "not normal: {path}");
     let decoded = decode(path.as_bytes());
-    assert!(!decoded.iter().any(|byte| b"\\\x7f".contains(byte) || *byte < 0x20));
+    assert!(!decoded.contains(&0));
+    let decoded: Vec<u8> =
+        decoded.into_iter().filter(|byte| !b"\t\r\n".contains(byte)).collect();
     // A reader that decodes first, and one that strips parameters too.
-    for segment in decoded.split(|byte| *byte == b'/') {
+    for segment in decoded.split(|byte| b"/\\".contains(byte)) {
         let bare = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         assert!(bare != b"..", "climbs: {path}");
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use super::{
     resilience::RouteRetry,
+    server::UnsafeBytes,
     services::Timeouts,
     text::{OneOrMore, SizeText},
     trust::{Cors, SecurityHeadersOrSwitch},
@@ -77,6 +78,9 @@ pub(super) struct Route {
     /// Largest request body: a size, or "unlimited".
     #[schemars(default)]
     max_body: Option<String>,
+    /// What happens to a path with a backslash or an encoded control character.
+    #[schemars(default)]
+    unsafe_bytes: Option<UnsafeBytes>,
     /// Instead of the service's.
     #[schemars(default)]
     timeouts: Option<Timeouts>,

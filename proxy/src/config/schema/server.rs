@@ -65,6 +65,9 @@ pub(super) struct Server {
     /// Whether dot segments in a path are resolved, or 400.
     #[schemars(default)]
     dot_segments: Option<DotSegments>,
+    /// What happens to a path with a backslash or an encoded control character: nothing, or 400.
+    #[schemars(default)]
+    unsafe_bytes: Option<UnsafeBytes>,
     /// What happens to a path that a server may read as one that another route guards: 400, or nothing.
     #[schemars(default)]
     ambiguous_paths: Option<AmbiguousPaths>,
@@ -73,6 +76,13 @@ pub(super) struct Server {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 pub(super) enum EncodedSlash {
+    Keep,
+    Reject,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(super) enum UnsafeBytes {
     Keep,
     Reject,
 }

@@ -22,8 +22,11 @@ use crate::{
     downstream::{Arrival, ConnTable, Preread, Stall, Stream},
     error::Reason,
     framing::Rest,
+    request::target::Raw,
 };
 
+/// Before a request, in a row.
+const MOST_EMPTY_LINES: u8 = 4;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What a connection waits for.
@@ -61,6 +64,8 @@ pub struct Conn {
     buffer: RefCell<BytesMut>,
     /// Of the request before.
     credentials: RefCell<Credentials>,
+    /// Path and query of the current request as they came, if it has them otherwise.
+    raw: RefCell<Option<Raw>>,
     /// What is to come of the body of the current request.
     body: RefCell<Rest>,
     /// What is still to be written of a `100 Continue` that the client waits for.
@@ -72,8 +77,8 @@ pub struct Conn {
     is_last: Cell<bool>,
     /// Whether the client may yet say that it speaks HTTP/2.
     may_be_http2: Cell<bool>,
-    /// Whether an empty line may come before the next request.
-    allows_empty_line: Cell<bool>,
+    /// Empty lines that may come before the next request.
+    empty_lines_left: Cell<u8>,
     waiting: Cell<Waiting>,
     /// The tick in which it began to wait.
     since: Cell<u32>,
@@ -105,12 +110,13 @@ impl Conn {
             io: RefCell::new(io),
             buffer: RefCell::new(early),
             credentials: RefCell::default(),
+            raw: RefCell::default(),
             body: RefCell::new(Rest::Length(0)),
             continue_left: Cell::default(),
             uploads: Cell::default(),
             offers_upgrade: Cell::default(),
             is_last: Cell::default(),
-            allows_empty_line: Cell::default(),
+            empty_lines_left: Cell::new(MOST_EMPTY_LINES),
             waiting: Cell::new(Waiting::Fresh),
             since: Cell::new(table.tick()),
             progress: Cell::default(),
@@ -149,6 +155,11 @@ impl Conn {
         self.refused_head.get()
     }
 
+    /// Path and query of the current request as they came, if it has them otherwise.
+    pub fn raw_target(&self) -> Option<Raw> {
+        self.raw.borrow().clone()
+    }
+
     /// Marks the body as being sent on, or no longer; each `true` has its `false`.
     pub fn set_uploading(&self, uploading: bool) {
         let uploads = self.uploads.get();
@@ -166,11 +177,12 @@ impl Conn {
     pub(super) fn begin(&self, head: Head) -> Request {
         let has_body = !head.body.is_over();
         self.may_be_http2.set(false);
+        self.raw.replace(head.raw);
         self.body.replace(head.body);
         self.continue_left.set(if head.expects_continue { CONTINUE } else { b"" });
         self.offers_upgrade.set(head.offers_upgrade);
         self.is_last.set(!head.keeps_alive);
-        self.allows_empty_line.set(has_body);
+        self.empty_lines_left.set(MOST_EMPTY_LINES);
         self.wait_for(if has_body { Waiting::Body } else { Waiting::Answer });
         head.request
     }

@@ -58,12 +58,12 @@ impl Conn {
 
     fn take_head(&self, scanner: &mut HeadScanner) -> Option<Next> {
         let mut buffer = self.buffer.borrow_mut();
-        // RFC 9112 section 2.2: some clients put an empty line behind a body.
-        if self.allows_empty_line.get() && buffer.starts_with(b"\r\n") {
-            self.allows_empty_line.set(false);
+        // RFC 9112 section 2.2: some clients put an empty line behind a body, or before they begin.
+        while self.empty_lines_left.get() > 0 && buffer.starts_with(b"\r\n") {
+            self.empty_lines_left.set(self.empty_lines_left.get() - 1);
             buffer.advance(2);
         }
-        if buffer.is_empty() || (self.allows_empty_line.get() && &buffer[..] == b"\r") {
+        if buffer.is_empty() || (self.empty_lines_left.get() > 0 && &buffer[..] == b"\r") {
             return None;
         }
         let length = match scanner.scan(&buffer, self.table.bounds) {
@@ -156,9 +156,7 @@ impl Conn {
     /// Whether the next request can follow. The rest of a body that nobody wants is thrown away
     /// if it is there already; it is not waited for (RFC 9112 section 9.3).
     pub(in crate::http1) fn finish_body(&self, cx: &mut Context<'_>) -> bool {
-        // What came behind an offer to switch was not meant as a request.
-        let is_unclear = self.offers_upgrade.get() && !self.buffer.borrow().is_empty();
-        if self.is_last.get() || is_unclear || self.refused_body.get().is_some() {
+        if self.is_last.get() || self.refused_body.get().is_some() {
             return false;
         }
         // An upload that was stopped lets go of the connection a moment later.
@@ -182,7 +180,8 @@ impl Conn {
                 return false;
             }
         }
-        true
+        // What came behind an offer to switch, and the body of it, was not meant as a request.
+        !self.offers_upgrade.get() || self.buffer.borrow().is_empty()
     }
 
     /// Whether the connection can be kept, as far as is known before the answer is sent.
