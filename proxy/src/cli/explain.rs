@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{ConfigArg, FAILED, USAGE, answer, refuse, source};
 use crate::{
-    config::{RouteAction, ServiceChoice},
+    config::{Config, RouteAction, ServiceChoice},
     error::Reason,
     forward::redirect::location,
     gateway::Gateway,
@@ -46,27 +46,13 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     };
     let field = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = uri.authority().map(|authority| authority.as_str()).or(field).unwrap_or_default();
-    let normal = match normal_path(uri.path(), config.server.paths) {
+    let normal = match checked(&method, &uri, &config) {
         Ok(normal) => normal,
-        Err(reason) => {
-            let refused = format!("400 {}: servers read this path differently", reason.word());
-            return answer(&refused, ExitCode::from(FAILED));
-        }
+        Err(refused) => return answer(&refused, ExitCode::from(FAILED)),
     };
-    if let Err(reason) = check_method(&method) {
-        let refused = format!(
-            "{} {}: the proxy takes no such method",
-            reason.status().as_u16(),
-            reason.word()
-        );
-        return answer(&refused, ExitCode::from(FAILED));
-    }
     let path = normal.as_deref().unwrap_or(uri.path());
     let request = Request { host, path, method: &method, headers: &headers };
     let gateway = Gateway::build(&config);
-    let file = args.config.config.as_ref();
-    let file =
-        file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
     let found = gateway.find(request);
     let taken = match &found {
         Found::Route(found) => Some(gateway.routes.route(found.route)),
@@ -84,18 +70,29 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             format!("400 {reason}: a server may read this path as one that another route guards");
         return answer(&refused, ExitCode::from(FAILED));
     }
-    let mut lines = vec![outcome(&gateway, &found, path, uri.query())];
-    for (route, verdict) in gateway.routes.explain(request) {
+    let file = args.config.config.as_ref();
+    let file =
+        file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+    let routes = gateway.routes.explain(request).map(|(route, verdict)| {
         let is_taken = taken.is_some_and(|taken| std::ptr::eq(taken, route));
-        lines.push(format!(
-            "{file}:{}: route \"{}\": {}",
-            route.config.position,
-            route.config.name,
-            why(verdict, is_taken)
-        ));
-    }
+        let (at, name) = (route.config.position, &route.config.name);
+        format!("{file}:{at}: route \"{name}\": {}", why(verdict, is_taken))
+    });
+    let lines: Vec<String> =
+        [outcome(&gateway, &found, path, uri.query())].into_iter().chain(routes).collect();
     let code = if taken.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
     answer(&lines.join("\n"), code)
+}
+
+/// The path without dot segments, or why the request is refused whatever the routes are.
+fn checked(method: &Method, uri: &Uri, config: &Config) -> Result<Option<String>, String> {
+    let normal = normal_path(uri.path(), config.server.paths)
+        .map_err(|reason| format!("400 {}: servers read this path differently", reason.word()))?;
+    check_method(method).map_err(|reason| {
+        let (status, word) = (reason.status().as_u16(), reason.word());
+        format!("{status} {word}: the proxy takes no such method")
+    })?;
+    Ok(normal)
 }
 
 fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {
