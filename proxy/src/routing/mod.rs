@@ -11,6 +11,7 @@ mod group;
 mod guard;
 mod host;
 mod open_methods;
+mod other_fields;
 mod readings;
 mod rewrite;
 pub mod stage;

@@ -13,6 +13,7 @@ use actix_http::Method;
 use super::{
     Request, RouteMatch, RouteTable,
     guard::{covers, has_guard},
+    other_fields::OtherFields,
 };
 use crate::{
     config::{Config, PathPattern, RateLimitConfig, RouteConfig},
@@ -27,6 +28,8 @@ pub struct OtherReadings {
     limits: Vec<RateLimitConfig>,
     /// Whether a path that is its only reading can only be meant as it is.
     guards_are_plain: bool,
+    /// Fields that guards ask for.
+    fields: OtherFields,
 }
 
 impl OtherReadings {
@@ -43,15 +46,16 @@ impl OtherReadings {
         for pattern in folded.iter_mut().flat_map(|route| &mut route.paths) {
             fold_pattern(pattern);
         }
-        let guards = routes.iter().filter(|route| has_guard(route));
+        let guards = || routes.iter().filter(|route| has_guard(route));
         let guards_are_plain =
-            guards.flat_map(|route| &route.paths).all(|pattern| is_plain(&pattern.key));
+            guards().flat_map(|route| &route.paths).all(|pattern| is_plain(&pattern.key));
         let keys = |route: &RouteConfig| route.paths.iter().map(|path| path.key.clone()).collect();
         Some(Self {
             table: RouteTable::new(&folded),
             patterns: routes.iter().map(keys).collect(),
             limits: limits.clone(),
             guards_are_plain,
+            fields: OtherFields::new(guards()),
         })
     }
 
@@ -60,7 +64,8 @@ impl OtherReadings {
     pub fn evade(&self, routes: &RouteTable, found: &RouteMatch, request: Request<'_>) -> bool {
         let capitals = in_capitals(request.method);
         let is_meant = self.is_meant(found, request.path);
-        if is_meant && capitals.is_none() {
+        let Some(fields) = self.fields.readings(request.headers) else { return true };
+        if is_meant && capitals.is_none() && fields.is_empty() {
             return false;
         }
         let paths =
@@ -70,7 +75,9 @@ impl OtherReadings {
         methods.extend(&capitals);
         let reaches = |table: &RouteTable, path: &str| {
             let asks = |method: &&Method| {
-                self.reaches_other(table, found, Request { path, method, ..request })
+                let read = Request { path, method, ..request };
+                let with = |headers| self.reaches_other(table, found, Request { headers, ..read });
+                with(request.headers) || fields.iter().any(with)
             };
             methods.iter().any(asks)
         };

@@ -193,6 +193,45 @@ fn letters_and_a_slash_at_the_end_may_be_told_apart() {
     }
 }
 
+/// A guard that asks for a field is for all that a server may take for that field.
+#[test]
+fn a_field_that_may_be_read_as_the_one_a_guard_asks_for_is_seen() {
+    let text = format!(
+        "{SCHEME}[[routes]]\npath = \"/flag\"\nrespond = {{}}\nheaders = {{ x-debug = \"1\" }}\nauth = \"a\"\n\
+         [[routes]]\npath = \"/{{*rest}}\"\nrespond = {{}}\n\
+         [[routes]]\npath = \"/flag\"\nrespond = {{}}\n"
+    );
+    let config = Config::load(&text, "test", &|_| None).expect("is valid");
+    let readings = OtherReadings::new(&config).expect("guards differ");
+    let table = RouteTable::new(&config.routes);
+    let evades = |path: &str, fields: &[(&str, &str)]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name.parse().expect("is a name"), value.parse().expect("is a value"));
+        }
+        let request = Request { host: "", path, method: &Method::GET, headers: &headers };
+        match table.find(request) {
+            Found::Route(found) => readings.evade(&table, &found, request),
+            _ => false,
+        }
+    };
+    for fields in [
+        &[("x-debug", "1"), ("x-debug", "1")][..],
+        &[("x-debug", "0"), ("x-debug", "1")],
+        &[("x-debug", "1,1")],
+        &[("x-debug", "\"1\"")],
+        &[("x_debug", "1")],
+        &[("x-debug", "2"), ("x_debug", "1, \"1\"")],
+    ] {
+        assert!(evades("/flag", fields), "{fields:?}");
+        assert!(evades("//flag", fields), "{fields:?}");
+        assert!(!evades("/other", fields), "{fields:?}");
+    }
+    for fields in [&[][..], &[("x-debug", "1")], &[("x-debug", "1, 2")], &[("x-other", "1")]] {
+        assert!(!evades("/flag", fields), "{fields:?}");
+    }
+}
+
 /// What a server does to a path before it looks for what to serve, in this order or with parameters
 /// dropped first.
 #[derive(Clone, Copy, Debug)]
