@@ -278,6 +278,12 @@ fn every_promise_of_security_md_is_held_by_a_test_that_exists() {
 
 /// A file, a constant in it, and how configuration.md says the same.
 const BOUNDS: &[(&str, &str, &str)] = &[
+    (
+        "routing/other_fields.rs",
+        "MOST_READINGS: usize = 16",
+        "readings of fields that guards ask for | 16",
+    ),
+    ("auth/keys.rs", "LONGEST: usize = 256", "the key that was right last | 256 bytes"),
     ("rate_limit/store.rs", "MOST_WAITING: usize = 1024", "1024 per worker, each for `timeout`"),
     ("rate_limit/store.rs", "MOST_TIMEOUTS: u32 = 4", "four times as long while"),
     ("rate_limit/health.rs", "MOST_FAILURES: u32 = 3", "at least three questions"),
