@@ -7,8 +7,47 @@ use schemars::JsonSchema;
 use super::text::{DurationOrOff, DurationText, Off, OneOrMore, OneOrMoreOrOff, SecretText};
 use super::tls::UpstreamTls;
 
-/// A way for clients to prove who they are. Which keys belong to which type:
-/// docs/configuration.md.
+/// The keys of each type of scheme, beside `type`.
+pub(super) const KEYS_BY_TYPE: [(&str, &[&str]); 8] = [
+    ("bearer", &["tokens", "token_sha256", "failures"]),
+    ("api_key", &["header", "query", "key_sha256", "failures"]),
+    ("basic", &["realm", "users", "failures"]),
+    (
+        "jwt",
+        &[
+            "algorithms",
+            "jwks_url",
+            "tls",
+            "public_key",
+            "secret",
+            "issuer",
+            "audience",
+            "leeway",
+            "required",
+            "claims_to_headers",
+            "failures",
+        ],
+    ),
+    (
+        "introspection",
+        &[
+            "url",
+            "tls",
+            "client_id",
+            "client_secret",
+            "cache",
+            "timeout",
+            "required",
+            "claims_to_headers",
+            "failures",
+        ],
+    ),
+    ("forward", &["url", "tls", "copy_headers", "copy_to_client", "timeout", "failures"]),
+    ("mtls", &["subjects", "failures"]),
+    ("any", &["schemes", "failures"]),
+];
+
+/// A way for clients to prove who they are.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct AuthScheme {

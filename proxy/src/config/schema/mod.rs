@@ -8,6 +8,7 @@ mod auth;
 mod rate_limits;
 mod resilience;
 mod routes;
+mod rules;
 mod server;
 mod services;
 mod text;
@@ -30,7 +31,9 @@ use self::{
 
 /// The schema as indented JSON (draft 2020-12).
 pub fn text() -> String {
-    let schema = schema_for!(File);
+    let mut schema = schema_for!(File).to_value();
+    rules::divide_by_type(&mut schema["$defs"]["AuthScheme"]);
+    rules::admit_variables(&mut schema);
     serde_json::to_string_pretty(&schema).expect("a schema is plain JSON")
 }
 
@@ -100,13 +103,19 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_has_the_keys_of_all_types_of_schemes() {
+    fn the_schema_has_the_keys_of_each_type_of_scheme() {
         let schema: Value = serde_json::from_str(&text()).expect("is JSON");
         let keys_of =
             |kind| read_keys(&format!("[auth_schemes.x]\ntype = \"{kind}\"\nzzzzzzzz = 1"));
-        let keys: BTreeSet<String> =
-            crate::config::auth::TYPES.into_iter().flat_map(keys_of).collect();
-        assert_eq!(schema_keys(&schema, "AuthScheme"), keys.into_iter().collect::<Vec<_>>());
+        let mut all = BTreeSet::new();
+        for (kind, own) in auth::KEYS_BY_TYPE {
+            let mut own: Vec<&str> = own.iter().copied().chain(["type"]).collect();
+            own.sort_unstable();
+            assert_eq!(own, keys_of(kind), "{kind}");
+            all.extend(keys_of(kind));
+        }
+        assert_eq!(auth::KEYS_BY_TYPE.map(|(kind, _)| kind), crate::config::auth::TYPES);
+        assert_eq!(schema_keys(&schema, "AuthScheme"), all.into_iter().collect::<Vec<_>>());
     }
 
     #[test]
@@ -151,6 +160,7 @@ mod tests {
             ),
             ("HashBalance", format!("{service}balance = {{ hash = \"client_ip\", zzzzzzzz = 1 }}")),
             ("StickyBalance", format!("{service}balance = {{ sticky = \"a\", zzzzzzzz = 1 }}")),
+            ("RouteTimeouts", format!("{route}timeouts = {{ zzzzzzzz = 1 }}")),
             ("Timeouts", format!("{service}timeouts = {{ zzzzzzzz = 1 }}")),
             ("Tunnel", format!("{service}tunnel = {{ zzzzzzzz = 1 }}")),
             ("Retry", format!("{service}retry = {{ zzzzzzzz = 1 }}")),

@@ -30,23 +30,23 @@ pub(super) struct Retry {
     backoff: Option<DurationText>,
 }
 
-/// As of a service, but for the budget, which all its routes share.
+/// As of a service, but for the budget, which all its routes share; the service's by default.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct RouteRetry {
-    /// Tries in all, 1 to 10; 2 by default. 1: no retries.
+    /// Tries in all, 1 to 10; 1: no retries.
     #[schemars(default, range(min = 1, max = 10))]
     attempts: Option<u32>,
-    /// Outcomes that are followed by another try; "connect" by default.
+    /// Outcomes that are followed by another try.
     #[schemars(default)]
     on: Option<RetryCauses>,
-    /// Requests that may be sent again; idempotent ones by default.
+    /// Requests that may be sent again.
     #[schemars(default)]
     methods: Option<RetryMethods>,
-    /// Longest request body that is kept for another try, up to 16MiB; 64KiB by default.
+    /// Longest request body that is kept for another try, up to 16MiB.
     #[schemars(default)]
     body_limit: Option<SizeText>,
-    /// Wait before the second try; 25ms by default.
+    /// Wait before the second try.
     #[schemars(default)]
     backoff: Option<DurationText>,
 }

@@ -7,8 +7,7 @@ use schemars::JsonSchema;
 use super::{
     resilience::RouteRetry,
     server::UnsafeBytes,
-    services::Timeouts,
-    text::{OneOrMore, SizeText},
+    text::{DurationOrOff, DurationText, OneOrMore, SizeText},
     trust::{Cors, SecurityHeadersOrSwitch},
 };
 
@@ -75,18 +74,37 @@ pub(super) struct Route {
     /// Changes to the fields of responses.
     #[schemars(default)]
     response_headers: Option<HeaderRules>,
-    /// Largest request body: a size, or "unlimited".
+    /// Largest request body: a size, or "unlimited"; the server's by default.
     #[schemars(default)]
     max_body: Option<String>,
-    /// What happens to a path with a backslash or an encoded control character.
+    /// What happens to a path with a backslash or an encoded control character; the server's by
+    /// default.
     #[schemars(default)]
     unsafe_bytes: Option<UnsafeBytes>,
     /// Instead of the service's.
     #[schemars(default)]
-    timeouts: Option<Timeouts>,
+    timeouts: Option<RouteTimeouts>,
     /// Instead of the service's.
     #[schemars(default)]
     retry: Option<RouteRetry>,
+}
+
+/// As of a service; the service's by default.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RouteTimeouts {
+    /// Handshakes of one connection, TCP and TLS, and the first lookup of a name.
+    #[schemars(default)]
+    connect: Option<DurationText>,
+    /// From the request sent to the end of the response head.
+    #[schemars(default)]
+    response: Option<DurationText>,
+    /// Between two bytes, while the endpoint is waited for.
+    #[schemars(default)]
+    idle: Option<DurationText>,
+    /// For the whole request with all its attempts, or "off".
+    #[schemars(default)]
+    total: Option<DurationOrOff>,
 }
 
 /// One of several services.
