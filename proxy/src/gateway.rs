@@ -86,7 +86,7 @@ impl Gateway {
                 .acme
                 .as_ref()
                 .filter(|acme| acme.challenge == AcmeChallenge::Http01)
-                .map(|acme| HttpChallenges::new(&acme.state)),
+                .map(|acme| HttpChallenges::new(&acme.state.path)),
             max_body: config.server.max_body,
             paths: config.server.paths,
             schemes: config.auth_schemes.clone(),

@@ -6,6 +6,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -211,4 +212,29 @@ fn the_numbers_in_the_documents_stand_in_the_code() {
         assert!(code.contains(constant), "{constant}");
         assert!(section.contains(bound), "{bound}");
     }
+}
+
+#[test]
+fn a_folder_that_cannot_be_kept_in_is_said_by_check_and_counted_while_it_runs() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    fs::write(folder.path().join("file"), "").expect("can be written");
+    let config = format!(
+        "[acme]\nstate = \"{}/file/acme\"\n[[listeners]]\nbind = \"127.0.0.1:0\"\n\
+         [[listeners]]\nbind = \"127.0.0.1:0\"\ntls = {{ acme = [\"a.test\"] }}\n",
+        folder.path().display()
+    );
+    let path = folder.path().join("proxy.toml");
+    fs::write(&path, &config).expect("can be written");
+
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_proxy")).args(["check", "-c"]).arg(&path).output();
+    let proxy = Proxy::start(&config);
+
+    let checked = checked.expect("can be started");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(said.contains("proxy.toml:2:9: warning: no certificate can be kept"), "{said}");
+    assert!(checked.status.success());
+    eventually("it to be counted", || {
+        (proxy.metric("proxy_acme_state_failures_total") > 0.0).then_some(())
+    });
 }

@@ -91,6 +91,8 @@ pub struct Lookups {
 pub struct AcmeOrders {
     pub ok: Counter,
     pub failed: Counter,
+    /// The folder, or a file in it, could not be used.
+    pub state_failures: Counter,
 }
 
 /// What one worker counts.

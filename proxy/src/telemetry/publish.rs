@@ -281,7 +281,9 @@ fn write_orders(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Writt
             .encode_family(&[("result", result)])?
             .encode_counter::<NoLabelSet, _, u64>(&count.get(), None)?;
     }
-    Ok(())
+    let help = "Times that the folder of certificates, or a file in it, could not be used";
+    family(encoder, "proxy_acme_state_failures", help, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&metrics.acme.state_failures.get(), None)
 }
 
 pub(super) fn write_histogram(

@@ -47,7 +47,7 @@ impl ListenerFiles {
         let name = config.bind.to_string();
         let mut parts = Parts::open(tls, config.http2)?;
         if let Some(acme) = acme {
-            parts.add_ordered(&name, &acme.state, &tls.acme);
+            parts.add_ordered(&name, &acme.state.path, &tls.acme);
         }
         for certificate in &parts.certificates {
             certificate.loaded().warn(&name, SystemTime::now());

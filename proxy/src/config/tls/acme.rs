@@ -19,7 +19,7 @@ pub struct AcmeConfig {
     pub email: Option<String>,
     /// Where account, keys and certificates are kept, an absolute path; other processes may use it
     /// at the same time.
-    pub state: PathBuf,
+    pub state: NamedFile,
     pub challenge: AcmeChallenge,
     /// CAs in PEM that the directory's own certificate is checked by; `None`: those of the system.
     pub ca: Option<NamedFile>,
@@ -68,7 +68,10 @@ impl AcmeConfig {
     pub(in crate::config) fn read(mut section: Section<'_>, used: AcmeUse) -> Option<Self> {
         let directory = section.get::<Directory>("directory").map(|url| url.value.0);
         let email = section.get::<Email>("email").map(|email| email.value.0);
-        let state = section.require::<StateFolder>("state");
+        let state = section.require::<StateFolder>("state").map(|state| NamedFile {
+            at: section.reader.source.position(state.span.start),
+            path: state.value.0,
+        });
         let challenge = read_challenge(&mut section, used);
         let ca = NamedFile::read(&mut section, "ca");
         if !used.names_hosts {
@@ -80,7 +83,7 @@ impl AcmeConfig {
         Some(Self {
             directory: directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned()),
             email,
-            state: state?.value.0,
+            state: state?,
             challenge,
             ca,
         })
@@ -188,7 +191,7 @@ mod tests {
         let expected = AcmeConfig {
             directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
             email: None,
-            state: "/var/lib/acme".into(),
+            state: NamedFile { path: "/var/lib/acme".into(), at: Position { line: 2, column: 9 } },
             challenge: AcmeChallenge::Http01,
             ca: None,
         };
@@ -200,7 +203,7 @@ mod tests {
         let expected = AcmeConfig {
             directory: "https://127.0.0.1:14000/dir".to_owned(),
             email: Some("admin@a.test".to_owned()),
-            state: "/var/lib/acme".into(),
+            state: NamedFile { path: "/var/lib/acme".into(), at: Position { line: 2, column: 9 } },
             challenge: AcmeChallenge::TlsAlpn01,
             ca: Some(NamedFile { path: "ca.pem".into(), at: Position { line: 6, column: 6 } }),
         };

@@ -71,6 +71,7 @@ fn seconds(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{NamedFile, Position};
 
     const NOW: u64 = 1_700_000_000;
 
@@ -78,7 +79,7 @@ mod tests {
         AcmeConfig {
             directory: "https://ca.test/directory".to_owned(),
             email: None,
-            state: "/nowhere".into(),
+            state: NamedFile { path: "/nowhere".into(), at: Position { line: 1, column: 1 } },
             challenge: AcmeChallenge::Http01,
             ca: None,
         }

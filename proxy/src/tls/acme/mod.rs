@@ -84,6 +84,16 @@ pub(super) fn check(config: &AcmeConfig) -> Result<(), ConfigError> {
     }
 }
 
+/// A warning where this process could not keep certificates: who asks may be another user than the one
+/// who will run the proxy.
+pub fn unwritable_state(config: &Config) -> Option<ConfigError> {
+    let folder = &config.acme.as_ref()?.state;
+    let error = state::ensure_writable(&folder.path).err()?;
+    let message = format!("no certificate can be kept: {}", crate::error::chain(&error));
+    let hint = "make it a folder that the user who runs the proxy may write".to_owned();
+    Some(ConfigError { position: folder.at, message, hint: Some(hint) })
+}
+
 fn run(
     config: AcmeConfig,
     names: BTreeSet<String>,

@@ -90,6 +90,7 @@ impl<A: Authority> Rounds<A> {
             }
             Err(error) => {
                 self.troubles = self.troubles.saturating_add(1);
+                self.orders.state_failures.add(1);
                 let pause = pause(self.troubles, None, (self.chance)());
                 let error = AcmeError::State(error);
                 let hint = error.hint(self.config.challenge);
@@ -105,7 +106,7 @@ impl<A: Authority> Rounds<A> {
     }
 
     async fn look_and_order(&mut self) -> Result<Duration, StateError> {
-        let state = State::open(&self.config.state)?;
+        let state = State::open(&self.config.state.path)?;
         let is_anything_due = !self.look(&state).is_empty();
         if is_anything_due || self.is_first {
             let Some(lock) = state.try_lock()? else {
@@ -132,6 +133,7 @@ impl<A: Authority> Rounds<A> {
         for (index, named) in self.names.iter_mut().enumerate() {
             if let Err(error) = named.look(state, &self.config, now, self.is_first) {
                 // The other names need not wait for it.
+                self.orders.state_failures.add(1);
                 let (name, error) = (&*named.name, crate::error::chain(&error));
                 tracing::error!(name, error, "acme leaves a name out whose files cannot be read");
             } else if named.next(now) == Next::Order {

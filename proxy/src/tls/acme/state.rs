@@ -21,6 +21,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
+
 use super::token::Token;
 use crate::tls::files;
 
@@ -115,6 +120,30 @@ impl State {
             Err(TryLockError::Error(source)) => Err(failed(path, source)),
         }
     }
+}
+
+/// Asks the system whether this process may write the folders that are there, and make the others.
+/// Nothing is made.
+///
+/// # Errors
+/// It may not.
+pub(super) fn ensure_writable(root: &Path) -> Result<(), StateError> {
+    let state = State { root: root.to_owned() };
+    for folder in [state.certificates(), state.http(), state.alpn(), state.failures()] {
+        let mut nearest = folder.as_path();
+        let asked = loop {
+            let wanted = Access::WRITE_OK | Access::EXEC_OK;
+            match (access(nearest, wanted), nearest.parent()) {
+                (Err(Errno::NOENT), Some(parent)) => nearest = parent,
+                (asked, _) => break asked,
+            }
+        };
+        asked.map_err(|errno| {
+            let path = nearest.to_owned();
+            StateError { what: "write the folder", path, source: errno.into() }
+        })?;
+    }
+    Ok(())
 }
 
 /// Key and chain of the certificate that is ordered for `name`.

@@ -69,7 +69,10 @@ impl World {
         self.config.acme = Some(AcmeConfig {
             directory: "https://ca.test".to_owned(),
             email: None,
-            state: self.folder.path("state"),
+            state: NamedFile {
+                path: self.folder.path("state"),
+                at: Position { line: 1, column: 1 },
+            },
             challenge: AcmeChallenge::TlsAlpn01,
             ca: None,
         });

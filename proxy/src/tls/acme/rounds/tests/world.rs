@@ -14,7 +14,7 @@ use tokio::{runtime::Builder, time::timeout};
 
 use super::super::*;
 use crate::{
-    config::AcmeChallenge,
+    config::{AcmeChallenge, NamedFile, Position},
     tls::acme::{
         certificate::tests::{DIRECTORY, signed},
         error::{Refusal, Unreachable},
@@ -128,7 +128,7 @@ impl World {
             config: AcmeConfig {
                 directory: DIRECTORY.to_owned(),
                 email: None,
-                state: self.root(),
+                state: NamedFile { path: self.root(), at: Position { line: 1, column: 1 } },
                 challenge: AcmeChallenge::Http01,
                 ca: None,
             },
