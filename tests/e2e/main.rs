@@ -36,6 +36,7 @@ mod forwarded;
 mod framing;
 mod header_rules;
 mod health_checks;
+mod held_requests;
 mod hop_by_hop;
 mod http2_answers;
 mod http2_bodies;

@@ -16,7 +16,7 @@ use crate::{
     routing::{Route, RouteMatch, stage::host},
     service::{Endpoint, Service},
     upstream::{
-        Asked, Bounds, RequestFraming,
+        Asked, Bounds, RequestBody, RequestFraming,
         request_head::{self, RequestLine},
     },
 };
@@ -116,12 +116,21 @@ impl<'a> Outgoing<'a> {
         endpoint: &Endpoint,
         end: Option<Instant>,
     ) -> BytesMut {
-        self.write_head(service, endpoint, end, self.upgrade)
+        self.write_head(service, endpoint, self.framing, end, self.upgrade)
     }
 
-    /// The same for a copy: it offers no switch, for nobody would use what came of it.
-    pub(super) fn copied_head(&self, service: &Service, endpoint: &Endpoint) -> BytesMut {
-        self.write_head(service, endpoint, None, None)
+    /// The same for a copy with `body`: it offers no switch, for nobody would use what came of it.
+    pub(super) fn copied_head(
+        &self,
+        service: &Service,
+        endpoint: &Endpoint,
+        body: &RequestBody,
+    ) -> BytesMut {
+        let framing = match body.framing() {
+            RequestFraming::None => self.framing,
+            of_body => of_body,
+        };
+        self.write_head(service, endpoint, framing, None, None)
     }
 
     /// Path and query. Where some of a path is resolved or rewritten, all of it is percent-encoded as a
@@ -139,6 +148,7 @@ impl<'a> Outgoing<'a> {
         &self,
         service: &Service,
         endpoint: &Endpoint,
+        framing: RequestFraming,
         end: Option<Instant>,
         upgrade: Option<&HeaderValue>,
     ) -> BytesMut {
@@ -156,7 +166,7 @@ impl<'a> Outgoing<'a> {
             },
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        request_head::write(&line, self.framing, upgrade, left, &self.fields)
+        request_head::write(&line, framing, upgrade, left, &self.fields)
     }
 }
 
