@@ -32,6 +32,7 @@ mod drain;
 mod endpoint_names;
 mod explain;
 mod failures;
+mod field_names;
 mod forwarded;
 mod framing;
 mod header_rules;

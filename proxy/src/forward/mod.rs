@@ -126,8 +126,8 @@ async fn send(
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     record.service.set(Some(service.index));
-    let max_body = worker.gateway.max_body;
-    let mut outgoing = match Outgoing::prepare(&request, service, route, found, record, max_body) {
+    let gateway = &worker.gateway;
+    let mut outgoing = match Outgoing::prepare(&request, service, route, found, record, gateway) {
         Ok(outgoing) => outgoing,
         Err(reason) => {
             let response = reply::reject(record, reason);

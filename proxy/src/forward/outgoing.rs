@@ -8,8 +8,9 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
-    config::{BodyLimit, HeaderRules, TimeoutOverrides, Timeouts, UpstreamHost},
+    config::{BodyLimit, HeaderRules, NameCase, TimeoutOverrides, Timeouts, UpstreamHost},
     error::Reason,
+    gateway::Gateway,
     headers::forwarded::TrustedProxies,
     record::RequestRecord,
     request::{target::Raw, upgrade},
@@ -27,6 +28,7 @@ pub(super) struct Outgoing<'a> {
     request: &'a ServiceRequest,
     pub(super) framing: RequestFraming,
     pub(super) limit: BodyLimit,
+    case: NameCase,
     overrides: &'a TimeoutOverrides,
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
@@ -45,10 +47,10 @@ impl<'a> Outgoing<'a> {
         route: &'a Route,
         found: &RouteMatch,
         record: &'a RequestRecord,
-        max_body: BodyLimit,
+        gateway: &Gateway,
     ) -> Result<Self, Reason> {
         let framing = framing(request)?;
-        let limit = route.config.max_body.unwrap_or(max_body);
+        let limit = route.config.max_body.unwrap_or(gateway.max_body);
         if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
             return Err(Reason::BodyTooLarge);
         }
@@ -60,6 +62,7 @@ impl<'a> Outgoing<'a> {
             request,
             framing,
             limit,
+            case: gateway.case,
             overrides: &route.config.timeouts,
             path: is_rewritten.then_some(path),
             raw: record.from.raw_target(),
@@ -164,6 +167,7 @@ impl<'a> Outgoing<'a> {
                 UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),
                 UpstreamHost::Named(name) => name.as_bytes(),
             },
+            case: self.case,
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         request_head::write(&line, framing, upgrade, left, &self.fields)
