@@ -69,7 +69,7 @@ reasons! {
     MethodNotAllowed = 405, "method_not_allowed", "http_request_error", "Method not allowed";
     /// The client took too long over its request.
     RequestTimeout = 408, "request_timeout", "http_request_error", "Request timeout";
-    /// The body is larger than `max_body`.
+    /// The body is larger than `max_body`; or than `buffer_request`, and has no length.
     BodyTooLarge = 413, "body_too_large", "http_request_error", "Body too large";
     /// The target is longer than `max_uri`.
     UriTooLong = 414, "uri_too_long", "http_request_error", "URI too long";

@@ -11,7 +11,7 @@ use crate::{
     clock::Millis,
     config::{
         AcmeChallenge, AmbiguousPaths, AuthScheme, BodyLimit, Config, HeaderRules, JwtConfig,
-        JwtKeys, PathPolicy, SchemeConfig, UnsafeBytes,
+        JwtKeys, NameCase, PathPolicy, SchemeConfig, UnsafeBytes,
     },
     headers::{cdn_loop::CdnLoop, forwarded::TrustedProxies},
     rate_limit::{RateLimits, gcra::nanos},
@@ -37,6 +37,8 @@ pub struct Gateway {
     pub challenges: Option<HttpChallenges>,
     pub max_body: BodyLimit,
     pub paths: PathPolicy,
+    /// Of names that no client has spelled, to endpoints.
+    pub case: NameCase,
     /// Each worker has an authenticator for each.
     pub schemes: Vec<SchemeConfig>,
     /// Fields that say who the client is: only the proxy sends them, whatever the route.
@@ -89,6 +91,7 @@ impl Gateway {
                 .map(|acme| HttpChallenges::new(&acme.state.path)),
             max_body: config.server.max_body,
             paths: config.server.paths,
+            case: config.server.case,
             schemes: config.auth_schemes.clone(),
             key_sources: config.auth_schemes.iter().map(key_source).collect(),
             passwords: Arc::default(),

@@ -59,6 +59,25 @@ fn a_copy_has_the_same_head_and_body_and_its_answer_is_discarded() {
 }
 
 #[test]
+fn a_copy_has_a_length_whatever_the_request_has() {
+    let (origin, (shadow, bodies)) = (Origin::answering(OK), recording());
+    let proxy = Proxy::start(&config(&origin, shadow.address, ""));
+    for (chunks, body, copies) in [("5\r\nhello\r\n0\r\n\r\n", "hello", 1), ("0\r\n\r\n", "", 2)] {
+        let mut client = Client::connect(proxy.address);
+        client.write("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.write(chunks);
+        assert_eq!(client.answer("PUT").status, 200);
+        let kept = || bodies.lock().expect("no panic").clone();
+        let last = eventually("the copy", || kept().get(copies - 1).cloned());
+        assert_eq!(last, body.as_bytes());
+        let head = shadow.last_head();
+        assert_eq!(head.headers("content-length"), [body.len().to_string()]);
+        assert!(head.headers("transfer-encoding").is_empty());
+    }
+    assert_eq!(origin.last_head().headers("transfer-encoding"), ["chunked"]);
+}
+
+#[test]
 fn a_shadow_that_is_dead_or_a_body_that_is_too_long_changes_nothing() {
     let (origin, dead) = (Origin::answering(OK), ClosedPort::reserve());
     let proxy = Proxy::start(&config(&origin, dead.address, ", body_limit = \"1KiB\""));

@@ -132,7 +132,9 @@ fn fields(asked: Asked<'_>) -> Option<(BytesMut, bool)> {
         add: Vec::new(),
     };
     let mut fields = BytesMut::with_capacity(1024);
-    let source = source(asked.worker, asked.record, asked.request, &rules);
+    let head = asked.record.from.head();
+    let head = head.as_deref().map_or(&b""[..], |head| head);
+    let source = source(asked.worker, asked.record, asked.request, head, &rules);
     let passed = request_fields::write(&source, &mut fields);
     Some((fields, passed.signs_in))
 }

@@ -231,9 +231,9 @@ fn fields(config: &IntrospectionConfig) -> BytesMut {
     let (id, secret) = (encoded(&config.client_id), encoded(config.client_secret.reveal()));
     let basic = BASE64_STANDARD.encode(format!("{id}:{secret}"));
     let mut fields = BytesMut::new();
-    put(&mut fields, b"authorization", format!("Basic {basic}").as_bytes());
-    put(&mut fields, b"content-type", b"application/x-www-form-urlencoded");
-    put(&mut fields, b"accept", b"application/json");
+    put(&mut fields, b"Authorization", format!("Basic {basic}").as_bytes());
+    put(&mut fields, b"Content-Type", b"application/x-www-form-urlencoded");
+    put(&mut fields, b"Accept", b"application/json");
     fields
 }
 

@@ -24,6 +24,7 @@ mod listeners;
 mod log;
 mod method;
 mod mirror;
+mod name_case;
 mod name_index;
 mod network;
 mod number;
@@ -76,6 +77,7 @@ pub use self::{
     listeners::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
     mirror::MirrorConfig,
+    name_case::NameCase,
     network::ClientLists,
     outlier::OutlierConfig,
     paths::{AmbiguousPaths, DotSegments, EncodedSlash, PathPolicy, UnsafeBytes},

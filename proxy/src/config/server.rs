@@ -8,6 +8,7 @@ use super::{
     clients::{ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
     error::{Located, Problem},
+    name_case::NameCase,
     network,
     paths::PathPolicy,
     section::Section,
@@ -36,6 +37,8 @@ pub struct ServerConfig {
     /// Answered by the proxy itself, without authentication.
     pub health_path: Option<String>,
     pub paths: PathPolicy,
+    /// Of names that no client has spelled, to endpoints.
+    pub case: NameCase,
     pub heads: HeadBounds,
     pub timeouts: ClientTimeouts,
 }
@@ -53,6 +56,7 @@ impl Default for ServerConfig {
             max_body: BodyLimit::UNLIMITED,
             health_path: None,
             paths: PathPolicy::default(),
+            case: NameCase::default(),
             heads: HeadBounds::default(),
             timeouts: ClientTimeouts::default(),
         }
@@ -81,6 +85,7 @@ impl ServerConfig {
             max_body: section.or("max_body", default.max_body),
             health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
             paths: PathPolicy::read(&mut section),
+            case: NameCase::read(section.section("headers")),
             heads: HeadBounds::read(&mut section),
             timeouts: ClientTimeouts::read(&mut section),
         };

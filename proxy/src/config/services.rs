@@ -17,7 +17,7 @@ use super::{
     pool::PoolConfig,
     retry::RetryConfig,
     section::Section,
-    size::ByteSize,
+    size::{ByteSize, HeldBody},
     timeouts::{TimeoutOverrides, Timeouts},
     tls::UpstreamTls,
     tunnel::TunnelLimits,
@@ -33,6 +33,9 @@ pub struct ServiceConfig {
     /// How long an endpoint that has become eligible gets less than its share; `None` for no time.
     pub slow_start: Option<Duration>,
     pub host: UpstreamHost,
+    /// Longest request body that is read whole before it is sent, in bytes, up to 16 MiB; `None`: bodies
+    /// stream.
+    pub buffer_request: Option<usize>,
     pub timeouts: Timeouts,
     /// Connections that wait for their next request.
     pub pool: PoolConfig,
@@ -81,6 +84,7 @@ impl ServiceConfig {
             balance: Balance::read(&mut section),
             slow_start: section.or("slow_start", OrOff::<AboveZero>(None)).0.map(|span| span.0),
             host: section.or("host", UpstreamHost::Preserve),
+            buffer_request: buffer_request(&mut section),
             timeouts: Timeouts::default()
                 .overridden(TimeoutOverrides::read(section.section("timeouts"))),
             pool: PoolConfig::read(section.section("pool")),
@@ -100,6 +104,17 @@ impl ServiceConfig {
         section.finish();
         config
     }
+}
+
+fn buffer_request(section: &mut Section<'_>) -> Option<usize> {
+    const KEY: &str = "buffer_request";
+    let given = section.get::<OrOff<HeldBody>>(KEY)?;
+    let most = given.value.0?.0;
+    if most == 0 {
+        let problem = Problem::new("buffer_request must be 1B to 16MiB");
+        section.report(&given.span, problem.hint("\"off\" lets bodies stream"));
+    }
+    Some(most)
 }
 
 fn head_bound(section: &mut Section<'_>) -> usize {
@@ -186,7 +201,7 @@ mod tests {
         assert_eq!(service.balance, Balance::Random);
         assert_eq!((service.endpoints[0].weight, service.endpoints[0].backup), (1, false));
         assert_eq!((service.slow_start, service.timeouts.total), (None, None));
-        assert_eq!(service.pool, PoolConfig::default());
+        assert_eq!((service.buffer_request, service.pool), (None, PoolConfig::default()));
         assert_eq!(service.retry, RetryConfig::default());
         assert_eq!(service.outlier, OutlierConfig::default());
         assert_eq!((service.health, service.breaker, service.limits), (None, None, None));

@@ -10,6 +10,7 @@ mod stream;
 mod table;
 
 use std::{
+    cell::Ref,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -65,6 +66,14 @@ impl Client {
     pub fn raw_target(&self) -> Option<Raw> {
         match self {
             Self::Http1(conn) => conn.raw_target(),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// The head of the current request as it came; `None` over HTTP/2, which has none.
+    pub fn head(&self) -> Option<Ref<'_, Bytes>> {
+        match self {
+            Self::Http1(conn) => Some(conn.head()),
             Self::Http2(_) => None,
         }
     }

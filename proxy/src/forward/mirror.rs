@@ -106,7 +106,7 @@ fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<C
         service: index,
         method: outgoing.method().clone(),
         signs_in: outgoing.asked().signs_in,
-        head: outgoing.copied_head(service, in_flight.endpoint()),
+        head: outgoing.copied_head(service, in_flight.endpoint(), &body),
         in_flight,
         _permit: permit,
         body,

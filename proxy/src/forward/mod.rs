@@ -18,8 +18,8 @@ use rand::{RngExt, rngs::SmallRng};
 
 use self::{attempt::Attempts, outgoing::Outgoing};
 use crate::{
-    config::{RouteAction, ServiceChoice},
-    error::Reason,
+    config::{MirrorConfig, RouteAction, ServiceChoice},
+    error::{ProxyError, Reason},
     record::RequestRecord,
     reply,
     request::asks_about_server,
@@ -27,7 +27,7 @@ use crate::{
     routing::{Found, Route, RouteMatch, stage::FORWARDED},
     service::Service,
     telemetry::observe::record,
-    upstream::RequestBody,
+    upstream::{RequestBody, RequestFraming},
     worker::Worker,
 };
 
@@ -126,15 +126,22 @@ async fn send(
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     record.service.set(Some(service.index));
-    let max_body = worker.gateway.max_body;
-    let outgoing = match Outgoing::prepare(&request, service, route, found, record, max_body) {
+    let gateway = &worker.gateway;
+    let mut outgoing = match Outgoing::prepare(&request, service, route, found, record, gateway) {
         Ok(outgoing) => outgoing,
         Err(reason) => {
             let response = reply::reject(record, reason);
             return request.into_response(response);
         }
     };
-    let attempts = prepare(worker, &request, service, route, record, &outgoing);
+    let mut content = content(worker, service, route, record, &outgoing);
+    if let Some(most) = service.buffer_request
+        && outgoing.framing.has_body()
+        && let Err(error) = Box::pin(hold(worker, most, &mut outgoing, &mut content.body)).await
+    {
+        return request.into_response(refuse(record, &error));
+    }
+    let attempts = prepare(worker, &request, service, record, &outgoing, content);
     let answered = attempts.run().await;
     // What was refused before it was sent anywhere is not copied either.
     if let Some(mirror) = attempts.mirror
@@ -144,25 +151,33 @@ async fn send(
     }
     drop(attempts);
     drop(outgoing);
-    let response: HttpResponse = answered.unwrap_or_else(|error| {
-        tracing::debug!(
-            request_id = record.request_id.to_str().unwrap_or_default(),
-            error = crate::error::chain(&error),
-            "request failed"
-        );
-        reply::reject(record, error.reason())
-    });
+    let response = answered.unwrap_or_else(|error| refuse(record, &error));
     request.into_response(response)
 }
 
-fn prepare<'a>(
-    worker: &'a Rc<Worker>,
-    request: &ServiceRequest,
+fn refuse(record: &RequestRecord, error: &ProxyError) -> HttpResponse {
+    tracing::debug!(
+        request_id = record.request_id.to_str().unwrap_or_default(),
+        error = crate::error::chain(error),
+        "request failed"
+    );
+    reply::reject(record, error.reason())
+}
+
+/// What the body of a request is kept for while it is sent.
+struct Content<'a> {
+    body: RequestBody,
+    retry: RetryPolicy<'a>,
+    mirror: Option<&'a MirrorConfig>,
+}
+
+fn content<'a>(
+    worker: &Worker,
     service: &'a Service,
     route: &'a Route,
-    record: &'a Rc<RequestRecord>,
-    outgoing: &'a Outgoing<'a>,
-) -> Attempts<'a> {
+    record: &Rc<RequestRecord>,
+    outgoing: &Outgoing<'_>,
+) -> Content<'a> {
     let retry = RetryPolicy::of(&service.retry, &route.config.retry);
     let mirror = route.config.action.mirror().filter(|one| mirror::is_chosen(worker, one));
     let body = if outgoing.framing.has_body() {
@@ -172,6 +187,35 @@ fn prepare<'a>(
     } else {
         RequestBody::default()
     };
+    Content { body, retry, mirror }
+}
+
+/// Has the whole body before an endpoint is asked for, so that its length can be told. One that is
+/// announced longer than `most` has a length already: it streams.
+async fn hold(
+    worker: &Worker,
+    most: usize,
+    outgoing: &mut Outgoing<'_>,
+    body: &mut RequestBody,
+) -> Result<(), ProxyError> {
+    if matches!(outgoing.framing, RequestFraming::Length(length) if length > most as u64) {
+        return Ok(());
+    }
+    let end = outgoing.end().map(|end| worker.deadlines.start(end));
+    body.hold(most, end).await?;
+    outgoing.framing = body.framing();
+    Ok(())
+}
+
+fn prepare<'a>(
+    worker: &'a Rc<Worker>,
+    request: &ServiceRequest,
+    service: &'a Service,
+    record: &'a Rc<RequestRecord>,
+    outgoing: &'a Outgoing<'a>,
+    content: Content<'a>,
+) -> Attempts<'a> {
+    let Content { body, retry, mirror } = content;
     let now = worker.gateway.at(record.started);
     worker.budget(service.index).request(now);
     let end = outgoing.end();

@@ -8,15 +8,16 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
-    config::{BodyLimit, HeaderRules, TimeoutOverrides, Timeouts, UpstreamHost},
+    config::{BodyLimit, HeaderRules, NameCase, TimeoutOverrides, Timeouts, UpstreamHost},
     error::Reason,
+    gateway::Gateway,
     headers::forwarded::TrustedProxies,
     record::RequestRecord,
     request::{target::Raw, upgrade},
     routing::{Route, RouteMatch, stage::host},
     service::{Endpoint, Service},
     upstream::{
-        Asked, Bounds, RequestFraming,
+        Asked, Bounds, RequestBody, RequestFraming,
         request_head::{self, RequestLine},
     },
 };
@@ -27,6 +28,7 @@ pub(super) struct Outgoing<'a> {
     request: &'a ServiceRequest,
     pub(super) framing: RequestFraming,
     pub(super) limit: BodyLimit,
+    case: NameCase,
     overrides: &'a TimeoutOverrides,
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
@@ -45,10 +47,10 @@ impl<'a> Outgoing<'a> {
         route: &'a Route,
         found: &RouteMatch,
         record: &'a RequestRecord,
-        max_body: BodyLimit,
+        gateway: &Gateway,
     ) -> Result<Self, Reason> {
         let framing = framing(request)?;
-        let limit = route.config.max_body.unwrap_or(max_body);
+        let limit = route.config.max_body.unwrap_or(gateway.max_body);
         if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
             return Err(Reason::BodyTooLarge);
         }
@@ -60,6 +62,7 @@ impl<'a> Outgoing<'a> {
             request,
             framing,
             limit,
+            case: gateway.case,
             overrides: &route.config.timeouts,
             path: is_rewritten.then_some(path),
             raw: record.from.raw_target(),
@@ -116,12 +119,21 @@ impl<'a> Outgoing<'a> {
         endpoint: &Endpoint,
         end: Option<Instant>,
     ) -> BytesMut {
-        self.write_head(service, endpoint, end, self.upgrade)
+        self.write_head(service, endpoint, self.framing, end, self.upgrade)
     }
 
-    /// The same for a copy: it offers no switch, for nobody would use what came of it.
-    pub(super) fn copied_head(&self, service: &Service, endpoint: &Endpoint) -> BytesMut {
-        self.write_head(service, endpoint, None, None)
+    /// The same for a copy with `body`: it offers no switch, for nobody would use what came of it.
+    pub(super) fn copied_head(
+        &self,
+        service: &Service,
+        endpoint: &Endpoint,
+        body: &RequestBody,
+    ) -> BytesMut {
+        let framing = match body.framing() {
+            RequestFraming::None => self.framing,
+            of_body => of_body,
+        };
+        self.write_head(service, endpoint, framing, None, None)
     }
 
     /// Path and query. Where some of a path is resolved or rewritten, all of it is percent-encoded as a
@@ -139,6 +151,7 @@ impl<'a> Outgoing<'a> {
         &self,
         service: &Service,
         endpoint: &Endpoint,
+        framing: RequestFraming,
         end: Option<Instant>,
         upgrade: Option<&HeaderValue>,
     ) -> BytesMut {
@@ -154,9 +167,10 @@ impl<'a> Outgoing<'a> {
                 UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),
                 UpstreamHost::Named(name) => name.as_bytes(),
             },
+            case: self.case,
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        request_head::write(&line, self.framing, upgrade, left, &self.fields)
+        request_head::write(&line, framing, upgrade, left, &self.fields)
     }
 }
 

@@ -6,25 +6,32 @@
 
 use bytes::Bytes;
 
+use crate::config::NameCase;
+
 /// So many returns are a loop; fewer are a route through a listener of one's own.
 pub const MOST_RETURNS: usize = 4;
 
 pub struct CdnLoop {
     name: String,
-    /// As it goes on the wire.
-    line: Bytes,
+    /// As it goes on the wire, in either case.
+    titled: Bytes,
+    lower: Bytes,
 }
 
 impl CdnLoop {
     /// `id` tells processes apart.
     pub fn new(id: u64) -> Self {
         let name = format!("proxy-{id:016x}");
-        let line = format!("cdn-loop: {name}\r\n").into();
-        Self { name, line }
+        let titled = format!("Cdn-Loop: {name}\r\n").into();
+        let lower = format!("cdn-loop: {name}\r\n").into();
+        Self { name, titled, lower }
     }
 
-    pub fn line(&self) -> &[u8] {
-        &self.line
+    pub fn line(&self, case: NameCase) -> &[u8] {
+        match case {
+            NameCase::Title => &self.titled,
+            NameCase::Lower => &self.lower,
+        }
     }
 
     /// How often the value of a `CDN-Loop` field says that a request was here.
@@ -43,7 +50,8 @@ mod tests {
     #[test]
     fn only_returns_to_this_process_count() {
         let own = CdnLoop::new(7);
-        assert_eq!(own.line(), b"cdn-loop: proxy-0000000000000007\r\n");
+        assert_eq!(own.line(NameCase::Title), b"Cdn-Loop: proxy-0000000000000007\r\n");
+        assert_eq!(own.line(NameCase::Lower), b"cdn-loop: proxy-0000000000000007\r\n");
         for (value, returns) in [
             ("", 0),
             ("cdn.test", 0),

@@ -14,6 +14,8 @@ const USUAL: usize = 512;
 pub struct FieldLines {
     lines: BytesMut,
     has_date: bool,
+    /// `Content-Length` as the upstream spells it.
+    length_name: Option<[u8; 14]>,
 }
 
 impl FieldLines {
@@ -43,6 +45,22 @@ impl FieldLines {
             // An empty value need not lie there.
             _ => self.push(name, value),
         }
+    }
+
+    /// The upstream has spelled `Content-Length` like this.
+    pub(crate) fn spell_length(&mut self, name: &str) {
+        self.length_name = name.as_bytes().try_into().ok();
+    }
+
+    /// A length that is the upstream's to tell.
+    pub(crate) fn push_length(&mut self, length: u64) {
+        let name = self.length_name.unwrap_or(*b"Content-Length");
+        put(&mut self.lines, &name, itoa::Buffer::new().format(length).as_bytes());
+    }
+
+    /// How a length is told.
+    pub fn length_name(&self) -> &[u8] {
+        self.length_name.as_ref().map_or(b"Content-Length", |name| name)
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -101,6 +119,19 @@ pub fn put(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
+}
+
+/// The same for a name in lower case, in Title-Case.
+pub fn put_titled(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    let start = out.len();
+    put(out, name, value);
+    let mut begins_word = true;
+    for byte in &mut out[start..start + name.len()] {
+        if begins_word {
+            byte.make_ascii_uppercase();
+        }
+        begins_word = *byte == b'-';
+    }
 }
 
 /// An address as text; an IPv4 one without the formatter, as it is written for every request.

@@ -9,5 +9,6 @@ pub mod request_fields;
 pub mod request_id;
 pub mod response_fields;
 pub mod rfc7239;
+pub mod spelling;
 pub mod stage;
 pub mod trace;

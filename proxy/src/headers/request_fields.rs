@@ -16,12 +16,14 @@ use super::{
     hop_by_hop,
     lines::{put, put_address},
     rfc7239,
+    spelling::Spelling,
 };
 use crate::config::HeaderRules;
 
 /// What the fields are made from.
 pub struct Source<'a> {
     pub head: &'a RequestHead,
+    pub spelling: Spelling<'a>,
     /// `None` over a Unix socket.
     pub peer: Option<IpAddr>,
     pub peer_is_trusted: bool,
@@ -83,24 +85,29 @@ pub fn write(source: &Source<'_>, out: &mut BytesMut) -> Passed {
     for (name, value) in source.head.headers.iter() {
         let name = name.as_str();
         if !is_dropped(name, source) && !nominated.iter().any(|one| one == name) {
-            put(out, name.as_bytes(), value.as_bytes());
+            source.spelling.put_passed(out, name, value.as_bytes());
             passed.note(name, value.as_bytes(), source.cdn_loop);
         }
     }
     if !is_ruled("x-request-id", source.rules) {
-        put(out, b"x-request-id", source.request_id.as_bytes());
+        put(out, own(source, b"X-Request-Id", b"x-request-id"), source.request_id.as_bytes());
     }
-    out.put_slice(source.cdn_loop.line());
+    out.put_slice(source.cdn_loop.line(source.spelling.case));
     write_forwarded(source, out);
     for (name, value) in
         source.identity.iter().filter(|(name, _)| !is_ruled(name.as_str(), source.rules))
     {
-        put(out, name.as_str().as_bytes(), value.as_bytes());
+        source.spelling.put_own(out, name.as_str().as_bytes(), value.as_bytes());
     }
     for (name, value) in source.rules.set.iter().chain(&source.rules.add) {
-        put(out, name.as_str().as_bytes(), value.as_bytes());
+        source.spelling.put_own(out, name.as_str().as_bytes(), value.as_bytes());
     }
     passed
+}
+
+/// A name of the proxy's own.
+fn own<'n>(source: &Source<'_>, title: &'n [u8], lower: &'n [u8]) -> &'n [u8] {
+    source.spelling.pick(title, lower)
 }
 
 impl Passed {
@@ -123,14 +130,14 @@ fn nominated(source: &Source<'_>) -> Vec<String> {
 }
 
 fn is_dropped(name: &str, source: &Source<'_>) -> bool {
-    let own = match name {
+    let is_own = match name {
         "host" | "content-length" | "expect" | "x-request-id" | "x-request-timeout-ms" => true,
         "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => true,
         "forwarded" | "x-real-ip" | "x-forwarded-port" | "x-forwarded-prefix"
         | "x-original-url" | "x-rewrite-url" => !is_believed(source),
         name => hop_by_hop::is_request_field(name) || is_alias(name, source),
     };
-    own || is_identity(name, source) || is_ruled(name, source.rules)
+    is_own || is_identity(name, source) || is_ruled(name, source.rules)
 }
 
 /// Whether what the peer says in `X-Forwarded-*` and the like is believed: if it is `Forwarded` that
@@ -173,12 +180,12 @@ fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
     }
     if !is_ruled("x-forwarded-proto") {
         let proto = given(X_FORWARDED_PROTO).map_or(proto, HeaderValue::as_bytes);
-        put(out, b"x-forwarded-proto", proto);
+        put(out, own(source, b"X-Forwarded-Proto", b"x-forwarded-proto"), proto);
     }
     if !is_ruled("x-forwarded-host") {
         let host = given(X_FORWARDED_HOST).map_or(host, HeaderValue::as_bytes);
         if !host.is_empty() {
-            put(out, b"x-forwarded-host", host);
+            put(out, own(source, b"X-Forwarded-Host", b"x-forwarded-host"), host);
         }
     }
     if let Some(chain) = source.chain.as_ref().filter(|_| !is_ruled("forwarded")) {
@@ -189,7 +196,7 @@ fn write_forwarded(source: &Source<'_>, out: &mut BytesMut) {
 /// What a trusted peer sent, and the peer's own address if it has one; no empty field.
 fn write_forwarded_for(source: &Source<'_>, out: &mut BytesMut) {
     let before = out.len();
-    out.put_slice(b"x-forwarded-for: ");
+    out.put_slice(own(source, b"X-Forwarded-For: ", b"x-forwarded-for: "));
     let mut separator: &[u8] = b"";
     if is_believed(source) {
         let given = source.head.headers.get_all(X_FORWARDED_FOR);
@@ -221,7 +228,7 @@ fn write_forwarded_for(source: &Source<'_>, out: &mut BytesMut) {
 /// What a trusted peer sent, as far as it can be read, and what this connection shows. A peer over a
 /// Unix socket adds nothing to a chain: readers would stop at it.
 fn write_chain(chain: &Chain<'_>, source: &Source<'_>, out: &mut BytesMut) {
-    out.put_slice(b"forwarded: ");
+    out.put_slice(own(source, b"Forwarded: ", b"forwarded: "));
     let mut separator: &[u8] = b"";
     for element in &chain.elements {
         out.put_slice(separator);
@@ -240,6 +247,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::NameCase;
     use crate::headers::{forwarded::TrustedProxies, rfc7239::FORWARDED};
 
     const OWN_LINES: &str = "x-request-id: id-12345\r\ncdn-loop: proxy-0000000000000007\r\nx-forwarded-for: 192.0.2.1\r\n\
@@ -262,6 +270,7 @@ mod tests {
     fn stranger(head: &RequestHead) -> Source<'_> {
         Source {
             head,
+            spelling: Spelling { head: b"", case: NameCase::Lower },
             peer: Some(IpAddr::from([192, 0, 2, 1])),
             peer_is_trusted: false,
             chain: None,

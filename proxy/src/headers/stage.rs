@@ -12,6 +12,7 @@ use super::{
     request_fields::{self, Source},
     request_id::X_REQUEST_ID,
     response_fields,
+    spelling::Spelling,
 };
 use crate::{
     access::cors,
@@ -34,7 +35,9 @@ pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: Service
     let Some(route) = record.route.get() else { return Step::Pass(request) };
     let rules = &worker.gateway.routes.route(route).config;
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
-    let source = source(worker, record, &request, &rules.request_headers);
+    let head = record.from.head();
+    let head = head.as_deref().map_or(&b""[..], |head| head);
+    let source = source(worker, record, &request, head, &rules.request_headers);
     let passed = request_fields::write(&source, &mut fields);
     if passed.returns >= MOST_RETURNS {
         let response = reply::reject(record, Reason::LoopDetected);
@@ -87,11 +90,13 @@ fn finish_cors(cors: &CorsConfig, record: &RequestRecord, response: &mut Service
     cors::finish(cors, origin, answer, response.headers_mut());
 }
 
-/// What the fields of a request are made from, for the upstream and for whoever else is shown it.
+/// What the fields of a request are made from, for the upstream and for whoever else is shown it;
+/// `came` is the head of HTTP/1.
 pub fn source<'a>(
     worker: &'a Worker,
     record: &'a RequestRecord,
     request: &'a ServiceRequest,
+    came: &'a [u8],
     rules: &'a HeaderRules,
 ) -> Source<'a> {
     let head = request.head();
@@ -100,6 +105,7 @@ pub fn source<'a>(
     let trusted = &worker.gateway.trusted_proxies;
     Source {
         head,
+        spelling: Spelling { head: came, case: worker.gateway.case },
         peer,
         peer_is_trusted: trusted.believes(peer),
         chain: trusted.chain(peer, &head.headers),

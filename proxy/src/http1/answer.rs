@@ -7,7 +7,7 @@ use actix_http::{
 use actix_web::body::BodySize;
 use bytes::{BufMut, BytesMut};
 
-use crate::headers::lines::{FieldLines, put};
+use crate::headers::lines::{FieldLines, put, put_titled};
 
 /// How the client knows where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) fn write(
     out.put_u8(b' ');
     out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.put_slice(b"\r\n");
-    write_framing(status, size, asked, out);
+    write_framing(status, size, asked, passed.length_name(), out);
     // Who names protocols says that the field belongs to the connection (RFC 9110 section 7.8).
     let upgrades = status == StatusCode::UPGRADE_REQUIRED && passed.find(b"upgrade").is_some();
     write_connection(status, asked, keeps, upgrades, out);
@@ -67,11 +67,11 @@ pub(super) fn write(
     for (name, value) in head.headers.iter() {
         if !is_ours(name) {
             has_date |= *name == header::DATE;
-            put(out, name.as_str().as_bytes(), value.as_bytes());
+            put_titled(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     if !has_date {
-        out.put_slice(b"date: ");
+        out.put_slice(b"Date: ");
         date(out);
         out.put_slice(b"\r\n");
     }
@@ -79,13 +79,19 @@ pub(super) fn write(
 }
 
 /// To HEAD go the fields that GET would get.
-fn write_framing(status: StatusCode, size: BodySize, asked: Asked, out: &mut BytesMut) {
+fn write_framing(
+    status: StatusCode,
+    size: BodySize,
+    asked: Asked,
+    length_name: &[u8],
+    out: &mut BytesMut,
+) {
     match size {
         _ if status == StatusCode::NO_CONTENT || status.is_informational() => {}
         BodySize::Sized(length) => {
-            put(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+            put(out, length_name, itoa::Buffer::new().format(length).as_bytes());
         }
-        BodySize::Stream if !asked.is_1_0 => put(out, b"transfer-encoding", b"chunked"),
+        BodySize::Stream if !asked.is_1_0 => put(out, b"Transfer-Encoding", b"chunked"),
         BodySize::Stream | BodySize::None => {}
     }
 }
@@ -99,13 +105,13 @@ fn write_connection(
 ) {
     if upgrades {
         let options: &[u8] = if keeps { b"upgrade" } else { b"upgrade, close" };
-        put(out, b"connection", options);
+        put(out, b"Connection", options);
     } else if status == StatusCode::SWITCHING_PROTOCOLS {
-        put(out, b"connection", b"upgrade");
+        put(out, b"Connection", b"upgrade");
     } else if !keeps {
-        put(out, b"connection", b"close");
+        put(out, b"Connection", b"close");
     } else if asked.is_1_0 {
-        put(out, b"connection", b"keep-alive");
+        put(out, b"Connection", b"keep-alive");
     }
 }
 
@@ -136,19 +142,19 @@ mod tests {
     fn a_head_says_how_long_the_body_is_and_whether_another_request_may_follow() {
         let old = Asked { is_1_0: true, ..ASKED };
         for (status, size, asked, keeps, expected) in [
-            (200, BodySize::Sized(5), ASKED, true, "content-length: 5\r\n"),
-            (200, BodySize::Sized(0), ASKED, true, "content-length: 0\r\n"),
-            (200, BodySize::Stream, ASKED, true, "transfer-encoding: chunked\r\n"),
-            (200, BodySize::Stream, old, false, "connection: close\r\n"),
-            (200, BodySize::Sized(5), old, true, "content-length: 5\r\nconnection: keep-alive\r\n"),
-            (200, BodySize::Sized(5), ASKED, false, "content-length: 5\r\nconnection: close\r\n"),
+            (200, BodySize::Sized(5), ASKED, true, "Content-Length: 5\r\n"),
+            (200, BodySize::Sized(0), ASKED, true, "Content-Length: 0\r\n"),
+            (200, BodySize::Stream, ASKED, true, "Transfer-Encoding: chunked\r\n"),
+            (200, BodySize::Stream, old, false, "Connection: close\r\n"),
+            (200, BodySize::Sized(5), old, true, "Content-Length: 5\r\nConnection: keep-alive\r\n"),
+            (200, BodySize::Sized(5), ASKED, false, "Content-Length: 5\r\nConnection: close\r\n"),
             (204, BodySize::Sized(0), ASKED, true, ""),
             (304, BodySize::None, ASKED, true, ""),
-            (101, BodySize::Stream, ASKED, false, "connection: upgrade\r\n"),
+            (101, BodySize::Stream, ASKED, false, "Connection: upgrade\r\n"),
         ] {
             let text = written(status, size, asked, keeps);
             let fields = text.split_once("\r\n").expect("has a status line").1;
-            assert_eq!(fields, format!("{expected}etag: e\r\ndate: now\r\n\r\n"), "{status}");
+            assert_eq!(fields, format!("{expected}Etag: e\r\nDate: now\r\n\r\n"), "{status}");
         }
     }
 

@@ -25,7 +25,7 @@ impl Scanner {
 
 pub fn parse(head: &Bytes) -> Result<Head, Reason> {
     let parse::Head { request, body, keeps_alive, offers_upgrade, .. } =
-        parse::parse(head, None, &mut Credentials::default())?;
+        parse::parse(head.clone(), None, &mut Credentials::default())?;
     Ok(Head { request, body, keeps_alive, offers_upgrade })
 }
 

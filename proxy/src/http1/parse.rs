@@ -29,6 +29,8 @@ pub(super) struct Head {
     pub(super) request: Request,
     /// Path and query as they came, if the request has them otherwise.
     pub(super) raw: Option<Raw>,
+    /// The head that the values of the fields lie in.
+    pub(super) came: Bytes,
     pub(super) body: Rest,
     /// Whether another request may follow.
     pub(super) keeps_alive: bool,
@@ -58,11 +60,15 @@ struct Control {
 /// # Errors
 /// `bad_request`, or `not_implemented` for a transfer coding.
 pub(super) fn parse(
-    head: &Bytes,
+    head: Bytes,
     peer: Option<SocketAddr>,
     credentials: &mut Credentials,
 ) -> Result<Head, Reason> {
-    read(head, None, peer, credentials)
+    let mut parsed = read(&head, None, peer, credentials)?;
+    if parsed.came.is_empty() {
+        parsed.came = head;
+    }
+    Ok(parsed)
 }
 
 /// `came` is the head as it came, if `head` is one in which its request line was mended.
@@ -78,7 +84,9 @@ fn read(
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Err(httparse::Error::Version | httparse::Error::Token) if came.is_none() => {
             let mended = request_line::mended(head).ok_or(Reason::BadRequest)?;
-            return read(&mended, Some(head), peer, credentials);
+            let mut parsed = read(&mended, Some(head), peer, credentials)?;
+            parsed.came = mended;
+            return Ok(parsed);
         }
         _ => return Err(Reason::BadRequest),
     }
@@ -105,7 +113,8 @@ fn read(
     let keeps_alive = may_follow && (!is_1_0 || control.keeps);
     let expects_continue = control.expects_continue && !is_1_0 && !body.is_over();
     let offers_upgrade = control.has_upgrade && control.names_upgrade;
-    Ok(Head { request, raw, body, keeps_alive, expects_continue, offers_upgrade })
+    let came = Bytes::new();
+    Ok(Head { request, raw, came, body, keeps_alive, expects_continue, offers_upgrade })
 }
 
 /// A request that stands for one whose head is refused.
@@ -219,7 +228,7 @@ mod tests {
     use super::*;
 
     fn read(wire: &str) -> Result<Head, Reason> {
-        parse(&Bytes::copy_from_slice(wire.as_bytes()), None, &mut Credentials::default())
+        parse(Bytes::copy_from_slice(wire.as_bytes()), None, &mut Credentials::default())
     }
 
     fn post(fields: &str) -> Result<Head, Reason> {

@@ -91,11 +91,11 @@ fn answer(reason: Reason) -> String {
     let (error, details) = (reason.error_type(), reason.word());
     format!(
         "HTTP/1.1 {code} {phrase}\r\n\
-         content-type: application/json\r\n\
-         content-length: {}\r\n\
-         proxy-status: proxy; error={error}; details=\"{details}\"\r\n\
-         retry-after: 1\r\n\
-         connection: close\r\n\r\n{body}",
+         Content-Type: application/json\r\n\
+         Content-Length: {}\r\n\
+         Proxy-Status: proxy; error={error}; details=\"{details}\"\r\n\
+         Retry-After: 1\r\n\
+         Connection: close\r\n\r\n{body}",
         body.len()
     )
 }

@@ -41,6 +41,8 @@ pub struct Service {
     pub name: String,
     pub index: Index,
     pub host: UpstreamHost,
+    /// Longest request body that is read whole before it is sent, in bytes; `None`: bodies stream.
+    pub buffer_request: Option<usize>,
     pub timeouts: Timeouts,
     pub pool: PoolConfig,
     pub tunnel: TunnelLimits,
@@ -91,6 +93,7 @@ impl Service {
             name: config.name.clone(),
             index,
             host: config.host.clone(),
+            buffer_request: config.buffer_request,
             timeouts: config.timeouts,
             pool: config.pool,
             tunnel: config.tunnel,

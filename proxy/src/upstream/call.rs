@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Deadlines,
-    config::{CallUrl, HeaderRules},
+    config::{CallUrl, HeaderRules, NameCase},
     downstream::ClientNetwork,
     error::{ProxyError, Reason},
     headers::lines::FieldLines,
@@ -173,6 +173,7 @@ impl Caller {
             path: self.url.target.as_bytes(),
             query: None,
             host: self.url.endpoint.authority.as_bytes(),
+            case: NameCase::Title,
         };
         let head = request_head::write(&line, body.framing(), None, None, call.fields);
         let rules = HeaderRules::default();

@@ -20,7 +20,7 @@ use crate::{
     config::HeaderRules,
     error::{ProxyError, Reason},
     framing::{Rest, Taken},
-    headers::lines::put,
+    headers::lines::{put, put_titled},
 };
 
 /// Of the head, and of the part of the body that is read, in bytes.
@@ -73,14 +73,14 @@ impl Question<'_> {
         request.put_slice(b"GET ");
         request.put_slice(self.target.as_bytes());
         request.put_slice(b" HTTP/1.1\r\n");
-        put(&mut request, b"host", self.host.as_bytes());
+        put(&mut request, b"Host", self.host.as_bytes());
         if self.fields.iter().all(|(name, _)| *name != USER_AGENT) {
-            put(&mut request, b"user-agent", b"proxy-health-check");
+            put(&mut request, b"User-Agent", b"proxy-health-check");
         }
         for (name, value) in self.fields {
-            put(&mut request, name.as_str().as_bytes(), value.as_bytes());
+            put_titled(&mut request, name.as_str().as_bytes(), value.as_bytes());
         }
-        request.put_slice(b"connection: close\r\n\r\n");
+        request.put_slice(b"Connection: close\r\n\r\n");
         request.freeze()
     }
 }

@@ -5,14 +5,21 @@
 //! before it and whatever the client has sent meanwhile.
 
 use std::{
+    future::poll_fn,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 
-use super::held::Held;
-use crate::{config::BodyLimit, downstream::BodyError, record::RequestRecord};
+use super::{held::Held, upload::UploadError};
+use crate::{
+    clock::Deadline,
+    config::BodyLimit,
+    downstream::BodyError,
+    error::{ProxyError, Reason},
+    record::RequestRecord,
+};
 
 /// How the length of a request body is told to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +80,78 @@ impl RequestBody {
         Self(content.framing.has_body().then(|| Box::new(content)))
     }
 
+    /// Reads it to its end, so that its length can be told and it needs no client any more. For a body
+    /// that is still one from its first byte on.
+    ///
+    /// # Errors
+    /// `body_too_large` beyond `most` bytes or the bound of the route, `total_timeout` at `end`, and what
+    /// the client does wrong.
+    pub async fn hold(&mut self, most: usize, mut end: Option<Deadline>) -> Result<(), ProxyError> {
+        let Some(content) = &mut self.0 else { return Ok(()) };
+        content.held = Some(Held::new(most));
+        let reading = Reading::start(self);
+        poll_fn(|cx| {
+            if let Poll::Ready(ended) = reading.0.poll_to_end(cx) {
+                return Poll::Ready(ended.map_err(ProxyError::from));
+            }
+            let end = end.as_mut().map_or(Poll::Pending, |end| end.poll_passed(cx));
+            end.map(|()| Err(Reason::TotalTimeout.into()))
+        })
+        .await?;
+        drop(reading);
+        self.settle();
+        Ok(())
+    }
+
+    fn poll_to_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        loop {
+            let Some(Content { framing, limit, held: Some(held), .. }) = self.0.as_deref_mut()
+            else {
+                return Poll::Ready(Ok(()));
+            };
+            let (read, length) = (held.length(), held.length() as u64);
+            if !held.is_all_that_was_read() {
+                return Poll::Ready(Err(UploadError::TooLargeToHold));
+            }
+            if !limit.allows(length) {
+                return Poll::Ready(Err(UploadError::TooLarge));
+            }
+            let announced = match *framing {
+                RequestFraming::Length(announced) => Some(announced),
+                RequestFraming::Chunked | RequestFraming::None => None,
+            };
+            if announced.is_some_and(|announced| length >= announced) {
+                held.end();
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.poll_piece(read, cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(UploadError::Client(error))),
+                None if announced.is_some() => return Poll::Ready(Err(UploadError::Short)),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// What is here whole has a length, and is read from nobody.
+    fn settle(&mut self) {
+        if let Some(content) = &mut self.0
+            && let Some(held) = content.held.as_ref().filter(|held| held.is_whole())
+        {
+            content.framing = RequestFraming::Length(held.length() as u64);
+            content.limit = BodyLimit::UNLIMITED;
+            content.client = None;
+        }
+    }
+
     /// The same body for another service, which needs no client; `None` if it was not read to its end,
     /// or has more than `most` bytes.
-    pub fn into_copy(self, most: usize) -> Option<Self> {
-        let Some(content) = self.0 else { return Some(self) };
+    pub fn into_copy(mut self, most: usize) -> Option<Self> {
+        let Some(content) = &self.0 else { return Some(self) };
         let is_here =
             content.held.as_ref().is_some_and(|held| held.is_whole() && held.length() <= most);
-        let limit = BodyLimit::UNLIMITED;
-        is_here.then(|| Self(Some(Box::new(Content { limit, client: None, ..*content }))))
+        self.settle();
+        is_here.then_some(self)
     }
 
     pub fn framing(&self) -> RequestFraming {
@@ -157,5 +228,21 @@ impl RequestBody {
         if let Some(client) = self.0.as_ref().and_then(|content| content.client.as_ref()) {
             client.from.set_uploading(uploading);
         }
+    }
+}
+
+/// A body that is being read, as its client's connection is told, for as long as that is so.
+struct Reading<'a>(&'a mut RequestBody);
+
+impl<'a> Reading<'a> {
+    fn start(body: &'a mut RequestBody) -> Self {
+        body.set_uploading(true);
+        Self(body)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.set_uploading(false);
     }
 }

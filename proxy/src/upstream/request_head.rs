@@ -6,7 +6,7 @@ use actix_http::{Method, header::HeaderValue};
 use bytes::{BufMut, BytesMut};
 
 use super::{request_body::RequestFraming, upload::COPIED};
-use crate::headers::lines::put;
+use crate::{config::NameCase, headers::lines::put};
 
 /// What stands before the fields; the path is from "/", the query without "?".
 pub struct RequestLine<'a> {
@@ -15,6 +15,17 @@ pub struct RequestLine<'a> {
     pub path: &'a [u8],
     pub query: Option<&'a [u8]>,
     pub host: &'a [u8],
+    /// Of the names that stand here.
+    pub case: NameCase,
+}
+
+impl RequestLine<'_> {
+    fn name(&self, title: &'static [u8], lower: &'static [u8]) -> &'static [u8] {
+        match self.case {
+            NameCase::Title => title,
+            NameCase::Lower => lower,
+        }
+    }
 }
 
 /// A whole head, with room for a small body behind it; `fields` are the lines of all fields but `Host`, the length fields
@@ -49,21 +60,31 @@ pub fn write(
         out.put_slice(query);
     }
     out.put_slice(b" HTTP/1.1\r\n");
-    put(&mut out, b"host", line.host);
+    put(&mut out, line.name(b"Host", b"host"), line.host);
     match framing {
         RequestFraming::None => {}
         RequestFraming::Length(length) => {
-            put(&mut out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+            put(
+                &mut out,
+                line.name(b"Content-Length", b"content-length"),
+                itoa::Buffer::new().format(length).as_bytes(),
+            );
         }
-        RequestFraming::Chunked => put(&mut out, b"transfer-encoding", b"chunked"),
+        RequestFraming::Chunked => {
+            put(&mut out, line.name(b"Transfer-Encoding", b"transfer-encoding"), b"chunked")
+        }
     }
     if let Some(protocols) = upgrade {
-        put(&mut out, b"connection", b"upgrade");
-        put(&mut out, b"upgrade", protocols.as_bytes());
+        put(&mut out, line.name(b"Connection", b"connection"), b"upgrade");
+        put(&mut out, line.name(b"Upgrade", b"upgrade"), protocols.as_bytes());
     }
     if let Some(left) = left {
         let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        put(&mut out, b"x-request-timeout-ms", itoa::Buffer::new().format(millis).as_bytes());
+        put(
+            &mut out,
+            line.name(b"X-Request-Timeout-Ms", b"x-request-timeout-ms"),
+            itoa::Buffer::new().format(millis).as_bytes(),
+        );
     }
     out.put_slice(fields);
     out.put_slice(b"\r\n");

@@ -21,6 +21,7 @@ use crate::{
 
 /// Usual heads have no more fields, and what is read of them lies on the stack.
 const USUAL_FIELDS: usize = 128;
+const CONTENT_LENGTH: &str = "Content-Length";
 
 /// Bounds on a response head.
 #[derive(Clone, Copy)]
@@ -173,19 +174,21 @@ fn read_fields(
         let is_nominated = || nominated.iter().any(|one| name.eq_ignore_ascii_case(one));
         if !hop_by_hop::is_response_field(name) && !is_ruled(name, asked.rules) && !is_nominated() {
             fields.push_from(head, name, field.value);
+        } else if name.len() == CONTENT_LENGTH.len() && hop_by_hop::is(name, CONTENT_LENGTH) {
+            fields.spell_length(name);
         }
     }
     let framing = control.framing(status, asked.method)?;
     match framing {
-        Framing::Tunnel => fields.push("upgrade", switched_to(given, asked)?),
+        Framing::Tunnel => fields.push("Upgrade", switched_to(given, asked)?),
         // RFC 9110 section 15.5.22: it says to what.
         _ if status == StatusCode::UPGRADE_REQUIRED => {
             for protocols in named(given, "Upgrade") {
-                fields.push("upgrade", protocols);
+                fields.push("Upgrade", protocols);
             }
         }
         Framing::Empty(Some(length)) if *asked.method != Method::HEAD => {
-            fields.push("content-length", itoa::Buffer::new().format(length).as_bytes());
+            fields.push_length(length);
         }
         _ => {}
     }

@@ -38,6 +38,8 @@ pub(super) enum UploadError {
     Short,
     #[error("the request body is larger than max_body")]
     TooLarge,
+    #[error("the request body has no length, and is larger than buffer_request")]
+    TooLargeToHold,
 }
 
 impl From<UploadError> for ProxyError {
@@ -47,7 +49,7 @@ impl From<UploadError> for ProxyError {
             UploadError::Client(BodyError::Gone) => Reason::ClientClosed,
             UploadError::Client(BodyError::Refused(reason)) => *reason,
             UploadError::Short => Reason::BadRequest,
-            UploadError::TooLarge => Reason::BodyTooLarge,
+            UploadError::TooLarge | UploadError::TooLargeToHold => Reason::BodyTooLarge,
         };
         Self::new(reason, error)
     }
@@ -239,8 +241,10 @@ impl Upload {
     fn end(&mut self) -> Result<(), UploadError> {
         match self.framing {
             RequestFraming::Chunked => self.lines.extend_from_slice(b"0\r\n\r\n"),
-            RequestFraming::Length(_) => return Err(UploadError::Short),
-            RequestFraming::None => {}
+            RequestFraming::Length(length) if self.taken < length => {
+                return Err(UploadError::Short);
+            }
+            RequestFraming::Length(_) | RequestFraming::None => {}
         }
         self.set_read();
         Ok(())

@@ -112,8 +112,17 @@ impl<S: Read + Write> Client<S> {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("the peer takes it");
     }
 
-    /// Reads a head: the status line and the fields.
+    /// Reads a head: the status line and the fields, names in lower case.
     pub fn head(&mut self) -> (String, Vec<(String, String)>) {
+        let (status_line, mut fields) = self.spelled_head();
+        for (name, _) in &mut fields {
+            name.make_ascii_lowercase();
+        }
+        (status_line, fields)
+    }
+
+    /// The same with the names as they came.
+    pub fn spelled_head(&mut self) -> (String, Vec<(String, String)>) {
         let status_line = self.line();
         let mut fields = Vec::new();
         loop {
@@ -122,7 +131,7 @@ impl<S: Read + Write> Client<S> {
                 return (status_line, fields);
             }
             let (name, value) = line.split_once(':').expect("is a field");
-            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            fields.push((name.to_owned(), value.trim().to_owned()));
         }
     }
 

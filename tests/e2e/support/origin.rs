@@ -21,11 +21,13 @@ pub struct Origin {
     connections: Arc<AtomicUsize>,
 }
 
-/// A request line and its fields, names as sent.
+/// A request line and its fields, names in lower case.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub line: String,
     pub fields: Vec<(String, String)>,
+    /// The names as they came.
+    pub names: Vec<String>,
 }
 
 /// One connection, as the origin sees it.
@@ -147,8 +149,12 @@ impl Exchange {
         if self.client.stream.fill_buf().map_or(true, <[u8]>::is_empty) {
             return None;
         }
-        let (line, fields) = self.client.head();
-        let head = Head { line, fields };
+        let (line, mut fields) = self.client.spelled_head();
+        let names = fields.iter().map(|(name, _)| name.clone()).collect();
+        for (name, _) in &mut fields {
+            name.make_ascii_lowercase();
+        }
+        let head = Head { line, fields, names };
         self.heads.lock().expect("no test has panicked").push(head.clone());
         Some(head)
     }

@@ -71,6 +71,24 @@ pub(super) struct Server {
     /// What happens to a path that a server may read as one that another route guards: 400, or nothing.
     #[schemars(default)]
     ambiguous_paths: Option<AmbiguousPaths>,
+    /// How names of fields are written to endpoints.
+    #[schemars(default)]
+    headers: Option<Headers>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Headers {
+    /// Names that no HTTP/1.1 client has spelled: "title", the default, or "lower".
+    #[schemars(default)]
+    case: Option<NameCase>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(super) enum NameCase {
+    Title,
+    Lower,
 }
 
 #[derive(JsonSchema)]

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 
 use super::{
     resilience::{Breaker, Health, Limits, Outlier, Retry},
-    text::{DurationOrOff, DurationText, SizeText},
+    text::{DurationOrOff, DurationText, SizeOrOff, SizeText},
     tls::UpstreamTls,
 };
 
@@ -23,6 +23,9 @@ pub(super) struct Service {
     /// What the Host field says: "preserve" (what the client sent), "endpoint", or a name.
     #[schemars(default)]
     host: Option<String>,
+    /// Longest request body that is read whole and sent with its length, 1B to 16MiB; "off" by default.
+    #[schemars(default)]
+    buffer_request: Option<SizeOrOff>,
     #[schemars(default)]
     timeouts: Option<Timeouts>,
     /// Connections that wait for their next request.

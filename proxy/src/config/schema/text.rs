@@ -14,6 +14,10 @@ pub(super) struct DurationOrOff(#[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h)|
 #[derive(JsonSchema)]
 pub(super) struct SizeText(#[schemars(regex(pattern = r"^[0-9]+(B|KiB|MiB|GiB)$"))] String);
 
+/// A whole number and B, KiB, MiB or GiB; or "off".
+#[derive(JsonSchema)]
+pub(super) struct SizeOrOff(#[schemars(regex(pattern = r"^([0-9]+(B|KiB|MiB|GiB)|off)$"))] String);
+
 /// Permissions in octal.
 #[derive(JsonSchema)]
 pub(super) struct ModeText(#[schemars(regex(pattern = r"^0?[0-7]{3}$"))] String);

@@ -6,13 +6,13 @@ mod wait;
 mod write;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, Ref, RefCell},
     rc::Rc,
     task::Waker,
 };
 
 use actix_http::Request;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     credentials::Credentials,
@@ -66,6 +66,8 @@ pub struct Conn {
     credentials: RefCell<Credentials>,
     /// Path and query of the current request as they came, if it has them otherwise.
     raw: RefCell<Option<Raw>>,
+    /// The head of the current request as it came.
+    head: RefCell<Bytes>,
     /// What is to come of the body of the current request.
     body: RefCell<Rest>,
     /// What is still to be written of a `100 Continue` that the client waits for.
@@ -111,6 +113,7 @@ impl Conn {
             buffer: RefCell::new(early),
             credentials: RefCell::default(),
             raw: RefCell::default(),
+            head: RefCell::default(),
             body: RefCell::new(Rest::Length(0)),
             continue_left: Cell::default(),
             uploads: Cell::default(),
@@ -160,6 +163,11 @@ impl Conn {
         self.raw.borrow().clone()
     }
 
+    /// The head of the current request as it came, until it is answered; empty for one that was refused.
+    pub fn head(&self) -> Ref<'_, Bytes> {
+        self.head.borrow()
+    }
+
     /// Marks the body as being sent on, or no longer; each `true` has its `false`.
     pub fn set_uploading(&self, uploading: bool) {
         let uploads = self.uploads.get();
@@ -178,6 +186,7 @@ impl Conn {
         let has_body = !head.body.is_over();
         self.may_be_http2.set(false);
         self.raw.replace(head.raw);
+        self.head.replace(head.came);
         self.body.replace(head.body);
         self.continue_left.set(if head.expects_continue { CONTINUE } else { b"" });
         self.offers_upgrade.set(head.offers_upgrade);
@@ -214,6 +223,8 @@ impl Conn {
     /// From here on the answer is what the client reads: a `100 Continue` would stand amid it.
     pub(super) fn begin_answer(&self) {
         self.continue_left.set(b"");
+        // Answers can last long, and what waits holds no buffer.
+        self.head.take();
     }
 
     /// Ready for the next request.

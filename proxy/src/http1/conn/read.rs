@@ -84,7 +84,7 @@ impl Conn {
             // The fields of the request live in the old one.
             *buffer = BytesMut::new();
         }
-        Some(match parse::parse(&head, self.arrival.peer, &mut self.credentials.borrow_mut()) {
+        Some(match parse::parse(head, self.arrival.peer, &mut self.credentials.borrow_mut()) {
             Ok(head) => Next::Request(head),
             Err(reason) => Next::Refused(reason),
         })
