@@ -181,7 +181,8 @@ fn processor_time(program: &Program) -> u64 {
 fn a_proxy_without_files_for_more_connections_waits_and_serves_again() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("proxy.toml");
-    fs::write(&file, named_routes([("mine", "")])).expect("the file can be written");
+    let config = format!("[server]\nmax_connections = 20000\n{}", named_routes([("mine", "")]));
+    fs::write(&file, config).expect("the file can be written");
     let mut proxy = with_open_files(60, &file);
     let address = proxy.listening("traffic", 0);
     assert!(
@@ -206,6 +207,28 @@ fn a_proxy_without_files_for_more_connections_waits_and_serves_again() {
     assert_eq!(clients[0].answer("GET").text(), "mine");
     assert_eq!(kept(address).stream.get_ref().peer_addr().expect("is open"), address);
     assert!(proxy.is_running());
+}
+
+#[test]
+fn without_a_bound_in_the_file_there_are_as_many_as_the_system_has_files_for() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("proxy.toml");
+    fs::write(&file, named_routes([("mine", "")])).expect("the file can be written");
+    for most in [200, 1024, 4096, 20_000] {
+        let mut proxy = with_open_files(most, &file);
+        let address = proxy.listening("traffic", 0);
+        assert_eq!(status(address), 200);
+        proxy.signal("TERM");
+        assert_eq!(proxy.exit_code(), Some(0));
+        let told = proxy.stderr();
+        assert!(!told.iter().any(|line| line.contains("limit of open files")), "{most}: {told:#?}");
+    }
+    // (200 - 64 - 8) / 2.
+    let mut proxy = with_open_files(200, &file);
+    let address = proxy.listening("traffic", 0);
+    let _clients: Vec<Client> = (0..64).map(|_| kept(address)).collect();
+    assert_eq!(status(address), 503);
+    assert!(!proxy.stderr().iter().any(|line| line.contains("Too many open files")));
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn a_connection_that_never_asked_anything_does_not_hold_the_end_up() {
         let code = proxy.program.exit_code();
 
         assert_eq!(code, Some(0), "{begun:?}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
 }
 
@@ -210,7 +210,7 @@ fn with_nothing_to_do_the_end_comes_at_once() {
             let code = proxy.program.exit_code();
 
             assert_eq!(code, Some(0), "{signal} after {requests} requests");
-            assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         }
     }
 }

@@ -52,6 +52,22 @@ fn explain_says_which_route_takes_a_request_and_why_the_others_do_not() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
+/// `{*rest}` is at least one byte: who guards or serves a folder means the folder itself, too.
+#[test]
+fn the_examples_take_a_folder_with_all_that_is_in_it() {
+    for example in ["traffic", "auth"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+        for path in ["/orders", "/orders/", "/orders/7"] {
+            let file = format!("{folder}/{example}.toml");
+            let mut command = Command::new(proxy_binary());
+            command.args(["explain", "-c", &file, "GET", path]);
+            let said = command.output().expect("runs");
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            assert!(said.starts_with("route \"orders\""), "{example} {path}: {said}");
+        }
+    }
+}
+
 #[test]
 fn explain_looks_at_fields_method_and_host() {
     let ended =

@@ -173,7 +173,7 @@ fn idle_connections_go_at_once() {
 
         assert_eq!(ending.goaway.map(|(_, code)| code), Some(frame::NO_ERROR));
         assert_eq!(code, Some(0), "after {requests} requests");
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
 }
 

@@ -10,7 +10,7 @@ const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\
 #[test]
 fn an_endpoint_that_fails_in_a_row_is_left_out_and_comes_back() {
     let (broken, well) = (Origin::answering(BROKEN), Origin::answering(OK));
-    let settings = "outlier = { consecutive_failures = 3, ejection = \"1s\" }";
+    let settings = "outlier = { consecutive_failures = 3, one_client = true, ejection = \"1s\" }";
     let proxy = Proxy::start(&pool_of(&[broken.address, well.address], settings));
     let series = |name: &str, endpoint: &Origin| {
         format!("{name}{{service=\"pool\",endpoint=\"http://{}\"}}", endpoint.address)
@@ -31,6 +31,24 @@ fn an_endpoint_that_fails_in_a_row_is_left_out_and_comes_back() {
         proxy.get("/c").send();
         (broken.heads().len() > before).then_some(())
     });
+}
+
+#[test]
+fn the_url_that_one_client_makes_fail_takes_no_endpoint_from_others() {
+    let (broken, well) = (Origin::answering(BROKEN), Origin::answering(OK));
+    let pool = pool_of(&[broken.address, well.address], "balance = \"round_robin\"");
+    // A run of the broken endpoint is one of clients as the trusted proxy names them.
+    let proxy = Proxy::start(&format!("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n{pool}"));
+    let ask = |client: &str| proxy.get("/a").header("X-Forwarded-For", client).send();
+    for place in 0..40 {
+        ask(&format!("2001:db8::{place}"));
+    }
+    assert_eq!(proxy.ejections("pool", broken.address), 0.0);
+    assert_eq!(broken.heads().len(), 20);
+    for place in 0..40 {
+        ask(&format!("192.0.2.{place}"));
+    }
+    assert_eq!(proxy.ejections("pool", broken.address), 1.0);
 }
 
 #[test]

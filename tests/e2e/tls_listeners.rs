@@ -179,6 +179,18 @@ fn a_plain_listener_sends_its_clients_to_https() {
 }
 
 #[test]
+fn a_redirect_to_https_is_logged_with_the_client_that_a_trusted_proxy_names() {
+    let origin = Origin::answering(OK);
+    let proxy = Proxy::start(&format!(
+        "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n\n[[listeners]]\nbind = \"127.0.0.1:0\"\n\
+         https_redirect = 443\n{}",
+        origin.config()
+    ));
+    assert_eq!(proxy.get("/x").header("X-Forwarded-For", "192.0.2.7").send().status, 308);
+    assert_eq!(proxy.access_line("/x")["client_ip"], "192.0.2.7");
+}
+
+#[test]
 fn http_2_is_agreed_on_where_it_is_on() {
     for (listener, expected) in [("", "h2"), ("http2 = false\n", "http/1.1")] {
         let world = World::with(listener, |_, _| String::new());

@@ -4,15 +4,15 @@ use super::{number::Count, section::Section, value::OrOff};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Of all clients together.
-    pub all: usize,
+    /// Of all clients together; `None`: what the system's limit of open files has room for.
+    pub all: Option<usize>,
     /// Of one client address; an IPv6 client is its /64.
     pub per_client: Option<usize>,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { all: 20_000, per_client: None }
+        Self { all: None, per_client: None }
     }
 }
 
@@ -22,7 +22,7 @@ impl ConnectionLimits {
         let all = section.get::<Count>("max_connections");
         let per_client = section.get::<OrOff<Count>>("max_connections_per_client");
         Self {
-            all: all.map_or(default.all, |count| count.value.0 as usize),
+            all: all.map(|count| count.value.0 as usize),
             per_client: per_client
                 .map_or(default.per_client, |given| given.value.0.map(|count| count.0 as usize)),
         }

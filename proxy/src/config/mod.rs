@@ -277,6 +277,16 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_the_top_level_are_those_that_are_asked_for() {
+        let errors = Config::load("zzzzzzzz = 1", "FILE", &|_| None).expect_err("is unknown");
+        let hint = errors.iter().find_map(|error| error.hint.clone()).expect("names them");
+        let mut known: Vec<&str> = hint.trim_start_matches("known: ").split(", ").collect();
+        let mut listed = section::TOP_LEVEL;
+        (known.sort_unstable(), listed.sort_unstable());
+        assert_eq!(known, listed);
+    }
+
+    #[test]
     fn an_empty_file_is_one_open_listener_without_routes() {
         let config = Config::load("", "empty.toml", &|_| None).expect("is valid");
         assert_eq!(config.listeners[0].bind.to_string(), "0.0.0.0:8080");

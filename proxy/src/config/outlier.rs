@@ -22,6 +22,8 @@ pub struct OutlierConfig {
     pub window: Duration,
     /// Fewer requests than that in `window` say nothing of the success rate.
     pub min_requests: u32,
+    /// Whether a run of 5xx ejects that only one client has seen.
+    pub one_client: bool,
 }
 
 /// Failures in a row: 16 bits of an endpoint's word count them.
@@ -36,6 +38,7 @@ impl Default for OutlierConfig {
             success_rate: None,
             window: Duration::from_secs(10),
             min_requests: 20,
+            one_client: false,
         }
     }
 }
@@ -63,6 +66,7 @@ impl OutlierConfig {
                 .map(|rate| rate.0),
             window: section.or::<WindowSpan>("window", Within(default.window)).0,
             min_requests: section.or::<Count>("min_requests", Whole(default.min_requests)).0,
+            one_client: section.or("one_client", default.one_client),
         };
         section.finish();
         config

@@ -17,6 +17,23 @@ use super::{
 /// Looks a variable up for `${VAR}`.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Keys of the file that stand in no table. TOML gives those below a table to that table.
+pub(super) const TOP_LEVEL: [&str; 12] = [
+    "server",
+    "log",
+    "listeners",
+    "acme",
+    "admin",
+    "auth_schemes",
+    "auth",
+    "security_headers",
+    "services",
+    "rate_limits",
+    "redis",
+    "routes",
+];
+const ABOVE_ALL_TABLES: &str = "a key of the top level: it belongs above the first table";
+
 /// What all sections of one file share.
 pub(super) struct Reader<'a> {
     pub(super) source: Source<'a>,
@@ -219,8 +236,12 @@ impl<'a> Section<'a> {
             if !self.known.contains(&name) && !self.refused.contains(&name) {
                 let mut problem =
                     Problem::new(format!("unknown key \"{name}\" in {}", self.title()));
-                problem.hint =
-                    did_you_mean(name, self.known.iter().copied()).or_else(|| self.known_keys());
+                let belongs_elsewhere = TOP_LEVEL.contains(&name) && !self.name.is_empty();
+                let guess = || did_you_mean(name, self.known.iter().copied());
+                problem.hint = belongs_elsewhere
+                    .then(|| ABOVE_ALL_TABLES.to_owned())
+                    .or_else(guess)
+                    .or_else(|| self.known_keys());
                 self.reader.report(&key.span(), problem);
             }
         }

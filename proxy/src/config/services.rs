@@ -215,7 +215,7 @@ mod tests {
              timeouts = { connect = \"2s\", response = \"3s\", total = \"4s\" }\n\
              pool = { max_age = \"off\", idle = \"6s\", max_idle = 7 }\n\
              [services.a.outlier]\nconsecutive_failures = 2\nejection = \"3s\"\nmax_ejected = 4\n\
-             success_rate = 5\nwindow = \"6s\"\nmin_requests = 7\n\
+             success_rate = 5\nwindow = \"6s\"\nmin_requests = 7\none_client = true\n\
              [services.a.health]\ntype = \"tcp\"\ninterval = \"3s\"\ntimeout = \"2s\"\n\
              healthy = 4\nunhealthy = 5\n\
              [services.a.breaker]\nfailure_ratio = 0.25\nwindow = \"2s\"\nmin_requests = 3\n\
@@ -234,6 +234,7 @@ mod tests {
             success_rate: Some(5),
             window: seconds(6),
             min_requests: 7,
+            one_client: true,
         };
         assert_eq!(service.outlier, outlier);
         let health = HealthConfig {

@@ -89,7 +89,8 @@ impl Attempts<'_> {
     }
 
     /// From now on the record holds the try, to its end; where its endpoint stands comes back.
-    fn begin(&self, picked: InFlight) -> usize {
+    fn begin(&self, mut picked: InFlight) -> usize {
+        picked.asked_by(self.record.client.get());
         let place = picked.place();
         self.record.endpoint.set(Some(self.service.endpoint(place).index));
         self.record.in_flight.replace(Some(picked));

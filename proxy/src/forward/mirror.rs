@@ -99,7 +99,8 @@ fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<C
         None => None,
     };
     let ask = Ask { key: None, now: worker.gateway.at(now) };
-    let in_flight = service.pick(&ask, &[], worker, now).map_err(|_| Copied::Failed)?;
+    let mut in_flight = service.pick(&ask, &[], worker, now).map_err(|_| Copied::Failed)?;
+    in_flight.asked_by(attempts.record.client.get());
     let outgoing = attempts.outgoing;
     Ok(Copy {
         worker: Rc::clone(worker),

@@ -6,7 +6,6 @@ use std::{net::IpAddr, sync::Arc};
 use tokio::sync::Notify;
 
 use crate::{
-    config::ConnectionLimits,
     downstream::ClientNetwork,
     limits::per_key::PerKey,
     telemetry::{clients::Rejection, metrics::Metrics},
@@ -27,9 +26,14 @@ pub(super) struct OpenConnection {
 }
 
 impl Connections {
-    pub(super) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Self {
-        let per_client = limits.per_client.map(PerKey::new);
-        Self { most: limits.all, per_client, metrics, closed: Notify::new() }
+    pub(super) fn new(most: usize, per_client: Option<usize>, metrics: Arc<Metrics>) -> Self {
+        let per_client = per_client.map(PerKey::new);
+        Self { most, per_client, metrics, closed: Notify::new() }
+    }
+
+    /// Of all clients together.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// A place for a new connection.

@@ -71,7 +71,7 @@ pub(super) fn serve(
     let mut builder = Server::build()
         .workers(config.server.workers.get())
         .disable_signals()
-        .max_concurrent_connections(config.server.connections.all + MOST_TURNED_AWAY)
+        .max_concurrent_connections(connections.most() + MOST_TURNED_AWAY)
         .shutdown_timeout(drain.as_secs());
     for (index, (listener, settings)) in listeners.into_iter().zip(&config.listeners).enumerate() {
         let name = settings.bind.to_string();

@@ -114,7 +114,10 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         vitals: vitals.clone(),
     };
     let readiness = Arc::<Readiness>::default();
-    let connections = Connections::new(config.server.connections, Arc::clone(&metrics));
+    let limits = config.server.connections;
+    let by_default = || open_files::room_for_clients(open_files, config.server.workers.get());
+    let most = limits.all.unwrap_or_else(by_default);
+    let connections = Connections::new(most, limits.per_client, Arc::clone(&metrics));
     let connections = Arc::new(connections);
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
     let admin = admin::State {
@@ -131,7 +134,9 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     // Last: whoever is accepted is served.
     let server = begin(listener::serve(config, listeners, &shared, &connections, &tls))?;
     readiness.begin();
-    open_files::warn_if_too_few(open_files, config.server.connections.all);
+    if let Some(asked) = limits.all {
+        open_files::warn_if_too_few(open_files, asked);
+    }
     let admin_handle = admin_server.handle();
     drop(vitals.spawn("admin listener", admin_server));
     Ok(Running {

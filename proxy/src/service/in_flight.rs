@@ -1,12 +1,12 @@
 //! One try at an endpoint, from the pick to the end of the answer: what it shows of the endpoint is
 //! reported once, whatever becomes of the request.
 
-use std::rc::Rc;
+use std::{net::IpAddr, rc::Rc};
 
 use actix_http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Endpoint, Service, breaker::Admission};
+use super::{Endpoint, Service, breaker::Admission, outlier::Asker};
 use crate::{error::Reason, record::Index, worker::Worker};
 
 /// Counts as a request in flight to its endpoint until dropped.
@@ -18,6 +18,7 @@ pub struct InFlight {
     admission: Option<Admission>,
     began: Instant,
     is_answered: bool,
+    client: Option<IpAddr>,
 }
 
 /// A place in a service that limits its requests, given back when dropped.
@@ -36,7 +37,12 @@ impl InFlight {
         began: Instant,
     ) -> Self {
         let (worker, admission) = (Rc::clone(worker), Some(admission));
-        Self { worker, service, place, admission, began, is_answered: false }
+        Self { worker, service, place, admission, began, is_answered: false, client: None }
+    }
+
+    /// Says whose request it is, before it ends.
+    pub fn asked_by(&mut self, client: Option<IpAddr>) {
+        self.client = client;
     }
 
     /// Of the endpoint, in its service.
@@ -59,7 +65,7 @@ impl InFlight {
         }
         let is_trial = matches!(self.admission, Some(Admission::Trial(_)));
         if failed || is_trial || status == StatusCode::SWITCHING_PROTOCOLS {
-            self.report(failed);
+            self.report(failed, Asker::Client(self.client));
         }
     }
 
@@ -69,14 +75,14 @@ impl InFlight {
             if self.service().times_answers {
                 self.observe(self.began, true);
             }
-            self.report(true);
+            self.report(true, Asker::Anybody);
         }
     }
 
     /// The answer has ended, for `reason` if not by itself.
     pub fn ended(mut self, reason: Option<Reason>) {
         if self.is_answered {
-            self.report(reason.is_some_and(is_endpoints_fault));
+            self.report(reason.is_some_and(is_endpoints_fault), Asker::Anybody);
         }
     }
 
@@ -89,10 +95,11 @@ impl InFlight {
         self.service().observe(self.place, self.worker.gateway.now(), latency_us, failed);
     }
 
-    fn report(&mut self, failed: bool) {
+    fn report(&mut self, failed: bool, asker: Asker) {
         if let Some(admission) = self.admission.take() {
             let gateway = &self.worker.gateway;
-            gateway.service(self.service).report(self.place, admission, failed, || gateway.now());
+            let service = gateway.service(self.service);
+            service.report(self.place, admission, failed, asker, || gateway.now());
         }
     }
 }
@@ -100,7 +107,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.is_answered {
-            self.report(false);
+            self.report(false, Asker::Anybody);
         }
         let service = self.worker.gateway.service(self.service);
         if let Some(admission) = self.admission.take() {

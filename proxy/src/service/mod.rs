@@ -19,7 +19,7 @@ use std::{
 
 use self::{
     breaker::{Admission, Breaker, Transition},
-    outlier::{Ejections, Outlier, Verdict},
+    outlier::{Asker, Ejections, Outlier, Verdict},
 };
 pub use self::{
     endpoint::{Condition, Counts, Endpoint},
@@ -164,7 +164,14 @@ impl Service {
     }
 
     /// Takes how a request ended that was given to the endpoint.
-    fn report(&self, place: usize, admission: Admission, failed: bool, now: impl Fn() -> Millis) {
+    fn report(
+        &self,
+        place: usize,
+        admission: Admission,
+        failed: bool,
+        asker: Asker,
+        now: impl Fn() -> Millis,
+    ) {
         let endpoint = &self.endpoints[place];
         let condition = &endpoint.condition;
         if let Some(breaker) = &condition.breaker {
@@ -178,7 +185,7 @@ impl Service {
         }
         // The usual success is one load, and asks for no time.
         if (failed || condition.outlier.wants_success())
-            && let Some(verdict) = condition.outlier.observe(now(), failed)
+            && let Some(verdict) = condition.outlier.observe(now(), failed, asker)
         {
             self.judged(place, verdict, now());
         }

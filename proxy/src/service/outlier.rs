@@ -1,17 +1,22 @@
 //! Outlier ejection, as [Envoy's][envoy]: an endpoint that keeps failing real requests gets none for
 //! a while. Passive, so it needs no probe; unlike a breaker it is bounded to a share of the service,
-//! for when all endpoints fail, the fault is elsewhere.
+//! for when all endpoints fail, the fault is elsewhere. A run of 5xx that one client provokes may be
+//! the fault of what that client asks for: such a run ejects only if another client has seen one, too.
 //!
-//! What is known of one endpoint is one word, changed by compare-exchange alone, so exactly one
+//! What is known of one endpoint, but for its success rate, is one word, changed by compare-exchange alone, so exactly one
 //! thread sees each ejection and each return. Nothing here knows of metrics or logs.
 //!
 //! [envoy]: https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier
+
+mod asker;
 
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
+pub use self::asker::Asker;
+use self::asker::Seen;
 use super::window::Window;
 use crate::{clock::Millis, config::OutlierConfig};
 
@@ -127,14 +132,14 @@ impl Outlier {
     /// Takes the end of a request. One load for a success where nothing is wrong, unless a success
     /// rate is kept. What is sent before an ejection and ends in it is not counted; the observation
     /// that is told of a return counts, but does not eject by itself.
-    pub fn observe(&self, now: Millis, failed: bool) -> Option<Verdict> {
+    pub fn observe(&self, now: Millis, failed: bool, asker: Asker) -> Option<Verdict> {
         let keeps_rate = self.ejections.rules.success_rate.is_some();
         let standing = self.standing();
         if standing.is_ejected(now) || !(failed || keeps_rate || standing.needs_a_look()) {
             return None;
         }
         let returned = self.returned(now);
-        let counted = self.change(|standing| standing.counted(failed)).unwrap_or(standing);
+        let counted = self.change(|standing| standing.counted(failed, asker)).unwrap_or(standing);
         if keeps_rate {
             self.window.record(now, failed);
         }
@@ -142,13 +147,18 @@ impl Outlier {
             return Some(Verdict::Returned);
         }
         // What a success has left of a run is another thread's to judge.
-        let run = if failed { counted.consecutive } else { 0 };
+        let run = Some(counted).filter(|_| failed);
         self.eject(self.cause(now, run)?, counted, now)
     }
 
-    fn cause(&self, now: Millis, run: u32) -> Option<Cause> {
+    fn cause(&self, now: Millis, run: Option<Standing>) -> Option<Cause> {
         let rules = &self.ejections.rules;
-        if rules.consecutive_failures.is_some_and(|most| run >= most) {
+        let ejects = |most: u32, run: Standing| {
+            // One failure cannot be that of two clients: who asks for it wants it so.
+            let is_seen_by_enough = rules.one_client || most == 1 || run.seen.is_by_several();
+            run.consecutive >= most && is_seen_by_enough
+        };
+        if rules.consecutive_failures.zip(run).is_some_and(|(most, run)| ejects(most, run)) {
             return Some(Cause::ConsecutiveFailures);
         }
         let rate = rules.success_rate?;
@@ -204,10 +214,10 @@ impl Drop for Outlier {
 /// Failures in a row that a word counts.
 const FULL: u32 = OutlierConfig::LONGEST_RUN;
 
-/// The last millisecond that a word holds, in 139 years.
-const LAST: u64 = (1 << 42) - 1;
+/// The last millisecond that a word holds, in four years of one process.
+const LAST: u64 = (1 << 37) - 1;
 
-/// One endpoint's word: `until` in 42 bits, then 5, 1 and 16.
+/// One endpoint's word: `until` in 37 bits, then 5, 5, 1 and 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Standing {
     /// When the last ejection ends, or ended.
@@ -218,12 +228,15 @@ struct Standing {
     is_out: bool,
     /// Failures in a row; none while out.
     consecutive: u32,
+    /// Whose requests these were.
+    seen: Seen,
 }
 
 impl Standing {
     fn of(word: u64) -> Self {
         Self {
-            until: Millis(word >> 22),
+            until: Millis(word >> 27),
+            seen: Seen::of(word >> 22),
             ejections: word >> 17 & 31,
             is_out: word >> 16 & 1 == 1,
             consecutive: word as u32 & FULL,
@@ -232,7 +245,8 @@ impl Standing {
 
     fn word(self) -> u64 {
         let is_out = u64::from(self.is_out);
-        self.until.0 << 22 | self.ejections << 17 | is_out << 16 | u64::from(self.consecutive)
+        let (seen, run) = (self.seen.bits(), u64::from(self.consecutive));
+        self.until.0 << 27 | seen << 22 | self.ejections << 17 | is_out << 16 | run
     }
 
     fn is_ejected(self, now: Millis) -> bool {
@@ -247,9 +261,10 @@ impl Standing {
         (self.is_out && now >= self.until).then_some(Self { is_out: false, ..self })
     }
 
-    fn counted(self, failed: bool) -> Option<Self> {
+    fn counted(self, failed: bool, asker: Asker) -> Option<Self> {
         let consecutive = if failed { (self.consecutive + 1).min(FULL) } else { 0 };
-        let next = Self { consecutive, ..self };
+        let seen = if failed { self.seen.and(asker) } else { Seen::NOBODY };
+        let next = Self { consecutive, seen, ..self };
         (!self.is_out && next != self).then_some(next)
     }
 
@@ -257,7 +272,13 @@ impl Standing {
         let forgiven = now.after(self.until) / interval;
         let ejections = (self.ejections.saturating_sub(forgiven) + 1).min(MOST_TIMES);
         let until = now.plus(interval.saturating_mul(ejections)).min(Millis(LAST));
-        (!self.is_out).then_some(Self { until, ejections, is_out: true, consecutive: 0 })
+        (!self.is_out).then_some(Self {
+            until,
+            ejections,
+            is_out: true,
+            consecutive: 0,
+            seen: Seen::NOBODY,
+        })
     }
 }
 

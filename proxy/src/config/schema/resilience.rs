@@ -110,6 +110,9 @@ pub(super) struct Outlier {
     /// Fewer requests in the window say nothing of the success rate; 20 by default.
     #[schemars(default, range(min = 1, max = 1_000_000))]
     min_requests: Option<u32>,
+    /// Whether a run of 5xx ejects that only one client has seen; false by default.
+    #[schemars(default)]
+    one_client: Option<bool>,
 }
 
 #[derive(JsonSchema)]

@@ -26,7 +26,8 @@ pub(super) struct Server {
     /// Whether `Forwarded` is believed and written, and `X-Forwarded-*` not believed; false by default.
     #[schemars(default)]
     forwarded: Option<bool>,
-    /// Most connections of all clients together, 1 to 1000000; 20000 by default.
+    /// Most connections of all clients together, 1 to 1000000; by default 20000, or as
+    /// many as the limit of open files has room for.
     #[schemars(default, range(min = 1, max = 1_000_000))]
     max_connections: Option<u64>,
     /// Most connections of one client address (IPv6: of one /64), or "off".

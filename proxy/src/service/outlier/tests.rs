@@ -17,7 +17,55 @@ const RULES: OutlierConfig = OutlierConfig {
     success_rate: None,
     window: Duration::from_secs(10),
     min_requests: 20,
+    one_client: false,
 };
+
+impl Outlier {
+    fn end(&self, now: Millis, failed: bool) -> Option<Verdict> {
+        self.observe(now, failed, Asker::Anybody)
+    }
+}
+
+/// Addresses of which no two share a bucket, but the second and third a network.
+const ADDRESSES: [&str; 3] = ["192.0.2.1", "2001:db8::1", "2001:db8::2"];
+
+fn client(place: usize) -> Asker {
+    Asker::Client(Some(ADDRESSES[place].parse().expect("is an address")))
+}
+
+#[test]
+fn a_run_of_answers_ejects_once_another_client_has_seen_one() {
+    let endpoints = endpoints(RULES, 2);
+    let endpoint = &endpoints[0];
+    for _ in 0..70_000 {
+        assert_eq!(endpoint.observe(Millis(0), true, client(1)), None);
+    }
+    assert_eq!(endpoint.observe(Millis(0), true, client(2)), None, "of the same /64");
+    let verdict = endpoint.observe(Millis(0), true, client(0));
+    assert_eq!(verdict, ejected(Cause::ConsecutiveFailures, 10_000));
+    assert!(endpoint.returned(Millis(10_000)));
+    for _ in 0..5 {
+        assert_eq!(endpoint.observe(Millis(10_000), true, client(0)), None, "begun anew");
+    }
+    assert_eq!(endpoint.end(Millis(10_000), false), None);
+    for _ in 0..5 {
+        assert_eq!(endpoint.observe(Millis(10_000), true, client(1)), None, "a run of its own");
+    }
+    assert!(endpoint.end(Millis(10_000), true).is_some(), "a connection that broke");
+}
+
+#[test]
+fn a_run_of_one_client_ejects_where_the_rules_say_so() {
+    for rules in [
+        OutlierConfig { one_client: true, ..RULES },
+        OutlierConfig { consecutive_failures: Some(1), ..RULES },
+    ] {
+        let endpoints = endpoints(rules, 2);
+        let run = rules.consecutive_failures.expect("is set");
+        let verdicts = (0..run).map(|_| endpoints[0].observe(Millis(0), true, client(0)));
+        assert_eq!(verdicts.filter(Option::is_some).count(), 1);
+    }
+}
 
 fn endpoints(rules: OutlierConfig, count: usize) -> Vec<Outlier> {
     let ejections = Ejections::new(rules);
@@ -27,9 +75,9 @@ fn endpoints(rules: OutlierConfig, count: usize) -> Vec<Outlier> {
 /// The verdict of the last of `count` failures at `now`, the only one that may have one.
 fn fail(endpoint: &Outlier, count: u32, now: u64) -> Option<Verdict> {
     for _ in 1..count {
-        assert_eq!(endpoint.observe(Millis(now), true), None);
+        assert_eq!(endpoint.end(Millis(now), true), None);
     }
-    endpoint.observe(Millis(now), true)
+    endpoint.end(Millis(now), true)
 }
 
 fn ejected(cause: Cause, until: u64) -> Option<Verdict> {
@@ -41,7 +89,7 @@ fn five_failures_in_a_row_eject_and_the_return_is_told_once() {
     let endpoints = endpoints(RULES, 2);
     let endpoint = &endpoints[0];
     assert_eq!(fail(endpoint, 4, 0), None);
-    assert_eq!(endpoint.observe(Millis(0), false), None);
+    assert_eq!(endpoint.end(Millis(0), false), None);
     assert_eq!(fail(endpoint, 5, 0), ejected(Cause::ConsecutiveFailures, 10_000));
     assert_eq!(fail(endpoint, 9, 9999), None, "sent before");
     assert!(endpoint.is_ejected(Millis(9999)) && !endpoint.returned(Millis(9999)));
@@ -57,8 +105,8 @@ fn an_observer_that_comes_first_is_told_of_the_return() {
     assert!(fail(endpoint, 1, 0).is_some());
     assert_eq!(fail(endpoint, 1, 10_000), Some(Verdict::Returned));
     assert_eq!(fail(endpoint, 1, 10_000), ejected(Cause::ConsecutiveFailures, 30_000));
-    assert_eq!(endpoint.observe(Millis(30_000), false), Some(Verdict::Returned));
-    assert_eq!(endpoint.observe(Millis(30_000), false), None);
+    assert_eq!(endpoint.end(Millis(30_000), false), Some(Verdict::Returned));
+    assert_eq!(endpoint.end(Millis(30_000), false), None);
 }
 
 #[test]
@@ -86,8 +134,7 @@ fn ejections_grow_to_thirty_times_and_are_forgiven_one_by_one() {
 fn a_success_rate_below_the_least_ejects_once_there_are_enough_requests() {
     let rules = OutlierConfig { consecutive_failures: None, success_rate: Some(80), ..RULES };
     let endpoints = endpoints(rules, 2);
-    let observe =
-        |request: u64| endpoints[0].observe(Millis(request * 100), request.is_multiple_of(4));
+    let observe = |request: u64| endpoints[0].end(Millis(request * 100), request.is_multiple_of(4));
     for request in 1..20 {
         assert_eq!(observe(request), None, "request {request}");
     }
@@ -96,7 +143,7 @@ fn a_success_rate_below_the_least_ejects_once_there_are_enough_requests() {
     assert_eq!(fail(&endpoints[0], 19, 12_000), None, "what came before is forgotten");
     assert!(fail(&endpoints[0], 1, 12_000).is_some());
     for _ in 0..100 {
-        assert_eq!(endpoints[1].observe(Millis(0), false), None);
+        assert_eq!(endpoints[1].end(Millis(0), false), None);
     }
 }
 
@@ -105,7 +152,7 @@ fn a_rate_that_is_just_enough_is_enough() {
     let rules = OutlierConfig { consecutive_failures: None, success_rate: Some(75), ..RULES };
     let endpoints = endpoints(rules, 2);
     for request in 1..=200_u32 {
-        assert_eq!(endpoints[0].observe(Millis(0), request.is_multiple_of(4)), None);
+        assert_eq!(endpoints[0].end(Millis(0), request.is_multiple_of(4)), None);
     }
 }
 
@@ -133,7 +180,7 @@ fn a_place_is_free_again_after_a_return_and_after_a_departure() {
     assert!(fail(&endpoints[0], 5, 0).is_some() && fail(&endpoints[1], 5, 0).is_some());
     assert_eq!(fail(&endpoints[2], 5, 0), None);
     assert!(endpoints[0].returned(Millis(10_000)));
-    assert!(endpoints[2].observe(Millis(10_000), true).is_some(), "its run goes on");
+    assert!(endpoints[2].end(Millis(10_000), true).is_some(), "its run goes on");
     assert_eq!(fail(&endpoints[3], 5, 10_000), None);
     let gone = endpoints.remove(1);
     let ejections = Arc::clone(&gone.ejections);
@@ -149,7 +196,7 @@ fn threads_never_eject_too_many_and_each_verdict_has_one_thread() {
     let (out, back) = (AtomicU64::new(0), AtomicU64::new(0));
     let observe = |place: u64, now| {
         let place = usize::try_from(place).expect("is small");
-        match endpoints[place].observe(now, true) {
+        match endpoints[place].end(now, true) {
             Some(Verdict::Ejected { .. }) => out.fetch_add(1, SeqCst),
             Some(Verdict::Returned) => back.fetch_add(1, SeqCst),
             None => 0,
@@ -190,7 +237,7 @@ proptest! {
         for (place, pause, luck) in events {
             now += pause;
             let endpoint = &endpoints[place % count];
-            told += match endpoint.observe(Millis(now), luck > 2) {
+            told += match endpoint.end(Millis(now), luck > 2) {
                 Some(Verdict::Ejected { .. }) => 1,
                 Some(Verdict::Returned) => -1,
                 None => 0,
@@ -208,8 +255,10 @@ proptest! {
         ejections in 0..=MOST_TIMES,
         is_out: bool,
         consecutive in 0..=FULL,
+        seen in 0..=31_u64,
     ) {
-        let standing = Standing { until: Millis(until), ejections, is_out, consecutive };
+        let seen = Seen::of(seen);
+        let standing = Standing { until: Millis(until), ejections, is_out, consecutive, seen };
         prop_assert_eq!(Standing::of(standing.word()), standing);
     }
 }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::*;
-use crate::config::Config;
+use crate::{config::Config, service::outlier::Asker};
 
 type PutOut = fn(&Service);
 
@@ -17,14 +17,14 @@ fn service(settings: &str) -> Service {
 }
 
 fn fail(service: &Service) {
-    service.report(1, Admission::Yes, true, || NOW);
+    service.report(1, Admission::Yes, true, Asker::Anybody, || NOW);
 }
 
 /// Fills each endpoint, and ejects those at `places`.
 fn full(service: &Service, ejected: &[usize]) {
     service.endpoints.iter().for_each(|endpoint| endpoint.load.start());
     for place in ejected {
-        service.report(*place, Admission::Yes, true, || NOW);
+        service.report(*place, Admission::Yes, true, Asker::Anybody, || NOW);
     }
 }
 
