@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, thread, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    clients::{ClientTimeouts, HeadBounds},
+    clients::{self, ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
     error::{Located, Problem},
     network,
@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub health_path: Option<String>,
     pub paths: PathPolicy,
     pub heads: HeadBounds,
+    /// Of request bodies over HTTP/2: what one connection may have in flight, in bytes.
+    pub http2_window: u32,
     pub timeouts: ClientTimeouts,
 }
 
@@ -54,6 +56,7 @@ impl Default for ServerConfig {
             health_path: None,
             paths: PathPolicy::default(),
             heads: HeadBounds::default(),
+            http2_window: clients::HTTP2_WINDOW,
             timeouts: ClientTimeouts::default(),
         }
     }
@@ -82,6 +85,7 @@ impl ServerConfig {
             health_path: section.get::<AbsolutePath>("health_path").map(|path| path.value.0),
             paths: PathPolicy::read(&mut section),
             heads: HeadBounds::read(&mut section),
+            http2_window: clients::http2_window(&mut section),
             timeouts: ClientTimeouts::read(&mut section),
         };
         section.finish();
