@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """One upload from far away, over HTTP/1.1 and over HTTP/2: the second may not be much slower. Between
-client and proxy lies a link of 100 ms there and back that carries 25 MiB a second."""
+client and proxy lies a link of 100 ms there and back that carries 25 MiB a second. Time counts from
+when the connection stands, which over HTTP/2 is when the settings have come."""
 
 import argparse
 import queue
@@ -81,9 +82,10 @@ def serve_origin(listening):
 
 def by_http1(port, body):
     with socket.create_connection(("127.0.0.1", port)) as one:
+        began = time.monotonic()
         one.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body))
         one.sendall(body)
-        return one.recv(PIECE).startswith(b"HTTP/1.1 200")
+        return one.recv(PIECE).startswith(b"HTTP/1.1 200"), time.monotonic() - began
 
 
 class Far:
@@ -145,7 +147,10 @@ class Far:
 def by_http2(port, body):
     far = Far(port)
     with far.socket:
-        return far.upload(body)
+        while far.initial == 65535:
+            far.read()
+        began = time.monotonic()
+        return far.upload(body), time.monotonic() - began
 
 
 def main():
@@ -161,9 +166,9 @@ def main():
     with world.Proxy(config % origin.getsockname()[1]) as proxy:
         link = Link(proxy.port, given.trip, given.rate * (1 << 20))
         for name, send in [("HTTP/1.1", by_http1), ("HTTP/2", by_http2)]:
-            began = time.monotonic()
-            verdict.expect(send(link.port, body), f"{name} is answered")
-            rates[name] = given.mib / (time.monotonic() - began)
+            is_right, took = send(link.port, body)
+            verdict.expect(is_right, f"{name} is answered")
+            rates[name] = given.mib / took
             print(f"      {name}: {rates[name]:.1f} MiB a second")
         share = rates["HTTP/2"] / rates["HTTP/1.1"]
         verdict.expect(share >= LEAST, f"HTTP/2 has {share:.2f} of the rate of HTTP/1.1")
