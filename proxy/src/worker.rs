@@ -43,6 +43,7 @@ pub struct Shared {
     /// `None` if requests are not logged.
     pub access_log: Option<LogSender>,
     pub heads: HeadBounds,
+    pub http2_window: u32,
     pub timeouts: ClientTimeouts,
     pub vitals: Vitals,
 }
@@ -99,7 +100,8 @@ impl Worker {
                 now: gateway.now(),
             })
         });
-        let (conns, watch) = ConnTable::new(shared.heads, shared.timeouts, scratch.clone());
+        let (conns, watch) =
+            ConnTable::new(shared.heads, shared.http2_window, shared.timeouts, scratch.clone());
         drop(vitals.spawn("deadlines of clients", watch));
         let dialers: Vec<Dialer> = shared.gateway.endpoints().map(dialer).collect();
         let pools = shared.gateway.endpoints().zip(&dialers).map(|((service, _), dialer)| {

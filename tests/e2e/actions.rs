@@ -125,6 +125,23 @@ fn a_redirect_fills_placeholders_as_they_were_sent_and_keeps_the_query() {
 }
 
 #[test]
+fn the_query_of_a_redirect_stands_before_its_fragment() {
+    for (to, target, expected) in [
+        ("https://b.test/y#z", "/v/1?b=2", "https://b.test/y?b=2#z"),
+        ("https://b.test/y#z", "/v/1", "https://b.test/y#z"),
+        ("https://b.test/y#z?{a}", "/v/1?b=2", "https://b.test/y?b=2#z?1"),
+        ("https://b.test/{a}#{a}", "/v/1%23?b=2", "https://b.test/1%23?b=2#1%23"),
+        ("https://b.test/y?c={a}#z", "/v/1?b=2", "https://b.test/y?c=1#z"),
+        ("https://b.test/y?c={a}", "/v/1&d=2+3;e", "https://b.test/y?c=1%26d%3D2%2B3%3Be"),
+        ("/y#z", "/v/1?", "/y?#z"),
+        ("#z", "/v/1?b=2", "?b=2#z"),
+    ] {
+        let route = format!("path = \"/v/{{a}}\"\nredirect = {{ to = \"{to}\" }}");
+        assert_eq!(location(&route, target), expected, "{to} {target}");
+    }
+}
+
+#[test]
 fn a_placeholder_that_a_redirects_path_lacks_is_dropped_with_its_slash() {
     let route =
         "path = [\"/old\", \"/old/{*rest}\"]\nredirect = { to = \"https://b.test/new/{rest}\" }";
@@ -171,6 +188,29 @@ fn a_rewrite_is_appended_to_the_endpoints_path_and_the_query_is_kept() {
                   [[routes]]\npath = \"/fixed\"\nrewrite = \"/other\"\nservice = \"books\"\n";
     let seen = forwarded(routes, &["/v1/a/b?c", "/v1/a/", "/fixed?x=1"]);
     assert_eq!(seen, ["/base/api/a/b?c", "/base/api/a/", "/base/other?x=1"]);
+}
+
+#[test]
+fn the_query_of_a_rewrite_and_that_of_the_request_are_one() {
+    let seen = |rewrite: &str, target: &str| {
+        let routes = format!(
+            "[[routes]]\npath = \"/v/{{*a}}\"\nrewrite = \"{rewrite}\"\nservice = \"root\""
+        );
+        forwarded(&routes, &[target]).remove(0)
+    };
+    for (rewrite, target, expected) in [
+        ("/x?a={a}", "/v/1?b=2", "/x?a=1&b=2"),
+        ("/x?a={a}", "/v/1?", "/x?a=1"),
+        ("/x?a={a}", "/v/1", "/x?a=1"),
+        ("/x?", "/v/1?b=2", "/x?b=2"),
+        ("/{a}?", "/v/1/2?b=2?c", "/1/2?b=2?c"),
+        ("/x?a={a}&c=/", "/v/1/%26%3f?b=%26", "/x?a=1/%26%3f&c=/&b=%26"),
+        // What is one segment of a path is one value of a query.
+        ("/x?a={a}", "/v/1&a=2;3+4?b", "/x?a=1%26a%3D2%3B3%2B4&b"),
+        ("/{a}?{a}=1", "/v/1&2?b", "/1&2?1%262=1&b"),
+    ] {
+        assert_eq!(seen(rewrite, target), expected, "{rewrite} {target}");
+    }
 }
 
 #[test]

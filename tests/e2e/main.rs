@@ -54,6 +54,7 @@ mod http2_interim;
 mod http2_limits;
 mod http2_listeners;
 mod http2_requests;
+mod http2_windows;
 mod idle_endpoints;
 mod kept_connections;
 mod large_bodies;

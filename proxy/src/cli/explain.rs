@@ -15,7 +15,7 @@ use crate::{
     forward::redirect::location,
     gateway::Gateway,
     request::{check_method, normal_path},
-    routing::{Found, Request, Route, Verdict},
+    routing::{Found, Request, Route, RouteMatch, Verdict, rewrite::joined},
     telemetry::output,
 };
 
@@ -114,6 +114,18 @@ fn parse(args: &ExplainArgs) -> Result<(Method, Uri, HeaderMap), String> {
     Ok((method, uri, headers))
 }
 
+/// Path and query as an endpoint without a path of its own gets them.
+fn target(route: &Route, found: &RouteMatch, path: &str, query: Option<&str>) -> String {
+    let (path, own) = match route.fill_template(found, path) {
+        Some(target) => (String::from_utf8_lossy(&target.path).into_owned(), target.query),
+        None => (path.to_owned(), None),
+    };
+    match joined(own, query.map(str::as_bytes)) {
+        Some(query) => format!("{path}?{}", String::from_utf8_lossy(&query)),
+        None => path,
+    }
+}
+
 fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) -> String {
     let found = match found {
         Found::Route(found) => found,
@@ -125,10 +137,7 @@ fn outcome(gateway: &Gateway, found: &Found, path: &str, query: Option<&str>) ->
     };
     let route: &Route = gateway.routes.route(found.route);
     let name = &route.config.name;
-    let mut target = Vec::new();
-    let is_rewritten = route.write_template(found, path, &mut target);
-    let target =
-        if is_rewritten { String::from_utf8_lossy(&target).into_owned() } else { path.to_owned() };
+    let target = target(route, found, path, query);
     match &route.config.action {
         RouteAction::Forward { service, .. } => {
             let service = match service {

@@ -49,6 +49,22 @@ const LARGEST_HEAD: u64 = 128 << 10;
 /// What crate `http` keeps of a URI: its positions are of 16 bits.
 const LONGEST_TARGET: u64 = 65_534;
 
+/// Where windows begin, and what is enough for most ways: 40 MiB a second over 100 ms.
+const HTTP2_WINDOWS: [u64; 2] = [1 << 20, 256 << 20];
+pub(super) const HTTP2_WINDOW: u32 = 8 << 20;
+
+/// `max_http2_window` in bytes.
+pub(super) fn http2_window(section: &mut Section<'_>) -> u32 {
+    let Some(size) = section.get::<ByteSize>("max_http2_window") else { return HTTP2_WINDOW };
+    let [least, most] = HTTP2_WINDOWS;
+    if !(least..=most).contains(&size.value.0) {
+        let (least, most) = (ByteSize(least), ByteSize(most));
+        let message = format!("max_http2_window must be {least} to {most}");
+        section.report(&size.span, Problem::new(message));
+    }
+    u32::try_from(size.value.0).unwrap_or(HTTP2_WINDOW)
+}
+
 impl HeadBounds {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();

@@ -104,6 +104,12 @@ fn check_rewrite(
     {
         section.report(&template.span, Problem::new("\"rewrite\" must start with \"/\""));
     }
+    let has_fragment = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.contains('#'));
+    if template.value.pieces.iter().any(has_fragment) {
+        let problem = Problem::new("\"rewrite\" has a fragment, which no server is ever sent");
+        section
+            .report(&template.span, problem.hint("leave out \"#\" and what follows, or write %23"));
+    }
 }
 
 fn service_choice(

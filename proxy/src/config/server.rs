@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, thread, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    clients::{ClientTimeouts, HeadBounds},
+    clients::{self, ClientTimeouts, HeadBounds},
     connections::ConnectionLimits,
     error::{Located, Problem},
     name_case::NameCase,
@@ -40,6 +40,8 @@ pub struct ServerConfig {
     /// Of names that no client has spelled, to endpoints.
     pub case: NameCase,
     pub heads: HeadBounds,
+    /// Of request bodies over HTTP/2: what one connection may have in flight, in bytes.
+    pub http2_window: u32,
     pub timeouts: ClientTimeouts,
 }
 
@@ -58,6 +60,7 @@ impl Default for ServerConfig {
             paths: PathPolicy::default(),
             case: NameCase::default(),
             heads: HeadBounds::default(),
+            http2_window: clients::HTTP2_WINDOW,
             timeouts: ClientTimeouts::default(),
         }
     }
@@ -87,6 +90,7 @@ impl ServerConfig {
             paths: PathPolicy::read(&mut section),
             case: NameCase::read(section.section("headers")),
             heads: HeadBounds::read(&mut section),
+            http2_window: clients::http2_window(&mut section),
             timeouts: ClientTimeouts::read(&mut section),
         };
         section.finish();

@@ -33,6 +33,8 @@ pub trait Watched {
 /// All connections of one worker. Bound: those that the listener accepts.
 pub struct ConnTable {
     pub bounds: HeadBounds,
+    /// Of request bodies over HTTP/2: what one connection may have in flight, in bytes.
+    pub http2_window: u32,
     limits: Limits,
     conns: RefCell<Slab<Rc<dyn Watched>>>,
     tick: Cell<u32>,
@@ -69,6 +71,7 @@ impl ConnTable {
     /// A table and the task that watches over it.
     pub fn new(
         bounds: HeadBounds,
+        http2_window: u32,
         timeouts: ClientTimeouts,
         scratch: Scratch,
     ) -> (Rc<Self>, impl Future<Output = ()> + use<>) {
@@ -81,6 +84,7 @@ impl ConnTable {
         };
         let table = Rc::new(Self {
             bounds,
+            http2_window,
             limits,
             conns: RefCell::default(),
             tick: Cell::default(),

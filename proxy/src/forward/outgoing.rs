@@ -14,7 +14,7 @@ use crate::{
     headers::forwarded::TrustedProxies,
     record::RequestRecord,
     request::{target::Raw, upgrade},
-    routing::{Route, RouteMatch, stage::host},
+    routing::{Route, RouteMatch, rewrite::joined, stage::host},
     service::{Endpoint, Service},
     upstream::{
         Asked, Bounds, RequestBody, RequestFraming,
@@ -32,6 +32,8 @@ pub(super) struct Outgoing<'a> {
     overrides: &'a TimeoutOverrides,
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
+    /// The query of the rewrite and that of the request; `None` if that goes as it came.
+    query: Option<Vec<u8>>,
     /// Path and query as they came, if the request has them otherwise.
     raw: Option<Raw>,
     fields: BytesMut,
@@ -54,8 +56,15 @@ impl<'a> Outgoing<'a> {
         if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
             return Err(Reason::BodyTooLarge);
         }
-        let mut path = Vec::new();
-        let is_rewritten = route.write_template(found, record.path(request.uri()), &mut path);
+        let raw = record.from.raw_target();
+        let (path, query) = match route.fill_template(found, record.path(request.uri())) {
+            Some(target) => {
+                let given = given_query(raw.as_ref(), request);
+                let query = target.query.and_then(|own| joined(Some(own), given));
+                (Some(target.path), query)
+            }
+            None => (None, None),
+        };
         Ok(Self {
             service,
             record,
@@ -64,8 +73,9 @@ impl<'a> Outgoing<'a> {
             limit,
             case: gateway.case,
             overrides: &route.config.timeouts,
-            path: is_rewritten.then_some(path),
-            raw: record.from.raw_target(),
+            path,
+            query,
+            raw,
             fields: record.upstream_fields.take(),
             rules: &route.config.response_headers,
             upgrade: upgrade(request.head()),
@@ -142,9 +152,10 @@ impl<'a> Outgoing<'a> {
         let uri = self.request.uri();
         let given = self.record.path(uri).as_bytes();
         let path = self.path.as_deref().unwrap_or(given);
-        let Some(raw) = &self.raw else { return (path, uri.query().map(str::as_bytes)) };
+        let query = self.query.as_deref().or_else(|| given_query(self.raw.as_ref(), self.request));
+        let Some(raw) = &self.raw else { return (path, query) };
         let is_as_it_came = self.path.is_none() && self.record.normal_path.get().is_none();
-        (if is_as_it_came { &raw.path } else { path }, raw.query.as_deref())
+        (if is_as_it_came { &raw.path } else { path }, query)
     }
 
     fn write_head(
@@ -171,6 +182,14 @@ impl<'a> Outgoing<'a> {
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         request_head::write(&line, framing, upgrade, left, &self.fields)
+    }
+}
+
+/// The query as it came.
+fn given_query<'a>(raw: Option<&'a Raw>, request: &'a ServiceRequest) -> Option<&'a [u8]> {
+    match raw {
+        Some(raw) => raw.query.as_deref(),
+        None => request.uri().query().map(str::as_bytes),
     }
 }
 

@@ -56,15 +56,21 @@ pub(super) fn redirect(
 /// Where the redirect leads. A path stays a path: were it to begin with two slashes, because a
 /// placeholder does, it would name another host.
 pub fn location(route: &Route, found: &RouteMatch, path: &str, query: Option<&str>) -> Vec<u8> {
-    let mut location = Vec::new();
-    route.write_template(found, path, &mut location);
+    let Some(target) = route.fill_template(found, path) else { return Vec::new() };
+    let mut location = target.path;
     let slashes = location.iter().take_while(|byte| b"/\\".contains(byte)).count();
     if slashes > 1 && !route.template_names_host() {
         location.drain(1..slashes);
     }
-    if let Some(query) = query.filter(|_| !location.contains(&b'?')) {
-        location.push(b'?');
-        location.extend_from_slice(query.as_bytes());
+    let parts = [
+        (b'?', target.query.as_deref().or(query.map(str::as_bytes))),
+        (b'#', target.fragment.as_deref()),
+    ];
+    for (mark, part) in parts {
+        if let Some(part) = part {
+            location.push(mark);
+            location.extend_from_slice(part);
+        }
     }
     location
 }

@@ -186,7 +186,8 @@ mod tests {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair can be made");
             socket2::SockRef::from(&ours).set_send_buffer_size(4608).expect("can be set");
             let bounds = HeadBounds::default();
-            let (table, _) = ConnTable::new(bounds, ClientTimeouts::default(), Scratch::default());
+            let (table, _) =
+                ConnTable::new(bounds, 1 << 20, ClientTimeouts::default(), Scratch::default());
             let conn = Rc::new(Conn::new(ours.into(), BytesMut::new(), Rc::default(), &table));
             let reader = actix_rt::spawn(async move {
                 let (mut read, mut buffer) = (Vec::new(), [0; 1013]);

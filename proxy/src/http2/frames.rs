@@ -191,6 +191,11 @@ impl Frames {
         self.past.remember(stream, is_reset);
     }
 
+    /// The client hears of a larger window of its streams.
+    pub(super) fn widened(&mut self, window: u32) {
+        self.past.widened(window);
+    }
+
     /// Whether a frame of the stream has come in part, or a block of its fields: h2 has been shown its
     /// number, and must still know the stream when the rest comes.
     pub(super) fn is_amid(&self, stream: u32) -> bool {

@@ -17,5 +17,6 @@ mod send;
 mod serve;
 mod session;
 mod stream;
+mod windows;
 
 pub use self::{frames::PREFACE, known_fields::KnownFields, serve::serve, stream::Stream};

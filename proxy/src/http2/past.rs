@@ -19,8 +19,10 @@ use super::serve::{MOST_STREAMS, STREAM_WINDOW};
 const IDLE: u8 = 3;
 
 /// Bound: [`MOST_STREAMS`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Past {
+    /// The largest that a stream has had; it never shrinks.
+    window: u32,
     last: VecDeque<Ended>,
     /// The first that was reset, which h2 keeps.
     kept: Option<u32>,
@@ -29,14 +31,26 @@ pub(super) struct Past {
 #[derive(Debug)]
 struct Ended {
     stream: u32,
-    /// Bytes that its window had room for, and no more come: nobody opens it any more.
-    room: u32,
+    /// Bytes that have come since. No more than a window may come: nobody opens it any more, but that all
+    /// windows grow.
+    come: u32,
     may_trail: bool,
     /// Frames that carry nothing and may still come.
     idle: u8,
 }
 
+impl Default for Past {
+    fn default() -> Self {
+        Self { window: STREAM_WINDOW, last: VecDeque::new(), kept: None }
+    }
+}
+
 impl Past {
+    /// The client hears of a larger window, of streams that are over too.
+    pub(super) fn widened(&mut self, window: u32) {
+        self.window = self.window.max(window);
+    }
+
     /// `is_reset`: h2 knows that it is over.
     pub(super) fn remember(&mut self, stream: u32, is_reset: bool) {
         if is_reset {
@@ -45,7 +59,7 @@ impl Past {
         if self.last.len() == MOST_STREAMS as usize {
             self.last.pop_front();
         }
-        self.last.push_back(Ended { stream, room: STREAM_WINDOW, may_trail: true, idle: IDLE });
+        self.last.push_back(Ended { stream, come: 0, may_trail: true, idle: IDLE });
     }
 
     /// Whether the stream is one of them.
@@ -61,10 +75,10 @@ impl Past {
     /// Takes so many bytes of a body; whether there was no room for them. Of streams that are not
     /// remembered nothing is known.
     pub(super) fn is_overrun(&mut self, stream: u32, bytes: u32) -> bool {
+        let window = self.window;
         let Some(ended) = self.find(stream) else { return false };
-        let left = ended.room.checked_sub(bytes);
-        ended.room = left.unwrap_or(0);
-        left.is_none()
+        ended.come = ended.come.saturating_add(bytes);
+        ended.come > window
     }
 
     /// Whether fields that come behind the head are one block too many.
@@ -108,6 +122,8 @@ mod tests {
         past.remember(7, true);
         assert!(!past.is_overrun(7, STREAM_WINDOW - 1) && !past.is_overrun(7, 1));
         assert!(past.is_overrun(7, 1));
+        past.widened(2 * STREAM_WINDOW);
+        assert!(!past.is_overrun(7, STREAM_WINDOW - 1) && past.is_overrun(7, 1));
         assert!(!past.has_trailed(7) && past.has_trailed(7));
         assert!((0..IDLE).all(|_| past.takes_idle(7)) && !past.takes_idle(7));
     }

@@ -36,7 +36,8 @@ use crate::{
 
 /// Requests at a time that one connection may have.
 pub(super) const MOST_STREAMS: u32 = 128;
-/// Of a request body, what a client may send before anybody reads it: by stream, and in all.
+/// Of a request body, what a client may send before anybody reads it: by stream, and in all. At first;
+/// `windows.rs` lets them grow.
 pub(super) const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Of answers, what waits in a stream for the socket.
@@ -145,6 +146,7 @@ impl Serving {
             if self.obey(cx).is_break() {
                 return Poll::Ready(());
             }
+            self.widen(cx);
             // Streams that were reset make room at once, and would pile up unseen.
             while streams.len() < 2 * MOST_STREAMS as usize {
                 match self.connection.poll_accept(cx) {
@@ -171,6 +173,15 @@ impl Serving {
             if !has_ended && self.session.order(cx.waker()) == self.obeyed {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Lets the client send more of bodies before they are taken, if its way is long.
+    fn widen(&mut self, cx: &mut Context<'_>) {
+        let Some(ping) = &mut self.ping else { return };
+        let (session, connection) = (&self.session, &mut self.connection);
+        if let Some(window) = session.windows.follow(connection, ping, session.tick(), cx) {
+            session.widened(window);
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     frames::{Frames, Taken},
     known_fields::KnownFields,
     stream::Stream,
+    windows::Windows,
 };
 use crate::downstream::{
     Arrival, ConnTable, LEAST_PROGRESS, Limits, Stall, Watched,
@@ -50,6 +51,7 @@ pub(super) struct Session {
     pub(super) known_fields: Rc<KnownFields>,
     frames: RefCell<Frames>,
     faults: RefCell<Faults>,
+    pub(super) windows: Windows,
     /// Whether the client has sent too much for nothing.
     is_flooded: Cell<bool>,
     streams: RefCell<Slab<Rc<Stream>>>,
@@ -88,6 +90,7 @@ impl Session {
             known_fields,
             frames: RefCell::new(Frames::new()),
             faults: RefCell::new(Faults::new()),
+            windows: Windows::new(table.http2_window),
             is_flooded: Cell::default(),
             streams: RefCell::default(),
             write_stall: Stall::default(),
@@ -183,6 +186,18 @@ impl Session {
         self.frames.borrow_mut().sent_piece(bytes);
     }
 
+    /// Bytes of a request body were taken.
+    pub(super) fn took(&self, bytes: usize) {
+        if self.windows.took(bytes) {
+            wake(&self.driver);
+        }
+    }
+
+    /// The client hears of a larger window of its streams.
+    pub(super) fn widened(&self, window: u32) {
+        self.frames.borrow_mut().widened(window);
+    }
+
     /// What to do now; `waker` is woken when that changes.
     pub(super) fn order(&self, waker: &Waker) -> Order {
         remember(&self.driver, waker);
@@ -259,6 +274,7 @@ impl Watched for Session {
     fn look_at(&self, now: u32, limits: &Limits) {
         self.frames.borrow_mut().tick();
         self.faults.borrow_mut().tick();
+        self.windows.tick();
         self.look_at_head(now, limits.head);
         self.write_stall.look_at(now, limits.write);
         let streams = self.streams.borrow();

@@ -77,6 +77,7 @@ impl Stream {
                     // Fails for a stream that is over, whose window is of no matter.
                     let _ = body.flow_control().release_capacity(bytes.len());
                     self.body_stall.moved(bytes.len());
+                    self.session.took(bytes.len());
                     if !bytes.is_empty() {
                         return Poll::Ready(Some(Ok(bytes)));
                     }

@@ -13,7 +13,7 @@ mod host;
 mod open_methods;
 mod other_fields;
 mod readings;
-mod rewrite;
+pub mod rewrite;
 pub mod stage;
 mod suffixes;
 mod tree;
@@ -26,7 +26,11 @@ use actix_http::{Method, header::HeaderMap};
 pub use self::{
     explain::Verdict, host::host_without_port, open_methods::open_methods, readings::OtherReadings,
 };
-use self::{group::Group, rewrite::Filled, suffixes::Suffixes};
+use self::{
+    group::Group,
+    rewrite::{Filled, Target},
+    suffixes::Suffixes,
+};
 use crate::{
     config::{HostPattern, RouteConfig, Template},
     record::Index,
@@ -175,13 +179,10 @@ impl Route {
         found.values.get(index).map(|(start, end)| &path[*start..*end])
     }
 
-    /// Writes the route's template for `path`; false if it has none.
-    pub fn write_template(&self, found: &RouteMatch, path: &str, out: &mut Vec<u8>) -> bool {
-        let Some(template) = &self.paths[found.path].template else {
-            return false;
-        };
-        template.write(path, &found.values, out);
-        true
+    /// The route's template filled for `path`; `None` if it has none.
+    pub fn fill_template(&self, found: &RouteMatch, path: &str) -> Option<Target> {
+        let template = self.paths[found.path].template.as_ref()?;
+        Some(template.fill(path, &found.values))
     }
 
     /// Whether the template itself begins with two slashes, and so with a host.

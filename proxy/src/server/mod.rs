@@ -110,6 +110,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         metrics: Arc::clone(&metrics),
         access_log,
         heads: config.server.heads,
+        http2_window: config.server.http2_window,
         timeouts: config.server.timeouts,
         vitals: vitals.clone(),
     };

@@ -91,7 +91,7 @@ fn check_route(table: &RouteTable, route: &RouteConfig) {
         let Found::Route(found) = table.find(request) else {
             panic!("nobody takes {host}{path} of {}", pattern.source);
         };
-        table.route(found.route).write_template(&found, &path, &mut Vec::new());
+        table.route(found.route).fill_template(&found, &path);
     }
 }
 

@@ -60,6 +60,10 @@ pub(super) struct Server {
     /// Longest request target, 64B to 65534B; 8KiB by default.
     #[schemars(default)]
     max_uri: Option<SizeText>,
+    /// Of request bodies over HTTP/2, what one connection may have in flight, 1MiB to 256MiB; 8MiB by
+    /// default.
+    #[schemars(default)]
+    max_http2_window: Option<SizeText>,
     /// What %2F in a path means: data, or 400.
     #[schemars(default)]
     encoded_slash: Option<EncodedSlash>,

@@ -138,6 +138,7 @@ impl Conn {
         let (ours, theirs) = tokio::net::UnixStream::pair().expect("a pair can be made");
         let (table, _) = ConnTable::new(
             Default::default(),
+            1 << 20,
             Default::default(),
             crate::scratch::Scratch::default(),
         );

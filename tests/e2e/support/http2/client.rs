@@ -48,6 +48,8 @@ pub struct Http2 {
     /// The numbers of the last PING of `ping`, and of the last that was answered.
     pinged: u64,
     ponged: u64,
+    /// Answers to PINGs of the proxy, if the test sends them.
+    pongs: Option<Vec<u8>>,
     goaway: Option<(u32, u32)>,
     ending: Option<Ending>,
     /// The header block that is being received: its stream, and whether the stream ends with it.
@@ -76,6 +78,7 @@ impl Http2 {
             acks: 0,
             pinged: OWN_PINGS,
             ponged: OWN_PINGS,
+            pongs: None,
             goaway: None,
             ending: None,
             block: None,
@@ -258,6 +261,23 @@ impl Http2 {
         self.ponged == self.pinged
     }
 
+    /// Answers no PING of the proxy before `pong`.
+    pub fn hold_pongs(&mut self) {
+        self.pongs = Some(Vec::new());
+    }
+
+    /// Whether the proxy waits for an answer to a PING.
+    pub fn is_pinged(&self) -> bool {
+        self.pongs.as_ref().is_some_and(|pongs| !pongs.is_empty())
+    }
+
+    /// Answers the PINGs of the proxy, those that come too.
+    pub fn pong(&mut self) {
+        if let Some(pongs) = self.pongs.take() {
+            self.write(pongs);
+        }
+    }
+
     /// Reads until the connection ends.
     pub fn ending(&mut self) -> Ending {
         while self.step().is_some() {}
@@ -317,7 +337,10 @@ impl Http2 {
             }
             frame::PING => {
                 let pong = Frame::new(frame::PING, frame::ACK, 0, frame.payload.clone());
-                self.try_write(pong.bytes());
+                match &mut self.pongs {
+                    Some(pongs) => pongs.extend(pong.bytes()),
+                    None => _ = self.try_write(pong.bytes()),
+                }
             }
             frame::GOAWAY => self.goaway = Some((frame.number(0), frame.number(1))),
             frame::WINDOW_UPDATE => self.to_send.add(frame.stream, frame.number(0).into()),
