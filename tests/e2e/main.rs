@@ -38,6 +38,7 @@ mod header_rules;
 mod health_checks;
 mod hop_by_hop;
 mod http2_answers;
+mod http2_blocks;
 mod http2_bodies;
 mod http2_cancellation;
 mod http2_cases;
