@@ -243,6 +243,19 @@ fn what_is_no_handshake_is_answered_with_an_alert_and_counted() {
 }
 
 #[test]
+fn a_first_message_that_is_no_hello_is_answered_with_unexpected_message() {
+    let world = World::new();
+    // The last two are a `Finished` and a `KeyUpdate`.
+    for kind in [0x63, 0xff, 0x14, 0x18] {
+        let mut client = Client::connect(world.proxy.address);
+        client.write([0x16, 3, 1, 0, 5, kind, 0, 0, 1, 0]);
+        let mut answer = Vec::new();
+        let _ = client.stream.read_to_end(&mut answer);
+        assert_eq!(answer, [0x15, 3, 3, 0, 2, 2, 10], "{kind:#x}");
+    }
+}
+
+#[test]
 fn a_proxy_header_comes_before_the_handshake() {
     let world = World::with("proxy_protocol = true\n", |_, _| String::new());
     let mut socket = Client::connect(world.proxy.address);
