@@ -20,7 +20,7 @@ struct World {
     authority: Authority,
     origin: Origin,
     proxy: Proxy,
-    _files: TlsFiles,
+    files: TlsFiles,
 }
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
         let origin = Origin::answering(OK);
         let config = format!("{}{}{}", files.config, tls(&files, &authority), origin.config());
         let proxy = Proxy::start(&config);
-        Self { authority, origin, proxy, _files: files }
+        Self { authority, origin, proxy, files }
     }
 
     fn get(&self, path: &str, host: &str) -> Request {
@@ -267,7 +267,7 @@ fn a_first_message_that_is_no_hello_is_answered_with_unexpected_message() {
 #[test]
 fn a_renegotiation_is_refused_with_an_alert_at_once() {
     let mut world = World::new();
-    let config = format!("[server]\nheader_timeout = \"60s\"\n{}", world._files.config);
+    let config = format!("[server]\nheader_timeout = \"60s\"\n{}", world.files.config);
     world.proxy = Proxy::start(&format!("{config}{}", world.origin.config()));
     let mut command = Command::new("openssl");
     command.args(["s_client", "-tls1_2", "-msg", "-servername", "a.test", "-connect"]);
