@@ -40,6 +40,7 @@ mod health_checks;
 mod held_requests;
 mod hop_by_hop;
 mod http2_answers;
+mod http2_blocks;
 mod http2_bodies;
 mod http2_cancellation;
 mod http2_cases;

@@ -104,7 +104,7 @@ fn over_http2_a_target_is_taken_likewise() {
     let mut client = world.client();
     for (target, line) in [
         ("/a\"{b}?q={c}|", "GET /a\"{b}?q={c}| HTTP/1.1"),
-        ("/caf\u{e9}?q=\u{20ac}", "GET /caf%C3%A9?q=%E2%82%AC HTTP/1.1"),
+        ("/caf\u{e9}?q=\u{20ac}", "GET /caf\u{e9}?q=\u{20ac} HTTP/1.1"),
     ] {
         assert_eq!(client.ask(&Fields::get(target)).text(), "ok", "{target}");
         assert_eq!(world.origin.last_head().line, line);

@@ -1,10 +1,17 @@
 //! TLS with clients: who is shown what, who is let in, and what is said of it.
 
-use std::io::Read;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
 
 use rustls::HandshakeKind;
 
-use crate::support::{Authority, Client, Origin, Proxy, Request, Shaking, TlsFiles, eventually};
+use crate::support::{
+    Authority, Client, Origin, Proxy, Request, Shaking, TlsFiles, eventually, skip,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -13,7 +20,7 @@ struct World {
     authority: Authority,
     origin: Origin,
     proxy: Proxy,
-    _files: TlsFiles,
+    files: TlsFiles,
 }
 
 impl World {
@@ -29,7 +36,7 @@ impl World {
         let origin = Origin::answering(OK);
         let config = format!("{}{}{}", files.config, tls(&files, &authority), origin.config());
         let proxy = Proxy::start(&config);
-        Self { authority, origin, proxy, _files: files }
+        Self { authority, origin, proxy, files }
     }
 
     fn get(&self, path: &str, host: &str) -> Request {
@@ -252,6 +259,48 @@ fn what_is_no_handshake_is_answered_with_an_alert_and_counted() {
         .proxy
         .wait_for_metric("proxy_tls_handshakes_total{result=\"failed\",version=\"none\"}", 1.0);
     assert_eq!(world.origin.heads().len(), 0);
+}
+
+#[test]
+fn a_first_message_that_is_no_hello_is_answered_with_unexpected_message() {
+    let world = World::new();
+    // The last two are a `Finished` and a `KeyUpdate`.
+    for kind in [0x63, 0xff, 0x14, 0x18] {
+        let mut client = Client::connect(world.proxy.address);
+        client.write([0x16, 3, 1, 0, 5, kind, 0, 0, 1, 0]);
+        let mut answer = Vec::new();
+        let _ = client.stream.read_to_end(&mut answer);
+        assert_eq!(answer, [0x15, 3, 3, 0, 2, 2, 10], "{kind:#x}");
+    }
+}
+
+/// The client of OpenSSL asks for a renegotiation at an `R`, and says what it hears of it. The proxy has
+/// nothing else to say for a minute.
+#[test]
+fn a_renegotiation_is_refused_with_an_alert_at_once() {
+    let mut world = World::new();
+    let config = format!("[server]\nheader_timeout = \"60s\"\n{}", world.files.config);
+    world.proxy = Proxy::start(&format!("{config}{}", world.origin.config()));
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-tls1_2", "-msg", "-servername", "a.test", "-connect"]);
+    command.arg(world.proxy.address.to_string());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut client) = command.spawn() else { return skip("there is no openssl") };
+    let output = BufReader::new(client.stdout.take().expect("is piped"));
+    let (tell, lines) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        output.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)));
+    });
+    let says = |what: &str| {
+        eventually(what, || lines.try_iter().any(|line| line.contains(what)).then_some(()));
+    };
+    says("Extended master secret");
+    let input = client.stdin.as_mut().expect("is piped");
+    input.write_all(b"R\n").expect("it waits for words");
+    says("warning no_renegotiation");
+    let _ = client.kill();
+    client.wait().expect("has ended");
+    reader.join().expect("has not panicked");
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Client {
     pub fn raw_target(&self) -> Option<Raw> {
         match self {
             Self::Http1(conn) => conn.raw_target(),
-            Self::Http2(_) => None,
+            Self::Http2(stream) => stream.raw_target(),
         }
     }
 

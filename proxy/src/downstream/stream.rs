@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustls::ProtocolVersion;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -73,9 +74,23 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, out),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, out),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, out),
+            Self::Tls(stream) => {
+                let read = Pin::new(&mut **stream).poll_read(cx, out);
+                if read.is_pending() && has_refused_renegotiation(stream) {
+                    // Who reads waits for it as for the rest.
+                    let _ = Pin::new(&mut **stream).poll_flush(cx)?;
+                }
+                read
+            }
         }
     }
+}
+
+/// Whether there may be a `no_renegotiation`, which rustls does not send before something else is written.
+/// In TLS 1.3 there is nothing to refuse.
+fn has_refused_renegotiation(stream: &TlsStream<Preread>) -> bool {
+    let connection = stream.get_ref().1;
+    connection.wants_write() && connection.protocol_version() == Some(ProtocolVersion::TLSv1_2)
 }
 
 impl AsyncWrite for Stream {

@@ -1,26 +1,30 @@
 //! Looks at the frames that a client sends before h2 does, and only at their headers (RFC 9113
 //! section 4.1): how many cost work and bring none, and whether a header block is left unfinished. What
-//! comes for a stream that is over gets another number (`past.rs`).
+//! comes for a stream that is over gets another number (`past.rs`). A header block is held until it is
+//! whole, and may be written anew (`blocks/`).
 //!
 //! h2 bounds empty and small DATA and CONTINUATION. It does not bound how often a client resets
 //! (CVE-2023-44487 at a slow pace), pings, or changes its settings. What h2 counts for the life of a
 //! connection is counted here too, so that the connection can be left in time.
 
-use super::past::Past;
+use super::{
+    blocks::{self, Extent, FieldBlocks, Longest, Of},
+    past::Past,
+};
 
 /// What a client sends first (RFC 9113 section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(super) const HEADER: usize = 9;
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const PADDED: u8 = 8;
 
 /// Idle frames that a client may send at once, and in each tick of 250 ms from then on: more than
 /// a browser that closes a window full of downloads, less than what hurts.
@@ -44,10 +48,12 @@ pub(super) const PIECES: usize = 4 << 20;
 const MOST_EMPTY: u32 = 100;
 
 /// What was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// All but so many bytes at the end, with which a header begins.
+    /// All but so many bytes at the end, with which a header or a header block begins.
     AllBut(usize),
+    /// All up to the end of a header block, which begins there and is that long; h2 gets another one.
+    Anew { at: usize, length: usize, block: Vec<u8> },
     /// As much as is wanted of a client that sends too much for nothing.
     TooMuch,
 }
@@ -60,13 +66,13 @@ pub struct Frames {
     /// Of the frame that has begun last, as the client sent it.
     kind: u8,
     stream: u32,
-    /// What h2 was shown instead of the number of a stream whose header block has begun.
-    instead: Option<u32>,
     payload_left: usize,
     /// Whether a header block has begun and not ended.
     in_block: bool,
-    /// Header blocks that have begun.
+    /// Header blocks that have ended.
     heads: u32,
+    longest: Longest,
+    fields: FieldBlocks,
     /// Idle frames that may still come.
     left: u32,
     /// Window updates that may still come and are not idle: pieces of answers have paid for them,
@@ -84,15 +90,17 @@ pub struct Frames {
 }
 
 impl Frames {
-    pub fn new() -> Self {
+    /// `list`: the size of the largest list of fields that is read.
+    pub fn new(list: usize) -> Self {
         Self {
             preface_left: PREFACE.len(),
             kind: DATA,
             stream: 0,
-            instead: None,
             payload_left: 0,
             in_block: false,
             heads: 0,
+            longest: Longest::of_list(list),
+            fields: FieldBlocks::default(),
             left: BURST,
             updates: 0,
             unspent: 0,
@@ -104,25 +112,67 @@ impl Frames {
         }
     }
 
-    /// Looks at what has come. The beginning of a header that is not whole is not looked at, and must come
-    /// again with the rest of it.
+    /// Looks at what has come. The beginning of a header or a block that is not whole is not looked at, and
+    /// must come again with the rest of it.
     pub fn take(&mut self, bytes: &mut [u8]) -> Taken {
         let mut at = skip(&mut self.preface_left, bytes.len());
         loop {
             at += skip(&mut self.payload_left, bytes.len() - at);
             let left = bytes.len() - at;
-            let Some((header, payload)) = bytes[at..].split_first_chunk_mut::<HEADER>() else {
+            let Some((header, payload)) = bytes[at..].split_first_chunk::<HEADER>() else {
                 return Taken::AllBut(left);
             };
             // How much of a padded piece is padding stands behind the header.
             if has_padding(header) && payload.is_empty() {
                 return Taken::AllBut(left);
             }
+            let is_head = header[3] == HEADERS;
             let padding = if has_padding(header) { 1 + u32::from(payload[0]) } else { 0 };
-            if self.begin(header, padding) {
-                return Taken::TooMuch;
+            let block = if is_head { self.take_block(&mut bytes[at..]) } else { Block::Broken };
+            match block {
+                Block::Fine(length) => at += length,
+                Block::Begun => return Taken::AllBut(left),
+                Block::TooMuch => return Taken::TooMuch,
+                Block::Anew(length, block) => return Taken::Anew { at, length, block },
+                Block::Broken => {
+                    if self.begin_at(bytes, at, padding) {
+                        return Taken::TooMuch;
+                    }
+                    at += HEADER;
+                }
             }
-            at += HEADER;
+        }
+    }
+
+    fn begin_at(&mut self, bytes: &mut [u8], at: usize, padding: u32) -> bool {
+        bytes[at..].first_chunk_mut().is_some_and(|header| self.begin(header, padding))
+    }
+
+    /// A header block may have come whole.
+    fn take_block(&mut self, bytes: &mut [u8]) -> Block {
+        let length = match blocks::extent(bytes, self.longest) {
+            Extent::Whole(length) => length,
+            Extent::TooLarge => return Block::TooMuch,
+            Extent::Broken => return Block::Broken,
+            Extent::Begun => {
+                self.in_block = true;
+                return Block::Begun;
+            }
+        };
+        let last_stream = self.last_stream;
+        let Some(header) = bytes.first_chunk_mut() else { return Block::Begun };
+        if self.begin(header, 0) {
+            return Block::TooMuch;
+        }
+        let of = match self.stream {
+            stream if stream > last_stream => Of::Head,
+            stream if self.past.has(stream) => Of::Past,
+            _ => Of::Trailers,
+        };
+        (self.in_block, self.payload_left) = (false, 0);
+        match blocks::read(&bytes[..length], &mut self.fields, of) {
+            Some(block) => Block::Anew(length, block),
+            None => Block::Fine(length),
         }
     }
 
@@ -136,8 +186,6 @@ impl Frames {
         let instead = match kind {
             // A new stream is none of them.
             DATA | HEADERS if stream <= self.last_stream => self.past.instead_of(stream),
-            // A block is one stream's, whatever has ended since it began.
-            CONTINUATION => self.instead,
             _ => None,
         };
         if let Some(instead) = instead {
@@ -148,7 +196,6 @@ impl Frames {
             HEADERS => {
                 self.heads = self.heads.wrapping_add(1);
                 self.in_block = flags & END_HEADERS == 0;
-                self.instead = instead;
                 let is_new = stream > self.last_stream;
                 self.last_stream = self.last_stream.max(stream);
                 !is_new && self.past.has_trailed(stream) && self.is_one_too_many()
@@ -196,10 +243,10 @@ impl Frames {
         self.past.widened(window);
     }
 
-    /// Whether a frame of the stream has come in part, or a block of its fields: h2 has been shown its
-    /// number, and must still know the stream when the rest comes.
+    /// Whether a frame of the stream has come in part: h2 has been shown its number, and must still know
+    /// the stream when the rest comes.
     pub(super) fn is_amid(&self, stream: u32) -> bool {
-        self.stream == stream && (self.payload_left > 0 || self.in_block)
+        self.stream == stream && self.payload_left > 0
     }
 
     /// Whether half of something is used up that h2 counts for the life of a connection.
@@ -240,7 +287,7 @@ impl Frames {
 
     /// Header blocks that have begun, so that one can be told from the next.
     pub fn heads(&self) -> u32 {
-        self.heads
+        self.heads.wrapping_add(u32::from(self.in_block))
     }
 
     /// Whether the client is amid its preface, or a block of header fields.
@@ -249,6 +296,17 @@ impl Frames {
         let is_amid = self.payload_left > 0 && is_headers;
         self.preface_left > 0 || self.in_block || is_amid
     }
+}
+
+/// What became of a header block.
+enum Block {
+    /// For h2 as it came, or as it was written anew.
+    Fine(usize),
+    Anew(usize, Vec<u8>),
+    Begun,
+    /// Is none, or none that can be: what is known of it is a frame.
+    Broken,
+    TooMuch,
 }
 
 /// Whether the length of a padding comes first in the payload.

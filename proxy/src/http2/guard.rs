@@ -1,5 +1,8 @@
 //! The socket under h2: shows what is read to the frame walk, and keeps account of a client that
 //! sends nothing or does not read.
+//!
+//! What is read goes where h2 wants it, and is looked at there. Only where a header or a header block is
+//! not whole, or is written anew, it goes through buffers of this file.
 
 use std::{
     cell::RefCell,
@@ -10,50 +13,97 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use smallvec::SmallVec;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{frames::HEADER, session::Session};
+use super::{frames::Taken, session::Session};
 use crate::downstream::Preread;
 
-/// Room for a header where h2 has none.
-const SMALL: usize = 4 * HEADER;
+/// What is held may be copied to h2 and back with each read, if it is so little.
+const SMALL: usize = 64;
+/// Room for what is read behind what is held.
+const ROOM: usize = 4 << 10;
 
 pub(super) struct Guard {
     io: Rc<RefCell<Preread>>,
     session: Rc<Session>,
-    /// The beginning of a frame's header, which h2 gets with the rest of it.
-    begun: [u8; HEADER],
-    begun_length: usize,
+    /// The beginning of a header or of a header block, which h2 gets with the rest of it (bounded by
+    /// `blocks::Longest`), and what was read behind a block that was written anew.
+    held: BytesMut,
+    /// Whether the walk has not seen what is held.
+    is_unseen: bool,
     /// What was looked at and did not fit where h2 wanted it.
-    ready: SmallVec<[u8; SMALL]>,
+    ready: BytesMut,
 }
 
 impl Guard {
     pub(super) fn new(io: Rc<RefCell<Preread>>, session: Rc<Session>) -> Self {
-        Self { io, session, begun: [0; HEADER], begun_length: 0, ready: SmallVec::new() }
+        let (held, ready) = (BytesMut::new(), BytesMut::new());
+        Self { io, session, held, is_unseen: false, ready }
     }
 
-    /// Reads and looks at what has come, into more room than a header has begun with. Ready with what is
-    /// for h2, which is nothing only at the end.
-    fn poll_look(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Reads and looks at what has come, into more room than is held. Ready with what is for h2; whether the
+    /// client has ended.
+    fn poll_look(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = out.filled().len();
-        let begun = self.begun_length;
-        out.put_slice(&self.begun[..begun]);
+        let held = self.held.len();
+        out.put_slice(&self.held);
         let read = Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, out);
         if !matches!(read, Poll::Ready(Ok(()))) {
             out.set_filled(before);
-            return read;
+            return read.map_ok(|()| false);
         }
-        self.begun_length = 0;
-        if out.filled().len() > before + begun {
-            let come = &mut out.filled_mut()[before..];
-            let whole = come.len() - self.session.heard(come);
-            self.begun_length = come.len() - whole;
-            self.begun[..self.begun_length].copy_from_slice(&come[whole..]);
-            out.set_filled(before + whole);
+        self.held.clear();
+        if out.filled().len() == before + held {
+            return Poll::Ready(Ok(true));
         }
-        read
+        let come = &mut out.filled_mut()[before..];
+        let whole = match self.session.heard(come) {
+            Taken::AllBut(left) => {
+                let whole = come.len() - left;
+                self.held.extend_from_slice(&come[whole..]);
+                whole
+            }
+            Taken::Anew { at, length, block } => {
+                self.ready.extend_from_slice(&block);
+                self.held.extend_from_slice(&come[at + length..]);
+                self.is_unseen = !self.held.is_empty();
+                at
+            }
+            Taken::TooMuch => come.len(),
+        };
+        out.set_filled(before + whole);
+        Poll::Ready(Ok(false))
+    }
+
+    /// Reads behind what is held, unless all of that is still to be looked at, and looks at it. Whether
+    /// the client has ended.
+    fn poll_look_at_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.is_unseen {
+            let mut room = [0; ROOM];
+            let mut room = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut room))?;
+            if room.filled().is_empty() {
+                self.ready.unsplit(self.held.split());
+                return Poll::Ready(Ok(true));
+            }
+            self.held.extend_from_slice(room.filled());
+        }
+        self.is_unseen = false;
+        match self.session.heard(&mut self.held) {
+            Taken::Anew { at, length, block } => {
+                self.ready.unsplit(self.held.split_to(at));
+                self.ready.extend_from_slice(&block);
+                self.held.advance(length);
+                self.is_unseen = !self.held.is_empty();
+            }
+            Taken::AllBut(left) => {
+                let whole = self.held.len() - left;
+                self.ready.unsplit(self.held.split_to(whole));
+            }
+            Taken::TooMuch => self.held.clear(),
+        }
+        Poll::Ready(Ok(false))
     }
 
     /// Keeps account of a socket that takes nothing.
@@ -81,23 +131,18 @@ impl AsyncRead for Guard {
         }
         let before = out.filled().len();
         loop {
-            if !this.ready.is_empty() {
+            let held = this.held.len();
+            let is_end = if !this.ready.is_empty() {
                 let fits = this.ready.len().min(out.remaining());
                 out.put_slice(&this.ready[..fits]);
-                this.ready.drain(..fits);
+                this.ready.advance(fits);
                 return Poll::Ready(Ok(()));
-            }
-            let begun = this.begun_length;
-            if out.remaining() > begun {
-                ready!(this.poll_look(cx, out))?;
+            } else if this.is_unseen || held > SMALL || held >= out.remaining() {
+                ready!(this.poll_look_at_held(cx))? && this.ready.is_empty()
             } else {
-                let mut room = [0; SMALL];
-                let mut room = ReadBuf::new(&mut room);
-                ready!(this.poll_look(cx, &mut room))?;
-                this.ready.extend_from_slice(room.filled());
-            }
-            let is_end = this.begun_length == 0 && this.ready.is_empty();
-            if out.filled().len() > before || is_end {
+                ready!(this.poll_look(cx, out))?
+            };
+            if is_end || out.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -10,11 +10,21 @@ use actix_http::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 
-use crate::{config::HeadBounds, downstream::Arrival, error::Reason, request::target};
+use super::blocks::ODD_PATH;
+use crate::{
+    config::HeadBounds,
+    downstream::Arrival,
+    error::Reason,
+    request::target::{self, Raw, Target},
+};
+
+static ODD_PATH_FIELD: http::HeaderName = http::HeaderName::from_static(ODD_PATH);
 
 /// A request without its body.
 pub(super) struct Head {
     pub(super) request: Request,
+    /// Path and query as they came, if `request` has them otherwise.
+    pub(super) raw_target: Option<Raw>,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     /// Why it is refused; what was understood of it stands in `request` for the log.
@@ -22,27 +32,39 @@ pub(super) struct Head {
 }
 
 /// `has_body`: the stream has not ended with the head.
-pub(super) fn read(parts: &Parts, has_body: bool, bounds: HeadBounds, arrival: &Arrival) -> Head {
+pub(super) fn read(
+    mut parts: Parts,
+    has_body: bool,
+    bounds: HeadBounds,
+    arrival: &Arrival,
+) -> Head {
+    let odd_path = parts.headers.remove(&ODD_PATH_FIELD);
+    let parts = &parts;
     let mut request = Request::new();
     let head = request.head_mut();
     head.version = Version::HTTP_2;
     head.peer_addr = arrival.peer;
     head.method = Method::from_bytes(parts.method.as_str().as_bytes()).unwrap_or_default();
-    let read = read_target(parts, bounds)
-        .map(|target| head.uri = target)
+    let mut raw_target = None;
+    let read = read_target(parts, odd_path.as_ref(), bounds)
+        .map(|target| (head.uri, raw_target) = (target.uri, target.raw))
         .and_then(|()| read_fields(parts, bounds, &mut head.headers))
         .and_then(|()| read_host(parts, &mut head.headers))
         .and_then(|()| read_length(has_body, &mut head.headers));
     let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     let expects_continue = has_body && head.headers.get(header::EXPECT).is_some_and(expects);
-    Head { request, expects_continue, refusal: read.err() }
+    Head { request, raw_target, expects_continue, refusal: read.err() }
 }
 
 /// RFC 9113 section 8.3.1: a path from "/". Whole URLs and `*` are for proxies and servers of
 /// another kind. The scheme is what the client believes; how it came is known better.
-fn read_target(parts: &Parts, bounds: HeadBounds) -> Result<Uri, Reason> {
+fn read_target(
+    parts: &Parts,
+    odd_path: Option<&http::HeaderValue>,
+    bounds: HeadBounds,
+) -> Result<Target, Reason> {
     if parts.method == http::Method::CONNECT {
-        return Ok(Uri::default());
+        return Ok(Target { uri: Uri::default(), raw: None });
     }
     // h2 keeps no scheme where there is no authority.
     let is_known = match parts.uri.scheme_str() {
@@ -52,16 +74,16 @@ fn read_target(parts: &Parts, bounds: HeadBounds) -> Result<Uri, Reason> {
     if !is_known {
         return Err(Reason::BadRequest);
     }
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let path = || parts.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
+    let target = odd_path.map_or_else(path, http::HeaderValue::as_bytes);
     if target.len() > bounds.target {
         return Err(Reason::UriTooLong);
     }
-    if !target.starts_with('/') {
+    if !target.starts_with(b"/") {
         return Err(Reason::BadRequest);
     }
-    let target = Bytes::copy_from_slice(target.as_bytes());
-    // Bytes beyond ASCII go on percent-encoded, as `:path` should have had them.
-    target::parse(&target, &target).map(|target| target.uri)
+    let target = Bytes::copy_from_slice(target);
+    target::parse(&target, &target)
 }
 
 /// Copies the fields, cookies aside, within the bounds that HTTP/1 has: a field counts as the line
@@ -170,7 +192,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).expect("is a request").into_parts();
-        read(&parts, has_body, BOUNDS, &Arrival::default())
+        read(parts, has_body, BOUNDS, &Arrival::default())
     }
 
     fn refusal(fields: &[(&str, &str)], has_body: bool) -> Option<Reason> {

@@ -25,7 +25,7 @@ use super::{
     guard::Guard,
     request,
     send::send,
-    session::{MOST_FAULTY, Order, Session},
+    session::{MOST_FAULTY, Order, Session, longest_list},
     stream::Stream,
 };
 use crate::{
@@ -98,10 +98,7 @@ async fn read_away(io: &RefCell<Preread>, session: &Session) {
 
 fn builder(session: &Session) -> Builder {
     let mut builder = Builder::new();
-    let bounds = session.table.bounds;
-    // Twice what is allowed, so that what is a little too much gets our answer: beyond that, h2
-    // answers 431 without being asked.
-    let list = (bounds.bytes + 32 * bounds.fields).saturating_mul(2);
+    let list = longest_list(session.table.bounds);
     builder
         .max_concurrent_streams(MOST_STREAMS)
         .initial_window_size(STREAM_WINDOW)
@@ -256,10 +253,9 @@ fn answer(
     app.worker.shard.downstream().stream();
     let (parts, body) = request.into_parts();
     let bounds = session.table.bounds;
-    let head = request::read(&parts, !body.is_end_stream(), bounds, &session.arrival);
-    drop(parts);
+    let head = request::read(parts, !body.is_end_stream(), bounds, &session.arrival);
     let is_head = head.request.method() == Method::HEAD;
-    let stream = Stream::new(session, body, respond, head.refusal, head.expects_continue);
+    let stream = Stream::new(session, body, respond, &head);
     let watching = session.watch(&stream);
     let answering = app.call(head.request, Client::Http2(Rc::clone(&stream)));
     let shard = Rc::clone(&app.worker.shard);

@@ -16,16 +16,25 @@ use super::{
     stream::Stream,
     windows::Windows,
 };
-use crate::downstream::{
-    Arrival, ConnTable, LEAST_PROGRESS, Limits, Stall, Watched,
-    stall::{remember, wake},
-    ticks,
+use crate::{
+    config::HeadBounds,
+    downstream::{
+        Arrival, ConnTable, LEAST_PROGRESS, Limits, Stall, Watched,
+        stall::{remember, wake},
+        ticks,
+    },
 };
 
 /// A client that has said nothing for so long while it waits for answers is asked whether it is
 /// there, and has so long to say so.
 const QUIET: u32 = ticks(Duration::from_secs(30));
 const PONG: u32 = ticks(Duration::from_secs(15));
+
+/// The size of the list of fields that h2 reads: twice what is allowed, so that what is a little too much
+/// gets our answer. Beyond that, h2 answers 431 without being asked.
+pub(super) fn longest_list(bounds: HeadBounds) -> usize {
+    (bounds.bytes + 32 * bounds.fields).saturating_mul(2)
+}
 
 /// Streams that h2 resets by itself, for what the client did, in the life of a connection: beyond that
 /// it ends the connection at once. With half of them, clients are asked to make another one.
@@ -88,7 +97,7 @@ impl Session {
             table: Rc::clone(table),
             arrival,
             known_fields,
-            frames: RefCell::new(Frames::new()),
+            frames: RefCell::new(Frames::new(longest_list(table.bounds))),
             faults: RefCell::new(Faults::new()),
             windows: Windows::new(table.http2_window),
             is_flooded: Cell::default(),
@@ -114,20 +123,20 @@ impl Session {
         Watching { session: Rc::clone(self), key }
     }
 
-    /// Bytes have come from the client; how many at the end are to come again, with what follows them.
-    pub(super) fn heard(&self, bytes: &mut [u8]) -> usize {
+    /// Bytes have come from the client. Is there too much of them, they are as good as looked at.
+    pub(super) fn heard(&self, bytes: &mut [u8]) -> Taken {
         self.heard_at.set(self.tick());
         let mut frames = self.frames.borrow_mut();
         match frames.take(bytes) {
             Taken::TooMuch => {
                 self.calm();
-                0
+                Taken::AllBut(0)
             }
-            Taken::AllBut(left) => {
+            taken => {
                 if frames.is_worn() {
                     self.leave(self.tick());
                 }
-                left
+                taken
             }
         }
     }

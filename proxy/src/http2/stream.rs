@@ -10,10 +10,11 @@ use bytes::Bytes;
 use h2::{RecvStream, SendStream, server::SendResponse};
 use http::{Response, StatusCode};
 
-use super::session::Session;
+use super::{request::Head, session::Session};
 use crate::{
     downstream::{Arrival, BodyError, Limits, Stall},
     error::Reason,
+    request::target::Raw,
     telemetry::downstream::ResetBy,
 };
 
@@ -21,6 +22,7 @@ pub struct Stream {
     pub(super) session: Rc<Session>,
     /// Why the request must be refused.
     refusal: Option<Reason>,
+    raw_target: Option<Raw>,
     /// `None` once nobody wants it.
     body: RefCell<Option<RecvStream>>,
     respond: RefCell<SendResponse<Bytes>>,
@@ -38,15 +40,15 @@ impl Stream {
         session: &Rc<Session>,
         body: RecvStream,
         respond: SendResponse<Bytes>,
-        refusal: Option<Reason>,
-        expects_continue: bool,
+        head: &Head,
     ) -> Rc<Self> {
         Rc::new(Self {
             session: Rc::clone(session),
-            refusal,
+            refusal: head.refusal,
+            raw_target: head.raw_target.clone(),
             body: RefCell::new(Some(body)),
             respond: RefCell::new(respond),
-            expects_continue: Cell::new(expects_continue),
+            expects_continue: Cell::new(head.expects_continue),
             refused_body: Cell::default(),
             body_stall: Stall::default(),
             write_stall: Stall::default(),
@@ -59,6 +61,11 @@ impl Stream {
 
     pub fn refusal(&self) -> Option<Reason> {
         self.refusal
+    }
+
+    /// Path and query as they came, if the request has them otherwise.
+    pub fn raw_target(&self) -> Option<Raw> {
+        self.raw_target.clone()
     }
 
     /// The next bytes of the request body, never none; `None` at its end. The client's window opens

@@ -5,8 +5,9 @@ use std::{io, rc::Rc, sync::Arc, time::SystemTime};
 
 use actix_rt::time::Instant;
 use bytes::BytesMut;
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection, server::Acceptor};
-use tokio_rustls::LazyConfigAcceptor;
+use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConnection, server::Acceptor};
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::{crowd::Crowd, preface::within};
 use crate::{
@@ -66,7 +67,7 @@ impl Handshakes {
 
     /// `None` for a CA, to whom the handshake itself is the answer.
     async fn accept(&self, io: Preread) -> io::Result<Option<Secured>> {
-        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        let start = greet(io).await?;
         let loaded = self.listener.current();
         let hello = start.client_hello();
         let is_challenge =
@@ -105,6 +106,26 @@ impl Handshakes {
         })
     }
 }
+
+/// Reads the first message of a client. One that is no `ClientHello` rustls refuses without a word, and
+/// RFC 8446 section 6.2 has one for it.
+async fn greet(io: Preread) -> io::Result<StartHandshake<Preread>> {
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), io);
+    let started = (&mut acceptor).await;
+    let error = started.as_ref().err().and_then(io::Error::get_ref);
+    let is_silent = matches!(
+        error.and_then(|error| error.downcast_ref()),
+        Some(Error::InappropriateHandshakeMessage { .. } | Error::InappropriateMessage { .. })
+    );
+    if let Some(mut io) = acceptor.take_io().filter(|_| is_silent) {
+        io.write_all(&UNEXPECTED_MESSAGE).await?;
+        io.flush().await?;
+    }
+    started
+}
+
+/// An alert in a record of its own: fatal, `unexpected_message`.
+const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
 const TLS_1_2: &str = "TLSv1.2";
 const TLS_1_3: &str = "TLSv1.3";

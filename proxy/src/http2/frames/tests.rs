@@ -17,11 +17,12 @@ fn is_flood(frames: &mut Frames, bytes: &[u8]) -> bool {
             assert_eq!(left, 0, "whole frames");
             false
         }
+        Taken::Anew { at, length, .. } => is_flood(frames, &bytes[at + length..]),
     }
 }
 
 fn begun() -> Frames {
-    let mut frames = Frames::new();
+    let mut frames = Frames::new(1 << 16);
     assert!(!is_flood(&mut frames, PREFACE));
     frames
 }
@@ -34,7 +35,7 @@ fn frames_are_counted_wherever_the_bytes_are_cut() {
         let Taken::AllBut(left) = frames.take(&mut bytes[..cut].to_vec()) else {
             panic!("no flood");
         };
-        assert!(left < HEADER);
+        assert!(left < HEADER + 40);
         assert!(!is_flood(&mut frames, &bytes[cut - left..]));
         assert_eq!((frames.left, frames.payload_left), (BURST - 2, 0), "{cut}");
     }
@@ -43,8 +44,9 @@ fn frames_are_counted_wherever_the_bytes_are_cut() {
 #[test]
 fn what_comes_for_a_stream_that_is_over_gets_the_number_of_one_that_is_kept() {
     let of = |stream: u8| {
-        let mut frames = [frame(DATA, 0, 3), frame(HEADERS, 0, 2), frame(CONTINUATION, 4, 2)];
+        let mut frames = [frame(DATA, 0, 3), frame(HEADERS, END_HEADERS, 2)];
         frames.iter_mut().for_each(|frame| frame[8] = stream);
+        frames[1][HEADER..].fill(0x82);
         frames.concat()
     };
     let mut frames = begun();
@@ -150,18 +152,35 @@ fn data_and_requests_are_not_idle() {
 }
 
 #[test]
+fn a_block_is_held_to_its_bounds() {
+    let longest = 4 << 16;
+    let part = |kind| frame(kind, 0, 16 << 10);
+    let mut block = part(HEADERS);
+    assert_eq!(begun().take(&mut block.clone()), Taken::AllBut(block.len()));
+    (0..4).for_each(|_| block.extend(part(CONTINUATION)));
+    assert_eq!(begun().take(&mut block.clone()), Taken::AllBut(block.len()));
+    block.extend(part(CONTINUATION));
+    assert!(block.len() < longest);
+    assert_eq!(begun().take(&mut block), Taken::TooMuch, "too many parts");
+    // A longer frame is for h2 to refuse at once.
+    assert_eq!(begun().take(&mut frame(HEADERS, END_HEADERS, (16 << 10) + 1)), Taken::AllBut(0));
+}
+
+#[test]
 fn an_unfinished_head_is_noticed() {
-    assert!(Frames::new().is_amid_head());
+    assert!(Frames::new(1 << 16).is_amid_head());
     let mut frames = begun();
     assert!(!frames.is_amid_head());
-    is_flood(&mut frames, &frame(1, 0, 5));
+    let (mut begun, rest) = (frame(1, 0, 5), frame(9, END_HEADERS, 5));
+    assert_eq!(frames.take(&mut begun), Taken::AllBut(HEADER + 5));
     assert!(frames.is_amid_head());
-    is_flood(&mut frames, &frame(9, END_HEADERS, 5));
-    assert!(!frames.is_amid_head());
+    let head = frames.heads();
+    is_flood(&mut frames, &[begun, rest].concat());
+    assert!(!frames.is_amid_head() && frames.heads() == head);
     let half = frame(1, END_HEADERS, 50);
-    assert!(!is_flood(&mut frames, &half[..30]));
-    assert!(frames.is_amid_head());
-    is_flood(&mut frames, &half[30..]);
+    assert_eq!(frames.take(&mut half[..30].to_vec()), Taken::AllBut(30));
+    assert!(frames.is_amid_head() && frames.heads() != head);
+    is_flood(&mut frames, &half);
     assert!(!frames.is_amid_head());
     is_flood(&mut frames, &frame(0, 0, 50)[..30]);
     assert!(!frames.is_amid_head());

@@ -14,6 +14,7 @@ pub use self::{
     client::{Credit, Ending, Http2},
     fields::Fields,
     hpack::{Decoder, integer, literal},
+    huffman::encode,
     reply::{Outcome, Reply},
     world::World,
 };
