@@ -2,18 +2,12 @@
 
 use super::{number::Count, section::Section, value::OrOff};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Of all clients together; `None`: what the system's limit of open files has room for.
     pub all: Option<usize>,
     /// Of one client address; an IPv6 client is its /64.
     pub per_client: Option<usize>,
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self { all: None, per_client: None }
-    }
 }
 
 impl ConnectionLimits {

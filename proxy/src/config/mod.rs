@@ -282,7 +282,8 @@ mod tests {
         let hint = errors.iter().find_map(|error| error.hint.clone()).expect("names them");
         let mut known: Vec<&str> = hint.trim_start_matches("known: ").split(", ").collect();
         let mut listed = section::TOP_LEVEL;
-        (known.sort_unstable(), listed.sort_unstable());
+        known.sort_unstable();
+        listed.sort_unstable();
         assert_eq!(known, listed);
     }
 

@@ -115,11 +115,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         vitals: vitals.clone(),
     };
     let readiness = Arc::<Readiness>::default();
-    let limits = config.server.connections;
-    let by_default = || open_files::room_for_clients(open_files, config.server.workers.get());
-    let most = limits.all.unwrap_or_else(by_default);
-    let connections = Connections::new(most, limits.per_client, Arc::clone(&metrics));
-    let connections = Arc::new(connections);
+    let connections = Arc::new(limit_connections(config, open_files, &metrics));
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
     let admin = admin::State {
         metrics: Arc::clone(&metrics),
@@ -135,7 +131,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     // Last: whoever is accepted is served.
     let server = begin(listener::serve(config, listeners, &shared, &connections, &tls))?;
     readiness.begin();
-    if let Some(asked) = limits.all {
+    if let Some(asked) = config.server.connections.all {
         open_files::warn_if_too_few(open_files, asked);
     }
     let admin_handle = admin_server.handle();
@@ -157,6 +153,18 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         acme,
         _socket_files: socket_files,
     })
+}
+
+/// As many as the file says, or as the system has files for.
+fn limit_connections(
+    config: &Config,
+    open_files: Option<u64>,
+    metrics: &Arc<Metrics>,
+) -> Connections {
+    let limits = config.server.connections;
+    let by_default = || open_files::room_for_clients(open_files, config.server.workers.get());
+    let most = limits.all.unwrap_or_else(by_default);
+    Connections::new(most, limits.per_client, Arc::clone(metrics))
 }
 
 /// The listeners of traffic in their order, and the admin listener.

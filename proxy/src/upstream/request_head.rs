@@ -71,7 +71,7 @@ pub fn write(
             );
         }
         RequestFraming::Chunked => {
-            put(&mut out, line.name(b"Transfer-Encoding", b"transfer-encoding"), b"chunked")
+            put(&mut out, line.name(b"Transfer-Encoding", b"transfer-encoding"), b"chunked");
         }
     }
     if let Some(protocols) = upgrade {

@@ -47,6 +47,7 @@ pub(super) enum Waiting {
 }
 
 /// What came next on a connection.
+#[expect(clippy::large_enum_variant, reason = "nearly all are requests, and moved once")]
 pub(super) enum Next {
     Request(Head),
     Refused(Reason),
