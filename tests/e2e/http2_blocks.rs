@@ -32,7 +32,7 @@ impl InFlight {
         self.client.outcome(stream)
     }
 
-    fn is_answered(mut self) -> bool {
+    fn ends_answered(mut self) -> bool {
         let written = self.client.try_write(frame::data(self.stream, b"ab", true));
         written && self.client.outcome(self.stream) == Outcome::Status(200)
     }
@@ -97,7 +97,7 @@ fn a_malformed_field_ends_its_stream_alone() {
         for field in [literal(name, value), coded(0, name, value), coded(0x40, name, value)] {
             let mut all = InFlight::start(&world);
             let outcome = all.outcome(&[GET, &field].concat());
-            if !is_stream_error(outcome) || !all.is_answered() {
+            if !is_stream_error(outcome) || !all.ends_answered() {
                 wrong.push(format!(
                     "{}: {}: {outcome:?}",
                     name.escape_ascii(),
@@ -134,7 +134,7 @@ fn no_hostile_request_ends_the_streams_beside_it() {
             sent.extend(frame::headers(stream, &fields(&case["trailers"]).block(), true));
         }
         all.client.write(sent);
-        if !all.is_answered() {
+        if !all.ends_answered() {
             wrong.push(text(&case, "name").to_owned());
         }
     }
@@ -160,7 +160,7 @@ fn what_is_malformed_and_remembered_is_refused_again() {
     );
     let head = world.origin.last_head();
     assert_eq!((head.headers("x-good"), head.headers("x-a")), (vec!["1"], vec!["v"]));
-    assert!(all.is_answered());
+    assert!(all.ends_answered());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_block_in_many_frames_is_one_block() {
         } else {
             is_stream_error(outcome)
         };
-        assert!(is_right && all.is_answered(), "{field:?}: {outcome:?}");
+        assert!(is_right && all.ends_answered(), "{field:?}: {outcome:?}");
     }
 }
 
@@ -206,7 +206,7 @@ fn a_stream_that_depends_on_itself_is_reset_and_its_fields_are_known() {
     assert!(is_stream_error(all.client.outcome(stream)));
     assert_eq!(all.outcome(&[GET, &[0xbe]].concat()), Outcome::Status(200));
     assert_eq!(world.origin.last_head().headers("x"), ["1"]);
-    assert!(all.is_answered());
+    assert!(all.ends_answered());
 }
 
 /// As the support shows what came.
@@ -258,6 +258,6 @@ fn a_fragment_in_a_path_is_refused_with_400() {
             let outcome = all.outcome(&[&[0x82, 0x86, 0x01, 1, b'a'][..], &field].concat());
             assert_eq!(outcome, Outcome::Status(400), "{path}");
         }
-        assert!(all.is_answered(), "{path}");
+        assert!(all.ends_answered(), "{path}");
     }
 }

@@ -122,8 +122,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         readiness: Arc::clone(&readiness),
         vitals: vitals.clone(),
     };
-    let admin_server = admin::serve(&config.admin, admin_bound.listener, admin);
-    let admin_server = begin(admin_server)?;
+    let admin_server = begin(admin::serve(&config.admin, admin_bound.listener, admin))?;
     socket_files.extend(admin_bound.file);
     let watching = Arc::clone(&tls).watch(vitals).map_err(|source| StartError::Watch { source })?;
     let acme = acme::start(config, Arc::clone(&metrics.acme), vitals)
@@ -131,9 +130,6 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     // Last: whoever is accepted is served.
     let server = begin(listener::serve(config, listeners, &shared, &connections, &tls))?;
     readiness.begin();
-    if let Some(asked) = config.server.connections.all {
-        open_files::warn_if_too_few(open_files, asked);
-    }
     let admin_handle = admin_server.handle();
     drop(vitals.spawn("admin listener", admin_server));
     Ok(Running {
@@ -155,15 +151,21 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     })
 }
 
-/// As many as the file says, or as the system has files for.
+/// As many as the file says, with a warning if the system has too few files for them, or as it has
+/// files for.
 fn limit_connections(
     config: &Config,
     open_files: Option<u64>,
     metrics: &Arc<Metrics>,
 ) -> Connections {
     let limits = config.server.connections;
-    let by_default = || open_files::room_for_clients(open_files, config.server.workers.get());
-    let most = limits.all.unwrap_or_else(by_default);
+    let most = match limits.all {
+        Some(asked) => {
+            open_files::warn_if_too_few(open_files, asked);
+            asked
+        }
+        None => open_files::room_for_clients(open_files, config.server.workers.get()),
+    };
     Connections::new(most, limits.per_client, Arc::clone(metrics))
 }
 

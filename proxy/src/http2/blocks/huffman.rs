@@ -120,7 +120,7 @@ mod tests {
             let code = (CODES.first[length] >> (32 - length)) + nth;
             bits.push_str(&format!("{code:0length$b}"));
         }
-        while bits.len() % 8 > 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         let byte = |eight: &[u8]| {
