@@ -163,7 +163,7 @@ fn a_ca_that_never_answers_does_not_hold_up_the_end() {
     world.proxy.program.signal("TERM");
     assert_eq!(world.proxy.program.exit_code(), Some(0));
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 fn section() -> String {

@@ -192,7 +192,7 @@ fn a_connection_that_never_asked_anything_does_not_hold_the_end_up() {
         let code = proxy.program.exit_code();
 
         assert_eq!(code, Some(0), "{begun:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     }
 }
 
@@ -210,7 +210,7 @@ fn with_nothing_to_do_the_end_comes_at_once() {
             let code = proxy.program.exit_code();
 
             assert_eq!(code, Some(0), "{signal} after {requests} requests");
-            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+            assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
         }
     }
 }
@@ -245,7 +245,7 @@ fn a_request_that_outlasts_the_drain_timeout_is_cut_and_the_exit_code_says_so() 
     assert!(is_closed);
     assert_eq!(code, Some(3));
     assert!(started.elapsed() >= Duration::from_millis(300), "it had no time");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert_eq!(proxy.access_line("/held")["path"], "/held");
 }
 
@@ -264,7 +264,7 @@ fn a_second_signal_stops_at_once() {
         let code = proxy.program.exit_code();
 
         assert_eq!(code, Some(3), "{second}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     }
 }
 

@@ -173,7 +173,7 @@ fn idle_connections_go_at_once() {
 
         assert_eq!(ending.goaway.map(|(_, code)| code), Some(frame::NO_ERROR));
         assert_eq!(code, Some(0), "after {requests} requests");
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     }
 }
 
@@ -196,7 +196,7 @@ fn a_stream_that_outlasts_the_drain_timeout_is_cut_and_the_exit_code_says_so() {
     assert_ne!(outcome, Outcome::Status(200));
     assert_eq!(code, Some(3));
     assert!(started.elapsed() >= Duration::from_millis(300), "it had no time");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert_eq!(proxy.access_line("/held")["path"], "/held");
 }
 

@@ -196,8 +196,9 @@ fn a_line_comes_promptly() {
     proxy.get("/prompt").send();
     proxy.access_line("/prompt");
 
-    // 100 ms are promised; the rest is for a busy machine.
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // 100 ms are promised; the rest is for a busy machine. Without a promise nothing would come: no
+    // request follows that could push it out.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[test]

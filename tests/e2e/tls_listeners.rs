@@ -198,6 +198,16 @@ fn a_redirect_to_https_is_logged_with_the_client_that_a_trusted_proxy_names() {
 }
 
 #[test]
+fn a_misdirected_request_is_logged_with_the_client_that_a_trusted_proxy_names() {
+    let trusted = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let world = World::with("", |_, _| trusted.to_owned());
+    let mut client = world.shaking().connect(world.proxy.address, "a.test");
+    let request = world.get("/x", "c.test").header("X-Forwarded-For", "192.0.2.7");
+    assert_eq!(request.send_on(&mut client).status, 421);
+    assert_eq!(world.proxy.access_line("/x")["client_ip"], "192.0.2.7");
+}
+
+#[test]
 fn http_2_is_agreed_on_where_it_is_on() {
     for (listener, expected) in [("", "h2"), ("http2 = false\n", "http/1.1")] {
         let world = World::with(listener, |_, _| String::new());
