@@ -16,7 +16,7 @@ use std::sync::{
 };
 
 pub use self::asker::Asker;
-use self::asker::Seen;
+use self::asker::{FirstAsker, Seen};
 use super::window::Window;
 use crate::{clock::Millis, config::OutlierConfig};
 
@@ -38,6 +38,7 @@ pub struct Ejections {
 pub struct Outlier {
     ejections: Arc<Ejections>,
     word: AtomicU64,
+    first_asker: FirstAsker,
     /// Counts only where there is a success rate to keep.
     window: Window,
 }
@@ -99,7 +100,8 @@ impl Outlier {
     pub fn new(ejections: &Arc<Ejections>) -> Self {
         ejections.endpoints.fetch_add(1, Relaxed);
         let window = Window::new(ejections.rules.window);
-        Self { ejections: Arc::clone(ejections), word: AtomicU64::new(0), window }
+        let first_asker = FirstAsker::default();
+        Self { ejections: Arc::clone(ejections), word: AtomicU64::new(0), first_asker, window }
     }
 
     /// Whether it gets no requests. One load.
@@ -139,7 +141,11 @@ impl Outlier {
             return None;
         }
         let returned = self.returned(now);
-        let counted = self.change(|standing| standing.counted(failed, asker)).unwrap_or(standing);
+        let count = |standing: Standing| match failed {
+            true => standing.failed(self.first_asker.and(standing.seen, asker)),
+            false => standing.succeeded(),
+        };
+        let counted = self.change(count).unwrap_or(standing);
         if keeps_rate {
             self.window.record(now, failed);
         }
@@ -155,7 +161,7 @@ impl Outlier {
         let rules = &self.ejections.rules;
         let ejects = |most: u32, run: Standing| {
             // One failure cannot be that of two clients: who asks for it wants it so.
-            let is_seen_by_enough = rules.one_client || most == 1 || run.seen.is_by_several();
+            let is_seen_by_enough = rules.one_client || most == 1 || run.seen == Seen::BySeveral;
             run.consecutive >= most && is_seen_by_enough
         };
         if rules.consecutive_failures.zip(run).is_some_and(|(most, run)| ejects(most, run)) {
@@ -214,10 +220,10 @@ impl Drop for Outlier {
 /// Failures in a row that a word counts.
 const FULL: u32 = OutlierConfig::LONGEST_RUN;
 
-/// The last millisecond that a word holds, in four years of one process.
-const LAST: u64 = (1 << 37) - 1;
+/// The last millisecond that a word holds, in 34 years of one process.
+const LAST: u64 = (1 << 40) - 1;
 
-/// One endpoint's word: `until` in 37 bits, then 5, 5, 1 and 16.
+/// One endpoint's word: `until` in 40 bits, then 2, 5, 1 and 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Standing {
     /// When the last ejection ends, or ended.
@@ -235,7 +241,7 @@ struct Standing {
 impl Standing {
     fn of(word: u64) -> Self {
         Self {
-            until: Millis(word >> 27),
+            until: Millis(word >> 24),
             seen: Seen::of(word >> 22),
             ejections: word >> 17 & 31,
             is_out: word >> 16 & 1 == 1,
@@ -245,8 +251,8 @@ impl Standing {
 
     fn word(self) -> u64 {
         let is_out = u64::from(self.is_out);
-        let (seen, run) = (self.seen.bits(), u64::from(self.consecutive));
-        self.until.0 << 27 | seen << 22 | self.ejections << 17 | is_out << 16 | run
+        let (seen, run) = (self.seen as u64, u64::from(self.consecutive));
+        self.until.0 << 24 | seen << 22 | self.ejections << 17 | is_out << 16 | run
     }
 
     fn is_ejected(self, now: Millis) -> bool {
@@ -261,9 +267,16 @@ impl Standing {
         (self.is_out && now >= self.until).then_some(Self { is_out: false, ..self })
     }
 
-    fn counted(self, failed: bool, asker: Asker) -> Option<Self> {
-        let consecutive = if failed { (self.consecutive + 1).min(FULL) } else { 0 };
-        let seen = if failed { self.seen.and(asker) } else { Seen::NOBODY };
+    /// `seen`: by whom failures of the run have been, with this one.
+    fn failed(self, seen: Seen) -> Option<Self> {
+        self.counted((self.consecutive + 1).min(FULL), seen)
+    }
+
+    fn succeeded(self) -> Option<Self> {
+        self.counted(0, Seen::ByNobody)
+    }
+
+    fn counted(self, consecutive: u32, seen: Seen) -> Option<Self> {
         let next = Self { consecutive, seen, ..self };
         (!self.is_out && next != self).then_some(next)
     }
@@ -277,7 +290,7 @@ impl Standing {
             ejections,
             is_out: true,
             consecutive: 0,
-            seen: Seen::NOBODY,
+            seen: Seen::ByNobody,
         })
     }
 }

@@ -11,7 +11,8 @@ It is the p99 of the answers; what wrk itself prints, which weighs slow answers 
 
 Failing: the third answers 500 at once, so that it has the least latency and the least in flight.
 From 2 s to 12 s of a run with `"p2c_ewma"` it may get at most 5 % of the attempts: with outlier
-ejection as it is by default, and again with `consecutive_failures = "off"`, by the balancer alone.
+ejection as it is by default but for `one_client`, as wrk has one address, and again with
+`consecutive_failures = "off"`, by the balancer alone.
 
 Ends with 1 if a bar is missed.
 """
@@ -109,7 +110,8 @@ def main():
         slow([fast, other, slow_port], slow_port, verdict, started)
         three = [fast, other, failing_port]
         off = '[services.three.outlier]\nconsecutive_failures = "off"'
-        failing("defaults", three, failing_port, "", verdict, started)
+        on = "[services.three.outlier]\none_client = true"
+        failing("ejection", three, failing_port, on, verdict, started)
         failing("without ejection", three, failing_port, off, verdict, started)
     finally:
         for one in reversed(all_started):

@@ -1,8 +1,12 @@
-//! Whose requests the failures of a run were, in five bits: nobody's, those of the clients of one
-//! bucket, or several clients'. Two clients share a bucket once in thirty times: such a run waits for
-//! a third, or for a failure of the connection.
+//! Whose requests the failures of a run were: nobody's yet, one client's, or those of several.
+//!
+//! That is two bits of an endpoint's word. Who the one client is stands beside it, written by the
+//! thread that begins a run: if two begin one at once, the second is told apart at its next failure.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,40 +23,47 @@ pub enum Asker {
 
 /// The askers of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen(u8);
+pub(super) enum Seen {
+    ByNobody,
+    ByOne,
+    BySeveral,
+}
 
 impl Seen {
-    pub(super) const NOBODY: Self = Self(0);
-    const SEVERAL: Self = Self(31);
-    const BUCKETS: u64 = 30;
-
-    /// Of a word that holds them in its lowest five bits.
+    /// Of a word that holds them in its lowest two bits.
     pub(super) fn of(word: u64) -> Self {
-        Self((word & 31) as u8)
+        match word & 3 {
+            0 => Self::ByNobody,
+            1 => Self::ByOne,
+            _ => Self::BySeveral,
+        }
     }
+}
 
-    pub(super) fn bits(self) -> u64 {
-        u64::from(self.0)
+/// The client that has begun the run of an endpoint, as a hash of its network.
+#[derive(Debug, Default)]
+pub(super) struct FirstAsker(AtomicU64);
+
+impl FirstAsker {
+    /// Those who have seen a failure, with this one.
+    pub(super) fn and(&self, seen: Seen, asker: Asker) -> Seen {
+        // Peers of a Unix socket are not told apart.
+        let Asker::Client(Some(address)) = asker else { return Seen::BySeveral };
+        let client = hash(address);
+        match seen {
+            Seen::ByNobody => {
+                self.0.store(client, Relaxed);
+                Seen::ByOne
+            }
+            Seen::ByOne if self.0.load(Relaxed) == client => Seen::ByOne,
+            Seen::ByOne | Seen::BySeveral => Seen::BySeveral,
+        }
     }
+}
 
-    pub(super) fn is_by_several(self) -> bool {
-        self == Self::SEVERAL
-    }
-
-    pub(super) fn and(self, asker: Asker) -> Self {
-        let next = match asker {
-            // Peers of a Unix socket are not told apart.
-            Asker::Anybody | Asker::Client(None) => Self::SEVERAL,
-            Asker::Client(Some(address)) => Self::bucket(address),
-        };
-        if self == Self::NOBODY || self == next { next } else { Self::SEVERAL }
-    }
-
-    fn bucket(address: IpAddr) -> Self {
-        let hash = match ClientNetwork::of(address).address() {
-            IpAddr::V4(address) => xxh3_64(&address.octets()),
-            IpAddr::V6(address) => xxh3_64(&address.octets()),
-        };
-        Self((hash % Self::BUCKETS + 1) as u8)
+fn hash(address: IpAddr) -> u64 {
+    match ClientNetwork::of(address).address() {
+        IpAddr::V4(address) => xxh3_64(&address.octets()),
+        IpAddr::V6(address) => xxh3_64(&address.octets()),
     }
 }
