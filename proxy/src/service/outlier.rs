@@ -161,7 +161,7 @@ impl Outlier {
         let rules = &self.ejections.rules;
         let ejects = |most: u32, run: Standing| {
             // One failure cannot be that of two clients: who asks for it wants it so.
-            let is_seen_by_enough = rules.one_client || most == 1 || run.seen == Seen::BySeveral;
+            let is_seen_by_enough = rules.one_client || most == 1 || run.seen == Seen::Several;
             run.consecutive >= most && is_seen_by_enough
         };
         if rules.consecutive_failures.zip(run).is_some_and(|(most, run)| ejects(most, run)) {
@@ -273,7 +273,7 @@ impl Standing {
     }
 
     fn succeeded(self) -> Option<Self> {
-        self.counted(0, Seen::ByNobody)
+        self.counted(0, Seen::Nobody)
     }
 
     fn counted(self, consecutive: u32, seen: Seen) -> Option<Self> {
@@ -290,7 +290,7 @@ impl Standing {
             ejections,
             is_out: true,
             consecutive: 0,
-            seen: Seen::ByNobody,
+            seen: Seen::Nobody,
         })
     }
 }

@@ -24,18 +24,18 @@ pub enum Asker {
 /// The askers of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    ByNobody,
-    ByOne,
-    BySeveral,
+    Nobody,
+    One,
+    Several,
 }
 
 impl Seen {
     /// Of a word that holds them in its lowest two bits.
     pub(super) fn of(word: u64) -> Self {
         match word & 3 {
-            0 => Self::ByNobody,
-            1 => Self::ByOne,
-            _ => Self::BySeveral,
+            0 => Self::Nobody,
+            1 => Self::One,
+            _ => Self::Several,
         }
     }
 }
@@ -48,15 +48,15 @@ impl FirstAsker {
     /// Those who have seen a failure, with this one.
     pub(super) fn and(&self, seen: Seen, asker: Asker) -> Seen {
         // Peers of a Unix socket are not told apart.
-        let Asker::Client(Some(address)) = asker else { return Seen::BySeveral };
+        let Asker::Client(Some(address)) = asker else { return Seen::Several };
         let client = hash(address);
         match seen {
-            Seen::ByNobody => {
+            Seen::Nobody => {
                 self.0.store(client, Relaxed);
-                Seen::ByOne
+                Seen::One
             }
-            Seen::ByOne if self.0.load(Relaxed) == client => Seen::ByOne,
-            Seen::ByOne | Seen::BySeveral => Seen::BySeveral,
+            Seen::One if self.0.load(Relaxed) == client => Seen::One,
+            Seen::One | Seen::Several => Seen::Several,
         }
     }
 }
