@@ -4,7 +4,7 @@
 //! nearly never passes. Here a deadline is a slot in a slab; one task per worker sleeps until the
 //! earliest one it knows of, and looks again. Under load, slots come and go without waking it.
 //!
-//! And `Millis`, the coarse time that atomics hold.
+//! And `Clock`, with `Millis`, the coarse time that atomics hold.
 
 use std::{
     cell::{Cell, RefCell},
@@ -44,6 +44,36 @@ impl Millis {
     pub fn after(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+}
+
+/// The clock of the process: all workers and all snapshots share it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    epoch: Instant,
+}
+
+impl Clock {
+    /// Begins now.
+    pub fn start() -> Self {
+        Self { epoch: Instant::now() }
+    }
+
+    pub fn now(self) -> Millis {
+        self.at(Instant::now())
+    }
+
+    pub fn at(self, instant: Instant) -> Millis {
+        Millis::since(self.epoch, instant)
+    }
+
+    pub fn nanos_at(self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.epoch))
+    }
+}
+
+/// Whole nanoseconds, as far as 64 bits count them: 584 years.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The running deadlines of one worker. Bound: one slot per attempt in flight.

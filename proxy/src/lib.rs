@@ -18,6 +18,7 @@ pub mod headers;
 pub mod health;
 pub mod http1;
 pub mod http2;
+pub mod ids;
 pub mod limits;
 pub mod pipeline;
 pub mod rate_limit;

@@ -19,15 +19,18 @@ use crate::{
     forward::tunnel::Tunnel,
     headers::lines::FieldLines,
     rate_limit::Limited,
-    routing::Found,
-    service::{InFlight, Permit},
+    routing::{Found, Route},
+    service::Service,
+    worker::{Hop, InFlight, Permit, Site},
 };
 
-/// An index into the routes, services or endpoints of the gateway; see `Gateway`.
+/// The place of a route in its snapshot.
 pub type Index = u32;
 
 pub struct RequestRecord {
     pub started: Instant,
+    /// The settings by which it is answered, to its end.
+    pub site: Rc<Site>,
     /// Who sent it.
     pub from: Client,
     pub request_id: HeaderValue,
@@ -55,8 +58,10 @@ pub struct RequestRecord {
     /// The field lines of the upstream's answer that go to the client.
     pub passed_fields: RefCell<FieldLines>,
     pub route: Cell<Option<Index>>,
-    pub service: Cell<Option<Index>>,
-    pub endpoint: Cell<Option<Index>>,
+    /// The service that it goes to.
+    pub hop: OnceCell<Rc<Hop>>,
+    /// The place of the endpoint in that service.
+    pub endpoint: Cell<Option<usize>>,
     /// Tries to send the request upstream.
     pub attempts: Cell<u32>,
     /// Each try, if there was more than one or the only one failed.
@@ -80,7 +85,8 @@ pub struct RequestRecord {
 
 /// One try to get an answer.
 pub struct Try {
-    pub endpoint: Index,
+    /// Its place in the service.
+    pub endpoint: usize,
     pub outcome: TryOutcome,
     /// Since the request began.
     pub started: Duration,
@@ -102,6 +108,7 @@ pub struct LoggedHead {
 
 impl RequestRecord {
     pub fn new(
+        site: Rc<Site>,
         from: Client,
         request_id: HeaderValue,
         method: Method,
@@ -109,6 +116,7 @@ impl RequestRecord {
     ) -> Self {
         Self {
             started: Instant::now(),
+            site,
             from,
             request_id,
             trace_id: None,
@@ -124,7 +132,7 @@ impl RequestRecord {
             signs_in: Cell::default(),
             passed_fields: RefCell::default(),
             route: Cell::default(),
-            service: Cell::default(),
+            hop: OnceCell::new(),
             endpoint: Cell::default(),
             attempts: Cell::default(),
             tries: RefCell::default(),
@@ -137,6 +145,15 @@ impl RequestRecord {
             bytes_in: Cell::default(),
             bytes_out: Cell::default(),
         }
+    }
+
+    /// The route that takes it.
+    pub fn matched(&self) -> Option<&Route> {
+        self.route.get().map(|route| self.site.gateway.routes.route(route))
+    }
+
+    pub fn service(&self) -> Option<&Service> {
+        self.hop.get().map(|hop| &*hop.service)
     }
 
     /// The path that is routed, authorised and forwarded.

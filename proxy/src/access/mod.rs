@@ -8,7 +8,10 @@ pub mod cors;
 use actix_http::{RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
-use crate::{config::RouteConfig, error::Reason, gateway::Gateway, record::RequestRecord, reply};
+use crate::{
+    config::RouteConfig, error::Reason, gateway::Gateway, record::RequestRecord, reply,
+    routing::Route,
+};
 
 /// The answer to a request that goes no further.
 pub fn answer(
@@ -16,8 +19,8 @@ pub fn answer(
     record: &RequestRecord,
     head: &RequestHead,
 ) -> Option<HttpResponse> {
-    let route = &gateway.routes.route(record.route.get()?).config;
-    if is_barred(gateway, record) && !may_wait(gateway, route, record) {
+    let route = &record.matched()?.config;
+    if is_barred(record) && !may_wait(gateway, route, record) {
         return Some(reply::reject(record, Reason::Forbidden));
     }
     let cors = route.cors.as_ref().filter(|_| record.is_preflight.get())?;
@@ -29,9 +32,9 @@ pub fn answer(
 
 /// Whether the route wants no requests from the client's address.
 #[inline]
-pub fn is_barred(gateway: &Gateway, record: &RequestRecord) -> bool {
-    let route = record.route.get().map(|route| &gateway.routes.route(route).config);
-    route.is_some_and(|route| !clients::may(&route.clients, record.client.get()))
+pub fn is_barred(record: &RequestRecord) -> bool {
+    let is_barred = |route: &Route| !clients::may(&route.config.clients, record.client.get());
+    record.matched().is_some_and(is_barred)
 }
 
 /// Whether the client is told once it is known that its address may not. Its guesses are no better for

@@ -84,7 +84,7 @@ impl Basic {
         let Some(given) = credentials::basic(asked.request.headers()) else {
             return Verdict::Now(Err(Refused::missing(self.challenge.clone())));
         };
-        let now = asked.worker.gateway.at(asked.record.started);
+        let now = asked.worker.clock.at(asked.record.started);
         let digest = Sha256::new().chain_update(self.salt).chain_update(given).finalize().into();
         if let Some(identity) = self.right.borrow_mut().get(&digest, now) {
             return Verdict::Now(Ok(identity));
@@ -102,7 +102,7 @@ impl Basic {
         digest: [u8; 32],
         asked: Asked<'_>,
     ) -> Checked {
-        let now = asked.worker.gateway.at(asked.record.started);
+        let now = asked.worker.clock.at(asked.record.started);
         let user = self.users.binary_search_by(|user| user.name.as_str().cmp(&name));
         // A name that nobody has takes as long: or it could be told from one that somebody has.
         let user_or_other = user.unwrap_or_else(|_| self.desk.stand_in(&name, self.users.len()));

@@ -73,7 +73,7 @@ impl Forward {
             copied: config.copy_headers.clone(),
             to_client: config.copy_to_client.clone(),
             timeout: config.timeout,
-            name: parts.config.name.clone(),
+            name: parts.shared.config.name.clone(),
             caller: parts.caller(),
         }
     }
@@ -134,7 +134,7 @@ fn fields(asked: Asked<'_>) -> Option<(BytesMut, bool)> {
     let mut fields = BytesMut::with_capacity(1024);
     let head = asked.record.from.head();
     let head = head.as_deref().map_or(&b""[..], |head| head);
-    let source = source(asked.worker, asked.record, asked.request, head, &rules);
+    let source = source(asked.record, asked.request, head, &rules);
     let passed = request_fields::write(&source, &mut fields);
     Some((fields, passed.signs_in))
 }

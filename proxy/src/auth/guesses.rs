@@ -49,19 +49,19 @@ impl Guesses {
 
     /// Counts a wrong one, if there is one left.
     pub(super) fn count(&self, asked: Asked<'_>) -> Option<Decision> {
-        let now = asked.worker.gateway.nanos_at(Instant::now());
+        let now = asked.worker.clock.nanos_at(Instant::now());
         Some(self.table.take(self.key(asked), &self.quota, now)).filter(|taken| taken.is_allowed)
     }
 
     /// It was no guess after all.
     pub(super) fn give_back(&self, asked: Asked<'_>, counted: &Decision) {
-        let now = asked.worker.gateway.nanos_at(Instant::now());
+        let now = asked.worker.clock.nanos_at(Instant::now());
         self.table.give_back(self.key(asked), &self.quota, counted, now);
     }
 
     /// Whether the client may still guess.
     pub(super) fn allow(&self, asked: Asked<'_>) -> Result<(), Refused> {
-        let now = asked.worker.gateway.nanos_at(Instant::now());
+        let now = asked.worker.clock.nanos_at(Instant::now());
         match self.table.is_exhausted(self.key(asked), &self.quota, now) {
             None => Ok(()),
             Some(wait) => Err(Refused::TooManyGuesses { retry_after: wait }),

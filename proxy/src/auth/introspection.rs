@@ -86,7 +86,7 @@ impl Introspection {
     pub(super) fn new(parts: &Parts<'_>, config: &IntrospectionConfig) -> Self {
         Self {
             config: config.clone(),
-            name: parts.config.name.clone(),
+            name: parts.shared.config.name.clone(),
             caller: parts.caller(),
             fields: fields(config),
             active: RefCell::new(Cache::new(MOST_REMEMBERED)),
@@ -109,7 +109,7 @@ impl Introspection {
             }));
         }
         let digest: TokenDigest = Sha256::digest(token).into();
-        match self.known(&digest, asked.worker.gateway.now()) {
+        match self.known(&digest, asked.worker.clock.now()) {
             Some(known) => Verdict::Now(self.judge(Some(known))),
             None => Verdict::Later(Box::pin(async move {
                 let share = Share::take(&self.asked, digest);
@@ -140,7 +140,7 @@ impl Introspection {
             Token::Active(_) => left.map_or(self.config.cache, |left| left.min(self.config.cache)),
             Token::Inactive => self.config.cache.min(INACTIVE),
         };
-        let until = asked.worker.gateway.now().plus(Millis::count(lasts));
+        let until = asked.worker.clock.now().plus(Millis::count(lasts));
         match &token {
             Token::Active(identity) => {
                 self.active.borrow_mut().insert(digest, Rc::clone(identity), until);

@@ -12,6 +12,7 @@ mod jwt;
 mod keys;
 mod mtls;
 mod refused;
+mod shared;
 pub mod stage;
 
 use std::{rc::Rc, sync::Arc};
@@ -35,15 +36,11 @@ pub use self::{
     identity::Identity,
     jwt::KeySource,
     refused::{AuthResult, Refused},
+    shared::SharedScheme,
 };
 use crate::{
-    clock::Millis,
-    config::{AuthScheme, SchemeConfig},
-    downstream::ClientNetwork,
-    rate_limit::gcra::Decision,
-    record::RequestRecord,
-    upstream::call::Caller,
-    worker::Worker,
+    clock::Millis, config::AuthScheme, downstream::ClientNetwork, rate_limit::gcra::Decision,
+    record::RequestRecord, upstream::call::Caller, worker::Worker,
 };
 
 /// A scheme, ready to check requests.
@@ -60,13 +57,10 @@ pub enum Authenticator {
 
 /// What a worker builds a scheme from.
 pub struct Parts<'a> {
-    pub config: &'a SchemeConfig,
+    pub shared: &'a SharedScheme,
     /// Asks the server that the scheme names.
     pub caller: Option<&'a Rc<Caller>>,
-    /// Keys that all workers fetch together.
-    pub key_source: Option<&'a Arc<KeySource>>,
     pub passwords: &'a Arc<PasswordDesk>,
-    pub guesses: Option<&'a Arc<Guesses>>,
     pub now: Millis,
 }
 
@@ -102,15 +96,17 @@ impl Parts<'_> {
 
 impl Authenticator {
     pub fn new(parts: &Parts<'_>) -> Self {
-        match &parts.config.kind {
+        let shared = parts.shared;
+        match &shared.config.kind {
             AuthScheme::Bearer(keys) => Self::Bearer(Bearer::new(keys)),
             AuthScheme::ApiKey(config) => Self::ApiKey(ApiKey::new(config)),
             AuthScheme::Basic(config) => {
-                let guesses = parts.guesses.map(Arc::clone);
+                let guesses = shared.guesses.as_ref().map(|guesses| Arc::clone(&guesses.counted));
                 Self::Basic(Basic::new(config, Arc::clone(parts.passwords), guesses))
             }
             AuthScheme::Jwt(config) => {
-                let fetched = parts.key_source.map(|keys| (Arc::clone(keys), parts.caller()));
+                let keys = shared.key_source.as_ref();
+                let fetched = keys.map(|keys| (Arc::clone(keys), parts.caller()));
                 Self::Jwt(Box::new(Jwt::new(config, fetched, parts.now)))
             }
             AuthScheme::Mtls(config) => Self::Mtls(Mtls::new(config)),
@@ -174,7 +170,7 @@ pub fn check_by(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
     };
     match ask(scheme, asked) {
         Verdict::Now(checked) => Verdict::Now(judged(checked)),
-        Verdict::Later(checking) => Verdict::Later(match asked.worker.gateway.guesses[scheme] {
+        Verdict::Later(checking) => Verdict::Later(match guesses(scheme, asked) {
             Some(_) => Box::pin(async move { judged(checking.await) }),
             None => checking,
         }),
@@ -184,9 +180,8 @@ pub fn check_by(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
 /// As `check_by`, and a wrong guess is not counted yet. Who shows the scheme nothing is not held to
 /// what came from its address.
 fn ask(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
-    let authenticator = asked.worker.authenticator(scheme);
-    let guesses = asked.worker.gateway.guesses[scheme].as_ref();
-    match guesses.map_or(Ok(()), |guesses| guesses.allow(asked)) {
+    let authenticator = &asked.record.site.scheme(scheme).authenticator;
+    match guesses(scheme, asked).map_or(Ok(()), |guesses| guesses.allow(asked)) {
         Err(refused) if authenticator.is_shown_any(asked.request) => Verdict::Now(Err(refused)),
         _ => authenticator.check(asked),
     }
@@ -194,8 +189,11 @@ fn ask(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
 
 fn count_if_wrong(scheme: usize, asked: Asked<'_>, refused: &Refused) -> Option<Decision> {
     let is_wrong = matches!(refused, Refused::NotAuthenticated { is_guess: true, .. });
-    let guesses = asked.worker.gateway.guesses[scheme].as_ref().filter(|_| is_wrong)?;
-    guesses.count(asked)
+    guesses(scheme, asked).filter(|_| is_wrong)?.count(asked)
+}
+
+fn guesses(scheme: usize, asked: Asked<'_>) -> Option<&Guesses> {
+    asked.record.site.scheme(scheme).shared.guesses.as_ref().map(|guesses| &*guesses.counted)
 }
 
 /// Guesses that were counted, with their schemes.
@@ -223,9 +221,9 @@ async fn any(schemes: &[usize], asked: Asked<'_>) -> Checked {
     Err(refused.expect("any has at least one scheme"))
 }
 
-fn give_back(guesses: &Counted, asked: Asked<'_>) {
-    for (scheme, counted) in guesses {
-        if let Some(guesses) = &asked.worker.gateway.guesses[*scheme] {
+fn give_back(counted: &Counted, asked: Asked<'_>) {
+    for (scheme, counted) in counted {
+        if let Some(guesses) = self::guesses(*scheme, asked) {
             guesses.give_back(asked, counted);
         }
     }

@@ -18,13 +18,13 @@ pub fn authenticate(
     record: &Rc<RequestRecord>,
     request: ServiceRequest,
 ) -> Step {
-    if let Some(answer) = access::answer(&worker.gateway, record, request.head()) {
+    if let Some(answer) = access::answer(&record.site.gateway, record, request.head()) {
         return Step::Answer(request.into_response(answer));
     }
-    if rate_limit::stage::has_limits(worker, record) {
+    if rate_limit::stage::has_limits(record) {
         return later(worker, record, request);
     }
-    let Some(scheme) = worker.gateway.scheme(record.route.get()) else {
+    let Some(scheme) = record.site.gateway.scheme(record.route.get()) else {
         return Step::Pass(request);
     };
     let asked = Asked { worker, record, request: &request };
@@ -54,7 +54,7 @@ fn later(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceReques
 async fn admit(asked: Asked<'_>) -> Result<(), HttpResponse> {
     let Asked { worker, record, request } = asked;
     rate_limit::stage::before(worker, record, request.head()).await?;
-    if let Some(scheme) = worker.gateway.scheme(record.route.get()) {
+    if let Some(scheme) = record.site.gateway.scheme(record.route.get()) {
         let refusal = conclude(scheme, check_by(scheme, asked).known().await, asked);
         refusal.map_or(Ok(()), Err)?;
     }
@@ -66,16 +66,17 @@ fn conclude(scheme: usize, checked: Checked, asked: Asked<'_>) -> Option<HttpRes
     asked.record.is_stranger.set(checked.is_err());
     let entitled = checked.and_then(|identity| entitle(identity, asked));
     let result = entitled.as_ref().map_or_else(Refused::result, |()| AuthResult::Ok);
-    asked.worker.shard.authenticated(scheme, result);
+    let id = asked.record.site.scheme(scheme).shared.id;
+    asked.worker.shard.authenticated(id, result);
     entitled.err().map(|refused| refused.answer(asked.record))
 }
 
 /// Whether the client may what the route requires, from where it is.
 fn entitle(identity: Rc<Identity>, asked: Asked<'_>) -> Result<(), Refused> {
-    if access::is_barred(&asked.worker.gateway, asked.record) {
+    if access::is_barred(asked.record) {
         return Err(Refused::Forbidden(None));
     }
-    let required = required(asked.worker, asked.record);
+    let required = required(asked.record);
     if let Some(required) = required.filter(|required| !identity.meets(required)) {
         return Err(Refused::Forbidden(insufficient(required)));
     }
@@ -84,8 +85,8 @@ fn entitle(identity: Rc<Identity>, asked: Asked<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn required<'a>(worker: &'a Worker, record: &RequestRecord) -> Option<&'a Required> {
-    let route = worker.gateway.routes.route(record.route.get()?);
+fn required(record: &RequestRecord) -> Option<&Required> {
+    let route = record.matched()?;
     Some(&route.config.require).filter(|required| !required.is_empty())
 }
 

@@ -1,7 +1,9 @@
 //! The endpoints that one pick may choose from, with their weights. Who is eligible was decided
 //! before; nothing here changes during a pick but the loads.
 
-use crate::service::{Endpoint, load::Load};
+use std::sync::Arc;
+
+use super::Load;
 
 /// A candidate's weight is its endpoint's configured weight times this, less during slow start.
 pub const WEIGHT_UNIT: u32 = 256;
@@ -19,7 +21,8 @@ pub struct Candidate {
 pub struct Candidates<'a> {
     /// By ascending place.
     list: &'a [Candidate],
-    endpoints: &'a [Endpoint],
+    /// By place.
+    loads: &'a [Arc<Load>],
     weights: Weights,
 }
 
@@ -41,12 +44,12 @@ impl Weights {
 }
 
 impl<'a> Candidates<'a> {
-    /// `list` is not empty and in the order of the places, which are places in `endpoints`;
+    /// `list` is not empty and in the order of the places, which are places in `loads`;
     /// `weights` are those of `list`.
-    pub fn new(list: &'a [Candidate], endpoints: &'a [Endpoint], weights: Weights) -> Self {
+    pub fn new(list: &'a [Candidate], loads: &'a [Arc<Load>], weights: Weights) -> Self {
         debug_assert!(!list.is_empty());
         debug_assert!(list.is_sorted_by(|one, next| one.place < next.place));
-        Self { list, endpoints, weights }
+        Self { list, loads, weights }
     }
 
     pub fn list(&self) -> &'a [Candidate] {
@@ -64,7 +67,7 @@ impl<'a> Candidates<'a> {
     }
 
     pub fn load(&self, index: usize) -> &'a Load {
-        &self.endpoints[self.list[index].place as usize].load
+        &self.loads[self.list[index].place as usize]
     }
 
     /// Where in the list the endpoint at `place` stands.

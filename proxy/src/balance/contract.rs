@@ -1,29 +1,27 @@
 //! What every policy must keep, and the endpoints that tests of policies pick from.
 
+use std::sync::Arc;
+
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::index};
 
 use super::{
-    Ask, Balancer, Candidate, Candidates, Hash, LeastRequests, Member, P2cEwma, Random, RoundRobin,
-    Sticky, WEIGHT_UNIT, Weights,
+    Ask, Balancer, Candidate, Candidates, Hash, LeastRequests, Load, Member, P2cEwma, Random,
+    RoundRobin, Sticky, WEIGHT_UNIT, Weights,
 };
-use crate::{clock::Millis, config::Config, service::Service};
+use crate::clock::Millis;
 
-/// A service with its endpoints.
+/// The endpoints of a service.
 pub(super) struct World {
-    service: Service,
+    loads: Vec<Arc<Load>>,
 }
 
 impl World {
     pub(super) fn new(count: usize) -> Self {
-        let urls: Vec<String> =
-            (0..count).map(|index| format!("\"http://127.0.0.1:{}\"", 9000 + index)).collect();
-        let text = format!("[services.x]\nendpoints = [{}]", urls.join(","));
-        let config = Config::load(&text, "test", &|_| None).expect("is valid");
-        Self { service: Service::new(0, 0, &config.services[0]) }
+        Self { loads: (0..count).map(|_| Arc::default()).collect() }
     }
 
     pub(super) fn of<'a>(&'a self, list: &'a [Candidate]) -> Candidates<'a> {
-        Candidates::new(list, self.service.endpoints(), Weights::of(list))
+        Candidates::new(list, &self.loads, Weights::of(list))
     }
 }
 
@@ -50,9 +48,13 @@ fn keeps_the_contract(build: impl Fn(&[Member<'_>]) -> Box<dyn Balancer>) {
             let weights: Vec<u32> =
                 (0..all).map(|_| if is_even { 2 } else { rng.random_range(1..=9) }).collect();
             let world = World::new(all);
-            let urls = world.service.endpoints().iter().map(|endpoint| &endpoint.url);
-            let members: Vec<Member<'_>> =
-                urls.zip(&weights).map(|(url, weight)| Member { url, weight: *weight }).collect();
+            let urls: Vec<String> =
+                (0..all).map(|index| format!("http://10.0.0.{index}")).collect();
+            let members: Vec<Member<'_>> = urls
+                .iter()
+                .zip(&weights)
+                .map(|(url, weight)| Member { url, weight: *weight })
+                .collect();
             let mut places = index::sample(&mut rng, all, count).into_vec();
             places.sort_unstable();
             let mut list = candidates(places.iter().map(|place| (*place, weights[*place])));

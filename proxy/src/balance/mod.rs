@@ -9,6 +9,7 @@ mod contract;
 mod cookie;
 mod hash;
 mod least_requests;
+mod load;
 mod p2c_ewma;
 mod random;
 mod round_robin;
@@ -23,6 +24,7 @@ pub use self::{
     cookie::StickyCookie,
     hash::Hash,
     least_requests::LeastRequests,
+    load::Load,
     p2c_ewma::P2cEwma,
     random::Random,
     round_robin::RoundRobin,

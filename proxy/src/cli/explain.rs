@@ -52,7 +52,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     };
     let path = normal.as_deref().unwrap_or(uri.path());
     let request = Request { host, path, method: &method, headers: &headers };
-    let gateway = Gateway::build(&config);
+    let gateway = Gateway::build(&config, None);
     let found = gateway.find(request);
     let taken = match &found {
         Found::Route(found) => Some(gateway.routes.route(found.route)),

@@ -16,6 +16,7 @@ mod endpoint;
 mod endpoints;
 mod error;
 mod expand;
+mod fingerprint;
 mod header_rules;
 mod health;
 mod limits;
@@ -70,6 +71,7 @@ pub use self::{
     endpoint::{EndpointAddress, EndpointUrl},
     endpoints::EndpointConfig,
     error::{ConfigError, ConfigErrors, Position},
+    fingerprint::Fingerprint,
     header_rules::HeaderRules,
     health::{HealthCheck, HealthConfig},
     limits::LimitsConfig,
@@ -101,6 +103,7 @@ pub use self::{
 };
 use self::{
     error::{Located, Problem},
+    fingerprint::Hasher,
     name_index::NameIndex,
     rate_limits::LimitUse,
     routes::{Names, find_scheme},
@@ -134,6 +137,9 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     pub routes: Vec<RouteConfig>,
     pub services: Vec<ServiceConfig>,
+    /// Of all that says which route takes a request and what it names: the routes, and the order of
+    /// services, schemes and rate limits, which they name by place.
+    pub routing: Fingerprint,
 }
 
 impl Config {
@@ -214,8 +220,17 @@ impl Config {
         if top.is_empty_array("listeners") {
             top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));
         }
+        let routing = {
+            let mut hasher = Hasher::new(top.reader.variables);
+            hasher.fingerprint(top.fingerprint_of(&ROUTING));
+            services.iter().for_each(|one| hasher.bytes(one.name.as_bytes()));
+            schemes.iter().for_each(|(name, _)| hasher.bytes(name.as_bytes()));
+            limits.iter().flatten().for_each(|one| hasher.bytes(one.name.as_bytes()));
+            hasher.finish()
+        };
         top.finish();
         Some(Self {
+            routing,
             file: file.to_owned(),
             server,
             log,
@@ -238,6 +253,9 @@ impl Config {
         })
     }
 }
+
+/// Keys of the top level that routing depends on.
+const ROUTING: [&str; 5] = ["server", "auth", "security_headers", "rate_limits", "routes"];
 
 /// The parser starts its messages with a capital; ours do not.
 fn lower_first(message: &str) -> String {

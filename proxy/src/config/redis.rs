@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use super::{
     duration::Within,
     error::Problem,
+    fingerprint::Fingerprint,
     secret::Secret,
     section::Section,
     value::{FromText, unknown_word},
@@ -19,6 +20,8 @@ pub struct RedisConfig {
     pub on_failure: OnFailure,
     /// Of one decision.
     pub timeout: Duration,
+    /// Of all of these settings.
+    pub fingerprint: Fingerprint,
 }
 
 /// What becomes of requests that Redis does not decide on.
@@ -51,8 +54,9 @@ impl RedisConfig {
         });
         let on_failure = section.or("on_failure", OnFailure::Local);
         let timeout = section.or("timeout", Within::<1, 10_000>(USUAL_TIMEOUT)).0;
+        let fingerprint = section.fingerprint();
         section.finish();
-        Some(Self { client: client?, on_failure, timeout })
+        Some(Self { client: client?, on_failure, timeout, fingerprint })
     }
 }
 

@@ -11,6 +11,7 @@ use toml::{
 
 use super::{
     error::{ConfigError, Located, Problem, Source, did_you_mean},
+    fingerprint::{Fingerprint, Hasher},
     value::{Value, expected_of},
 };
 
@@ -227,6 +228,25 @@ impl<'a> Section<'a> {
 
     pub(super) fn report(&self, span: &Range<usize>, problem: Problem) {
         self.reader.report(span, problem);
+    }
+
+    /// Of all that stands in it.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let mut hasher = Hasher::new(self.reader.variables);
+        hasher.table(self.table);
+        hasher.finish()
+    }
+
+    /// Of what stands under some of its keys.
+    pub(super) fn fingerprint_of(&self, keys: &[&str]) -> Fingerprint {
+        let mut hasher = Hasher::new(self.reader.variables);
+        for key in keys {
+            hasher.bytes(key.as_bytes());
+            if let Some(value) = self.table.get(*key) {
+                hasher.value(key, value.get_ref());
+            }
+        }
+        hasher.finish()
     }
 
     /// Reports every key that nobody asked for.

@@ -10,6 +10,7 @@ use super::{
     duration::AboveZero,
     endpoints::EndpointConfig,
     error::{Located, Problem},
+    fingerprint::Fingerprint,
     health::HealthConfig,
     limits::LimitsConfig,
     number::Whole,
@@ -54,6 +55,10 @@ pub struct ServiceConfig {
     pub limits: Option<LimitsConfig>,
     /// For its `https` endpoints.
     pub tls: UpstreamTls,
+    /// Of all of these settings.
+    pub fingerprint: Fingerprint,
+    /// Of those by which connections are made and kept.
+    pub connecting: Fingerprint,
 }
 
 /// What the `Host` field says to the upstream.
@@ -81,6 +86,8 @@ impl ServiceConfig {
         let endpoints = EndpointConfig::read_all(&mut section);
         let config = Self {
             name: name.value,
+            fingerprint: section.fingerprint(),
+            connecting: section.fingerprint_of(&["tls", "pool"]),
             balance: Balance::read(&mut section),
             slow_start: section.or("slow_start", OrOff::<AboveZero>(None)).0.map(|span| span.0),
             host: section.or("host", UpstreamHost::Preserve),

@@ -14,8 +14,7 @@ use crate::{
     clock::Deadline,
     error::Reason,
     limits::{Limits, Waiting},
-    service::{Permit, Service},
-    worker::Worker,
+    worker::{Hop, Permit, Worker},
 };
 
 /// A place, at once or from the queue.
@@ -23,25 +22,25 @@ use crate::{
 /// # Errors
 /// `queue_full`, `queue_timeout`, or `total_timeout` if `end` came first.
 pub(super) async fn admit(
-    worker: &Rc<Worker>,
-    service: &Service,
+    worker: &Worker,
+    hop: &Rc<Hop>,
     limits: &Limits,
     end: Option<Instant>,
 ) -> Result<Permit, Reason> {
-    if service.has_room(worker.gateway.now()) && limits.try_enter() {
-        return Ok(Permit::new(worker, service.index));
+    if hop.has_room(hop.clock.now()) && limits.try_enter() {
+        return Ok(Permit::new(hop));
     }
     let began = Instant::now();
     let waiting = limits.wait().ok_or(Reason::QueueFull)?;
-    let until = began + limits.queue_timeout;
+    let until = began + hop.service.queue_timeout;
     let mut deadline = worker.deadlines.start(end.map_or(until, |end| end.min(until)));
-    let mut queued = Queued { worker, service, waiting, next_look: None };
+    let mut queued = Queued { worker, hop, waiting, next_look: None };
     let entered = poll_fn(|cx| match queued.poll(cx) {
-        Poll::Ready(()) => Poll::Ready(Ok(Permit::new(worker, service.index))),
+        Poll::Ready(()) => Poll::Ready(Ok(Permit::new(hop))),
         Poll::Pending => deadline.poll_passed(cx).map(|()| Err(Reason::QueueTimeout)),
     })
     .await;
-    worker.shard.queue_waited(service.index, began.elapsed());
+    worker.shard.queue_waited(hop.service.id, began.elapsed());
     match entered {
         Err(_) if end.is_some_and(|end| end <= until) => Err(Reason::TotalTimeout),
         entered => entered,
@@ -51,8 +50,8 @@ pub(super) async fn admit(
 /// A request in the queue. Whatever makes an endpoint eligible wakes the first of them, but for time,
 /// which wakes nobody: who finds no room looks again when it has passed.
 struct Queued<'a> {
-    worker: &'a Rc<Worker>,
-    service: &'a Service,
+    worker: &'a Worker,
+    hop: &'a Hop,
     waiting: Waiting<'a>,
     next_look: Option<Deadline>,
 }
@@ -64,10 +63,10 @@ impl Queued<'_> {
             // Only the first of the queue asks.
             let next = Cell::new(None);
             let has_room = || {
-                let now = self.worker.gateway.now();
-                let has_room = self.service.has_room(now);
+                let now = self.hop.clock.now();
+                let has_room = self.hop.has_room(now);
                 if !has_room {
-                    next.set(self.service.next_eligible(now).map(|at| at.after(now)));
+                    next.set(self.hop.service.next_eligible(now).map(|at| at.after(now)));
                 }
                 has_room
             };

@@ -3,14 +3,11 @@
 //! A first try that goes well is all that most requests see; what follows another ending is boxed
 //! aside, so that they do not carry the room for it.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant as StdInstant},
-};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use actix_http::header;
 use actix_web::HttpResponse;
+use bytes::BytesMut;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -27,9 +24,8 @@ use crate::{
     error::{ProxyError, Reason},
     record::{RequestRecord, Try},
     retry::RetryPolicy,
-    service::{Endpoint, InFlight, Service},
-    upstream::{Answer, Connection, Home, Pool, RequestBody, ResponseBody, SendFailure, send},
-    worker::Worker,
+    upstream::{Answer, Asking, RequestBody, ResponseBody, Unanswered, Witness},
+    worker::{End, Hop, InFlight, Worker},
 };
 
 /// Endpoints that have been tried; few requests try more than two.
@@ -44,7 +40,7 @@ const LONGEST_WITH_PERMIT: Duration = Duration::from_secs(1);
 /// A request, ready to be sent as often as need be.
 pub(super) struct Attempts<'a> {
     pub(super) worker: &'a Rc<Worker>,
-    pub(super) service: &'a Service,
+    pub(super) hop: &'a Rc<Hop>,
     pub(super) record: &'a Rc<RequestRecord>,
     pub(super) outgoing: &'a Outgoing<'a>,
     /// When the first try begins.
@@ -64,11 +60,11 @@ impl Attempts<'_> {
         let body = self.body.take().expect("no try has it yet");
         let (mut began, mut now) = (self.record.started, self.now);
         for _ in 0..MOST_ADMISSIONS {
-            if let Some(limits) = &self.service.limits {
-                let admitted = Box::pin(admit(self.worker, self.service, limits, self.end)).await;
+            if let Some(limits) = self.hop.service.limits() {
+                let admitted = Box::pin(admit(self.worker, self.hop, limits, self.end)).await;
                 self.record.permit.replace(Some(admitted?));
                 began = Instant::now();
-                now = self.worker.gateway.at(began);
+                now = self.hop.clock.at(began);
             }
             match self.pick(&[], began, now) {
                 Ok(first) => {
@@ -92,7 +88,7 @@ impl Attempts<'_> {
     fn begin(&self, mut picked: InFlight) -> usize {
         picked.asked_by(self.record.client.get());
         let place = picked.place();
-        self.record.endpoint.set(Some(self.service.endpoint(place).index));
+        self.record.endpoint.set(Some(place));
         self.record.in_flight.replace(Some(picked));
         place
     }
@@ -124,7 +120,7 @@ impl Attempts<'_> {
             }
             began = Instant::now();
             // Without an endpoint to try, an answer is still an answer.
-            let now = self.worker.gateway.at(began);
+            let now = self.hop.clock.at(began);
             let Ok(in_flight) = self.pick(&tried, began, now) else { break };
             self.worker.shard.retry(how(&ended).trouble, true);
             place = self.begin(in_flight);
@@ -153,18 +149,13 @@ impl Attempts<'_> {
         {
             return Ok(own);
         }
-        self.service.pick(&ask, tried, self.worker, began)
+        self.hop.pick(&ask, tried, &mut self.worker.rng.borrow_mut(), began)
     }
 
     /// The endpoint to which the client has a connection of its own: what it has begun there goes on.
     fn pick_own(&self, began: Instant, now: Millis) -> Option<InFlight> {
         let own = &self.record.from.arrival().own;
-        if own.is_empty() {
-            return None;
-        }
-        let endpoints = self.service.endpoints();
-        let place = own.among(endpoints[0].index, endpoints.len())?;
-        self.service.pick_at(place, self.worker, began, now)
+        if own.is_empty() { None } else { self.hop.pick_own(own, began, now) }
     }
 
     fn is_wanted(&self, ended: &Ending) -> bool {
@@ -180,7 +171,7 @@ impl Attempts<'_> {
         }
         let pause = self.retry.delay(tries, &how, &mut self.worker.rng.borrow_mut());
         // A request that waits keeps its place in a service that has few.
-        let is_long = self.service.limits.is_some() && pause > LONGEST_WITH_PERMIT;
+        let is_long = self.hop.service.limits().is_some() && pause > LONGEST_WITH_PERMIT;
         if is_long || self.end.is_some_and(|end| Instant::now() + pause >= end) {
             return None;
         }
@@ -188,8 +179,8 @@ impl Attempts<'_> {
         if !halt(ended) {
             return None;
         }
-        let now = self.worker.gateway.now();
-        let is_affordable = self.worker.budget(self.service.index).take(now);
+        let now = self.hop.clock.now();
+        let is_affordable = self.hop.budget.take(now);
         if !is_affordable {
             self.worker.shard.retry(how.trouble, false);
         }
@@ -197,116 +188,42 @@ impl Attempts<'_> {
     }
 
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    async fn attempt(&self, place: usize, mut body: RequestBody) -> Ending {
-        let endpoint = self.service.endpoint(place);
-        let (mut is_fresh, mut was_stale) = (false, false);
-        loop {
-            self.record.attempts.set(self.record.attempts.get() + 1);
-            let pool = self.worker.pool(endpoint.index);
-            let pooled = if is_fresh { None } else { self.take_idle(endpoint, pool) };
-            let pooled = match pooled {
-                Some(taken) if taken.is_doubtful() => Box::pin(pool.look_again(taken)).await,
-                pooled => pooled,
-            };
-            let connection = match pooled {
-                Some(connection) => connection,
-                // Boxed: it is rare, and every request would carry its size.
-                None => match Box::pin(self.connect(endpoint)).await {
-                    Ok(connection) => connection,
-                    Err(error) => return Err(Failed::unsent(error, body)),
-                },
-            };
-            is_fresh = true;
-            let sent = self.exchange(endpoint, connection, body).await;
-            let code = sent.as_ref().ok().map(|answer| answer.head.status.as_u16());
-            self.worker.shard.upstream_answered(endpoint.index, code);
-            match sent {
-                Ok(answer) => {
-                    if let Some(in_flight) = &mut *self.record.in_flight.borrow_mut() {
-                        in_flight.answered(answer.head.status, answer.sent_at);
-                    }
-                    return Ok(answer);
+    async fn attempt(&self, place: usize, body: RequestBody) -> Ending {
+        let to = To { attempts: self, end: self.hop.end(place) };
+        let asking = Asking {
+            asked: self.outgoing.asked(),
+            may_repeat: self.outgoing.method().is_idempotent(),
+            bounds: self.outgoing.bounds(self.end),
+            connect: self.outgoing.timeouts().connect,
+            own: Some(&self.record.from.arrival().own),
+            deadlines: &self.worker.deadlines,
+        };
+        match to.end.origin.ask(body, &asking, &to).await {
+            Ok(answer) => {
+                if let Some(in_flight) = &mut *self.record.in_flight.borrow_mut() {
+                    in_flight.answered(answer.head.status, answer.sent_at);
                 }
-                Err(mut failure) => match failure.request.take() {
-                    Some(again) if self.is_lost_by_chance(&failure) => {
-                        body = again;
-                        was_stale = true;
-                    }
-                    request => return Err(self.give_up(failure, request, was_stale)),
-                },
+                Ok(answer)
             }
+            Err(unanswered) => Err(self.give_up(unanswered)),
         }
     }
 
-    /// The client's own connection comes first: the endpoint knows who it is.
-    fn take_idle(&self, endpoint: &Endpoint, pool: &Pool) -> Option<Connection> {
-        let own = &self.record.from.arrival().own;
-        let taken = if own.is_empty() { None } else { own.take(endpoint.index) };
-        taken.or_else(|| pool.take())
-    }
-
-    /// An idle connection was closed while the request was on its way: nothing is known of the
-    /// endpoint yet (RFC 9112 section 9.3.1).
-    fn is_lost_by_chance(&self, failure: &SendFailure) -> bool {
-        failure.is_stale && (self.outgoing.method().is_idempotent() || !failure.is_sent)
-    }
-
-    /// `was_stale`: the connection before this one turned out to have been closed.
-    fn give_up(
-        &self,
-        failure: SendFailure,
-        request: Option<RequestBody>,
-        was_stale: bool,
-    ) -> Failed {
+    fn give_up(&self, unanswered: Unanswered) -> Failed {
+        let Unanswered { failure, was_stale } = unanswered;
         self.failed(failure.blame());
         // The connection after one that was closed has not fared better: the endpoint is going. What
         // may be sent twice may be sent elsewhere.
-        let may_go_on = was_stale
-            && self.outgoing.method().is_idempotent()
-            && self.service.endpoints().len() > 1;
+        let may_go_on =
+            was_stale && self.outgoing.method().is_idempotent() && self.hop.ends().len() > 1;
         let is_sent = failure.is_sent && (failure.is_answered || !may_go_on);
-        Failed { error: failure.error, is_sent, request }
-    }
-
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, ProxyError> {
-        let started = StdInstant::now();
-        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-        let bound = self.outgoing.timeouts().connect;
-        let is_last = left.is_some_and(|left| left < bound);
-        let dialler = self.worker.dialer(endpoint.index);
-        let connected = dialler.connect(left.map_or(bound, |left| left.min(bound))).await;
-        if connected.is_ok() {
-            self.worker.shard.upstream_connected(endpoint.index, started.elapsed());
-        }
-        connected.map_err(|error| {
-            self.worker.shard.upstream_answered(endpoint.index, None);
-            let error = match error.reason() {
-                Reason::ConnectTimeout if is_last => ProxyError::new(Reason::TotalTimeout, error),
-                _ => error,
-            };
-            self.failed(error.reason());
-            error
-        })
-    }
-
-    fn exchange(
-        &self,
-        endpoint: &Endpoint,
-        connection: Connection,
-        body: RequestBody,
-    ) -> impl Future<Output = Result<Answer, SendFailure>> {
-        let head = self.outgoing.head(self.service, endpoint, self.end);
-        let bounds = self.outgoing.bounds(self.end);
-        let own = Some((&self.record.from.arrival().own, endpoint.index));
-        let home = Home { pool: self.worker.pool(endpoint.index), own };
-        let deadlines = &self.worker.deadlines;
-        send(connection, head, body, self.outgoing.asked(), bounds, deadlines, home)
+        Failed { error: failure.error, is_sent, request: failure.request }
     }
 
     fn note(&self, ended: &Ending, place: usize, began: Instant) {
-        let endpoint = self.service.endpoint(place).index;
         let started = began - self.record.started;
-        let noted = Try { endpoint, outcome: outcome(ended), started, took: began.elapsed() };
+        let noted =
+            Try { endpoint: place, outcome: outcome(ended), started, took: began.elapsed() };
         self.record.tries.borrow_mut().push(noted);
     }
 
@@ -316,7 +233,7 @@ impl Attempts<'_> {
         }
         let body = match answer.body {
             ResponseBody::Tunnel(upstream) => {
-                let (limits, counted) = (self.service.tunnel, self.worker.shard.open_tunnel());
+                let (limits, counted) = (self.hop.service.tunnel, self.worker.shard.open_tunnel());
                 let tunnel = Tunnel::new(*upstream, limits, &self.worker.deadlines, counted);
                 self.record.tunnel.replace(Some(Box::new(tunnel)));
                 ResponseBody::Empty(None)
@@ -333,14 +250,41 @@ impl Attempts<'_> {
 impl Attempts<'_> {
     /// Where a cookie names the endpoint, the client gets it.
     fn keep_client(&self, response: &mut HttpResponse) {
-        let endpoint = || self.record.endpoint.get().map(|at| self.worker.gateway.endpoint(at));
-        if let Affinity::Sticky(_) = self.service.affinity
-            && let Some(endpoint) = endpoint()
-            && let Some(cookie) = self.service.affinity.cookie(&endpoint.url, self.key, || {
-                self.outgoing.is_secured(&self.worker.gateway.trusted_proxies)
-            })
+        let service = &*self.hop.service;
+        if let Affinity::Sticky(_) = service.affinity
+            && let Some(place) = self.record.endpoint.get()
+            && let Some(cookie) =
+                service
+                    .affinity
+                    .cookie(&service.endpoint(place).url, self.key, || self.outgoing.is_secured())
         {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
+    }
+}
+
+/// A try at one endpoint.
+struct To<'a> {
+    attempts: &'a Attempts<'a>,
+    end: &'a End,
+}
+
+impl Witness for To<'_> {
+    fn begins(&self) {
+        let attempts = &self.attempts.record.attempts;
+        attempts.set(attempts.get() + 1);
+    }
+
+    fn head(&self) -> BytesMut {
+        let Attempts { outgoing, hop, end, .. } = self.attempts;
+        outgoing.head(&hop.service, &self.end.endpoint, *end)
+    }
+
+    fn connected(&self, took: Duration) {
+        self.attempts.worker.shard.upstream_connected(self.end.endpoint.id, took);
+    }
+
+    fn tried(&self, code: Option<u16>) {
+        self.attempts.worker.shard.upstream_answered(self.end.endpoint.id, code);
     }
 }

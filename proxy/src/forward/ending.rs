@@ -18,13 +18,6 @@ pub(super) struct Failed {
     pub(super) request: Option<RequestBody>,
 }
 
-impl Failed {
-    /// Nothing of `request` was sent.
-    pub(super) fn unsent(error: ProxyError, request: RequestBody) -> Self {
-        Self { error, is_sent: false, request: Some(request) }
-    }
-}
-
 /// What it means for another try.
 pub(super) fn how(ended: &Ending) -> Ended {
     match ended {

@@ -16,10 +16,8 @@ use crate::{
     balance::Ask,
     config::{HeaderRules, MirrorConfig},
     error::ProxyError,
-    record::Index,
-    service::{InFlight, Permit},
-    upstream::{Asked, Bounds, Home, RequestBody, send},
-    worker::Worker,
+    upstream::{Asked, Asking, Bounds, RequestBody, Witness},
+    worker::{Hop, InFlight, Permit, Worker},
 };
 
 /// Copies on their way at once, per worker.
@@ -44,7 +42,7 @@ pub enum Copied {
 /// A request of its own, written and ready to go.
 struct Copy {
     worker: Rc<Worker>,
-    service: Index,
+    hop: Rc<Hop>,
     in_flight: InFlight,
     _permit: Option<Permit>,
     method: Method,
@@ -72,7 +70,8 @@ pub(super) fn is_chosen(worker: &Worker, mirror: &MirrorConfig) -> bool {
 /// Sends the copy of a request that has been tried to its end.
 pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     let worker = attempts.worker;
-    let service = Index::try_from(mirror.service).unwrap_or(Index::MAX);
+    let hop = attempts.record.site.hop(mirror.service);
+    let service = hop.service.id;
     let body = attempts.body.take().and_then(|body| body.into_copy(mirror.body_limit));
     let copies = worker.copies.0.get();
     // What has become a tunnel is no request any more.
@@ -80,7 +79,7 @@ pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     let Some(body) = body.filter(|_| !is_tunnel && copies < MOST_COPIES) else {
         return worker.shard.mirrored(service, Copied::Dropped);
     };
-    match prepare(attempts, service, body) {
+    match prepare(attempts, hop, body) {
         Ok(copy) => {
             worker.copies.0.set(copies + 1);
             actix_rt::spawn(copy.run());
@@ -89,22 +88,22 @@ pub(super) fn copy(attempts: &Attempts<'_>, mirror: &MirrorConfig) {
     }
 }
 
-fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<Copy, Copied> {
-    let worker = attempts.worker;
-    let service = worker.gateway.service(index);
+fn prepare(attempts: &Attempts<'_>, hop: &Rc<Hop>, body: RequestBody) -> Result<Copy, Copied> {
+    let (worker, service) = (attempts.worker, &*hop.service);
     let now = Instant::now();
-    let permit = match &service.limits {
+    let permit = match service.limits() {
         Some(limits) if !limits.try_enter() => return Err(Copied::Dropped),
-        Some(_) => Some(Permit::new(worker, index)),
+        Some(_) => Some(Permit::new(hop)),
         None => None,
     };
-    let ask = Ask { key: None, now: worker.gateway.at(now) };
-    let mut in_flight = service.pick(&ask, &[], worker, now).map_err(|_| Copied::Failed)?;
+    let ask = Ask { key: None, now: hop.clock.at(now) };
+    let picked = hop.pick(&ask, &[], &mut worker.rng.borrow_mut(), now);
+    let mut in_flight = picked.map_err(|_| Copied::Failed)?;
     in_flight.asked_by(attempts.record.client.get());
     let outgoing = attempts.outgoing;
     Ok(Copy {
         worker: Rc::clone(worker),
-        service: index,
+        hop: Rc::clone(hop),
         method: outgoing.method().clone(),
         signs_in: outgoing.asked().signs_in,
         head: outgoing.copied_head(service, in_flight.endpoint(), &body),
@@ -122,7 +121,7 @@ fn prepare(attempts: &Attempts<'_>, index: Index, body: RequestBody) -> Result<C
 
 impl Copy {
     async fn run(self) {
-        let (worker, service) = (Rc::clone(&self.worker), self.service);
+        let (worker, service) = (Rc::clone(&self.worker), self.hop.service.id);
         let longest = self.bounds.response + BODY_TIME;
         let ended = timeout(longest, self.send()).await;
         let copied = if matches!(ended, Ok(Ok(()))) { Copied::Answered } else { Copied::Failed };
@@ -130,57 +129,50 @@ impl Copy {
         worker.copies.0.set(worker.copies.0.get() - 1);
     }
 
-    async fn send(self) -> Result<(), ProxyError> {
-        let Self {
-            worker,
-            service,
-            mut in_flight,
-            _permit,
-            method,
-            signs_in,
-            head,
-            mut body,
-            bounds,
-        } = self;
-        let connect_timeout = worker.gateway.service(service).timeouts.connect;
-        let endpoint = in_flight.endpoint().index;
-        let pool = worker.pool(endpoint);
-        let mut pooled = match pool.take() {
-            Some(taken) if taken.is_doubtful() => pool.look_again(taken).await,
-            taken => taken,
-        };
+    async fn send(mut self) -> Result<(), ProxyError> {
         let rules = HeaderRules::default();
-        let answer = loop {
-            let connection = match pooled.take() {
-                Some(connection) => connection,
-                None => {
-                    let connecting = worker.dialer(endpoint).connect(connect_timeout);
-                    connecting.await.inspect_err(|error| in_flight.failed(error.reason()))?
-                }
-            };
-            let asked = Asked { method: &method, upgrade: None, signs_in, rules: &rules };
-            let home = Home { pool, own: None };
-            let deadlines = &worker.deadlines;
-            match send(connection, head.clone(), body, asked, bounds, deadlines, home).await {
-                Ok(answer) => break answer,
-                Err(mut failure) => match failure.request.take() {
-                    // An idle connection that was closed, as for any request.
-                    Some(again) if failure.is_stale => body = again,
-                    _ => {
-                        in_flight.failed(failure.blame());
-                        return Err(failure.error);
-                    }
-                },
-            }
+        let asking = Asking {
+            asked: Asked {
+                method: &self.method,
+                upgrade: None,
+                signs_in: self.signs_in,
+                rules: &rules,
+            },
+            may_repeat: self.method.is_idempotent(),
+            bounds: self.bounds,
+            connect: self.hop.service.timeouts.connect,
+            own: None,
+            deadlines: &self.worker.deadlines,
         };
-        in_flight.answered(answer.head.status, answer.sent_at);
+        let body = std::mem::take(&mut self.body);
+        let origin = &self.hop.end(self.in_flight.place()).origin;
+        let answer = origin.ask(body, &asking, &Head(&self.head)).await.map_err(|unanswered| {
+            self.in_flight.failed(unanswered.failure.blame());
+            unanswered.failure.error
+        })?;
+        self.in_flight.answered(answer.head.status, answer.sent_at);
         let mut body = answer.body;
         while let Some(piece) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
             if let Err(error) = piece {
-                in_flight.ended(Some(error.reason()));
+                self.in_flight.ended(Some(error.reason()));
                 return Err(error);
             }
         }
         Ok(())
     }
+}
+
+/// The head of a copy. Tries of copies are not counted among those of requests.
+struct Head<'a>(&'a BytesMut);
+
+impl Witness for Head<'_> {
+    fn begins(&self) {}
+
+    fn head(&self) -> BytesMut {
+        self.0.clone()
+    }
+
+    fn connected(&self, _: Duration) {}
+
+    fn tried(&self, _: Option<u16>) {}
 }

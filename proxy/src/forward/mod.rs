@@ -28,7 +28,7 @@ use crate::{
     service::Service,
     telemetry::observe::record,
     upstream::{RequestBody, RequestFraming},
-    worker::Worker,
+    worker::{Hop, Worker},
 };
 
 /// Answers a request that has passed all stages.
@@ -57,8 +57,7 @@ pub async fn forward(
             return Ok(request.into_response(answer));
         }
     };
-    let gateway = &worker.gateway;
-    let route = gateway.routes.route(found.route);
+    let route = record.site.gateway.routes.route(found.route);
     match &route.config.action {
         RouteAction::Respond { status, body, content_type } => {
             let response = reply::with_body(*status, content_type.clone(), body.clone());
@@ -70,8 +69,11 @@ pub async fn forward(
         }
         RouteAction::Forward { service, .. } => {
             let path = record.path(request.uri());
-            match choose_service(&worker, service, route, &found, path) {
-                Ok(service) => Ok(send(&worker, request, service, route, &found, &record).await),
+            match choose_service(&worker, service, route, &found, &record, path) {
+                Ok(place) => {
+                    let hop = record.hop.get_or_init(|| Rc::clone(record.site.hop(place)));
+                    Ok(send(&worker, request, hop, route, &found, &record).await)
+                }
                 Err(name) => {
                     let response = reply::unknown_service(&record, name);
                     Ok(request.into_response(response))
@@ -81,25 +83,23 @@ pub async fn forward(
     }
 }
 
-/// The service that a request goes to, or the name in its path that no service has.
+/// The place of the service that a request goes to, or the name in its path that no service has.
 #[inline]
-fn choose_service<'a, 'p>(
-    worker: &'a Worker,
+fn choose_service<'p>(
+    worker: &Worker,
     choice: &ServiceChoice,
     route: &Route,
     found: &RouteMatch,
+    record: &RequestRecord,
     path: &'p str,
-) -> Result<&'a Service, &'p str> {
-    let gateway = &worker.gateway;
+) -> Result<usize, &'p str> {
     match choice {
-        ServiceChoice::Named(index) => Ok(&gateway.services()[*index]),
+        ServiceChoice::Named(place) => Ok(*place),
         ServiceChoice::FromPath(placeholder) => {
             let name = route.value(found, placeholder, path).unwrap_or_default();
-            gateway.service_named(name).ok_or(name)
+            record.site.gateway.service_named(name).ok_or(name)
         }
-        ServiceChoice::Split(parts) => {
-            Ok(&gateway.services()[choose_part(parts, &mut worker.rng.borrow_mut())])
-        }
+        ServiceChoice::Split(parts) => Ok(choose_part(parts, &mut worker.rng.borrow_mut())),
     }
 }
 
@@ -120,14 +120,13 @@ fn choose_part(parts: &[(usize, u32)], rng: &mut SmallRng) -> usize {
 async fn send(
     worker: &Rc<Worker>,
     request: ServiceRequest,
-    service: &Service,
+    hop: &Rc<Hop>,
     route: &Route,
     found: &RouteMatch,
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
-    record.service.set(Some(service.index));
-    let gateway = &worker.gateway;
-    let mut outgoing = match Outgoing::prepare(&request, service, route, found, record, gateway) {
+    let service = &*hop.service;
+    let mut outgoing = match Outgoing::prepare(&request, service, route, found, record) {
         Ok(outgoing) => outgoing,
         Err(reason) => {
             let response = reply::reject(record, reason);
@@ -141,7 +140,7 @@ async fn send(
     {
         return request.into_response(refuse(record, &error));
     }
-    let attempts = prepare(worker, &request, service, record, &outgoing, content);
+    let attempts = prepare(worker, &request, hop, record, &outgoing, content);
     let answered = attempts.run().await;
     // What was refused before it was sent anywhere is not copied either.
     if let Some(mirror) = attempts.mirror
@@ -210,18 +209,18 @@ async fn hold(
 fn prepare<'a>(
     worker: &'a Rc<Worker>,
     request: &ServiceRequest,
-    service: &'a Service,
+    hop: &'a Rc<Hop>,
     record: &'a Rc<RequestRecord>,
     outgoing: &'a Outgoing<'a>,
     content: Content<'a>,
 ) -> Attempts<'a> {
     let Content { body, retry, mirror } = content;
-    let now = worker.gateway.at(record.started);
-    worker.budget(service.index).request(now);
+    let now = worker.clock.at(record.started);
+    hop.budget.request(now);
     let end = outgoing.end();
-    let key = service.affinity.key(request.head(), record.client.get());
+    let key = hop.service.affinity.key(request.head(), record.client.get());
     let body = Cell::new(Some(body));
-    Attempts { worker, service, record, outgoing, now, retry, end, key, body, mirror }
+    Attempts { worker, hop, record, outgoing, now, retry, end, key, body, mirror }
 }
 
 #[cfg(test)]

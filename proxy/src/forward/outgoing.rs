@@ -10,8 +10,6 @@ use tokio::time::Instant;
 use crate::{
     config::{BodyLimit, HeaderRules, NameCase, TimeoutOverrides, Timeouts, UpstreamHost},
     error::Reason,
-    gateway::Gateway,
-    headers::forwarded::TrustedProxies,
     record::RequestRecord,
     request::{target::Raw, upgrade},
     routing::{Route, RouteMatch, rewrite::joined, stage::host},
@@ -49,8 +47,8 @@ impl<'a> Outgoing<'a> {
         route: &'a Route,
         found: &RouteMatch,
         record: &'a RequestRecord,
-        gateway: &Gateway,
     ) -> Result<Self, Reason> {
+        let gateway = &record.site.gateway;
         let framing = framing(request)?;
         let limit = route.config.max_body.unwrap_or(gateway.max_body);
         if matches!(framing, RequestFraming::Length(length) if !limit.allows(length)) {
@@ -91,7 +89,8 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Whether the client has come by `https`, here or to a trusted proxy before.
-    pub(super) fn is_secured(&self, trusted: &TrustedProxies) -> bool {
+    pub(super) fn is_secured(&self) -> bool {
+        let trusted = &self.record.site.gateway.trusted_proxies;
         let arrival = self.record.from.arrival();
         let peer = arrival.peer.map(|peer| peer.ip());
         arrival.tls.is_some() || trusted.says_https(peer, self.request.headers())

@@ -207,20 +207,26 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config, downstream::Client, gateway::Gateway, scratch::Scratch,
-        telemetry::metrics::Metrics, upstream::lazy::Lazy,
+        config::Config,
+        downstream::Client,
+        gateway::{Gateway, Snapshots},
+        scratch::Scratch,
+        telemetry::metrics::Metrics,
+        upstream::lazy::Lazy,
+        worker::Site,
     };
 
     fn record(conn: &Rc<Conn>) -> RequestRecord {
         let id = HeaderValue::from_static("id");
-        RequestRecord::new(Client::Http1(Rc::clone(conn)), id, Method::GET, None)
+        RequestRecord::new(Site::empty(), Client::Http1(Rc::clone(conn)), id, Method::GET, None)
     }
 
     fn tunnel(upstream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> Tunnel {
         let upstream = Connection::new(Box::new(upstream), Scratch::default(), Arc::default());
         let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
         let config = Config::load("", "test", &|_| None).expect("is valid");
-        let metrics = Metrics::new(Arc::new(Gateway::build(&config)), Arc::default());
+        let metrics =
+            Metrics::new(Snapshots::new(Gateway::build(&config, None)).follow(), Arc::default());
         let counted = metrics.shard().open_tunnel();
         Tunnel::new(upstream, limits, &Deadlines::new().0, counted)
     }

@@ -11,6 +11,7 @@ use crate::config::NameCase;
 /// So many returns are a loop; fewer are a route through a listener of one's own.
 pub const MOST_RETURNS: usize = 4;
 
+#[derive(Clone)]
 pub struct CdnLoop {
     name: String,
     /// As it goes on the wire, in either case.

@@ -31,13 +31,13 @@ const OWN_FIELDS: usize = 256;
 const USUAL_FIELD: usize = 64;
 
 /// Puts the field lines for the upstream into the record.
-pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
-    let Some(route) = record.route.get() else { return Step::Pass(request) };
-    let rules = &worker.gateway.routes.route(route).config;
+pub fn headers(_: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
+    let Some(route) = record.matched() else { return Step::Pass(request) };
+    let rules = &route.config;
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
     let head = record.from.head();
     let head = head.as_deref().map_or(&b""[..], |head| head);
-    let source = source(worker, record, &request, head, &rules.request_headers);
+    let source = source(record, &request, head, &rules.request_headers);
     let passed = request_fields::write(&source, &mut fields);
     if passed.returns >= MOST_RETURNS {
         let response = reply::reject(record, Reason::LoopDetected);
@@ -50,12 +50,12 @@ pub fn headers(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: Service
 
 /// Completes an answer, whichever stage has made it, by what the proxy says in it. Of the upstream's
 /// fields those go that the proxy has written as well: nobody reads two.
-pub fn finish(worker: &Worker, record: &RequestRecord, response: &mut ServiceResponse) {
-    let gateway = &*worker.gateway;
-    let route = record.route.get().map(|route| &gateway.routes.route(route).config);
+pub fn finish(record: &RequestRecord, response: &mut ServiceResponse) {
+    let gateway = &*record.site.gateway;
+    let route = record.matched().map(|route| &route.config);
     let is_stranger = record.is_stranger.get();
     if !(is_stranger && gateway.hides_routes()) {
-        rate_limit::stage::tell(worker, record, response.headers_mut());
+        rate_limit::stage::tell(record, response.headers_mut());
     }
     if let Some(identity) = record.identity.get() {
         for (name, value) in &identity.to_client {
@@ -78,7 +78,7 @@ pub fn finish(worker: &Worker, record: &RequestRecord, response: &mut ServiceRes
     }
     let mut passed = record.passed_fields.borrow_mut();
     if !passed.as_bytes().is_empty() {
-        let cookie = record.service.get().and_then(|at| gateway.service(at).affinity.sets_cookie());
+        let cookie = record.service().and_then(|service| service.affinity.sets_cookie());
         response_fields::replace(&mut passed, response.headers(), rules, cookie);
     }
 }
@@ -93,7 +93,6 @@ fn finish_cors(cors: &CorsConfig, record: &RequestRecord, response: &mut Service
 /// What the fields of a request are made from, for the upstream and for whoever else is shown it;
 /// `came` is the head of HTTP/1.
 pub fn source<'a>(
-    worker: &'a Worker,
     record: &'a RequestRecord,
     request: &'a ServiceRequest,
     came: &'a [u8],
@@ -102,10 +101,11 @@ pub fn source<'a>(
     let head = request.head();
     // A peer over a Unix socket has no address.
     let peer = head.peer_addr.map(|peer| peer.ip());
-    let trusted = &worker.gateway.trusted_proxies;
+    let gateway = &*record.site.gateway;
+    let trusted = &gateway.trusted_proxies;
     Source {
         head,
-        spelling: Spelling { head: came, case: worker.gateway.case },
+        spelling: Spelling { head: came, case: gateway.case },
         peer,
         peer_is_trusted: trusted.believes(peer),
         chain: trusted.chain(peer, &head.headers),
@@ -113,8 +113,8 @@ pub fn source<'a>(
         request_id: &record.request_id,
         host: host(head),
         identity: record.identity.get().map_or(&[], |identity| &identity.fields),
-        identity_fields: &worker.gateway.identity_fields,
+        identity_fields: &gateway.identity_fields,
         rules,
-        cdn_loop: &worker.gateway.cdn_loop,
+        cdn_loop: &gateway.cdn_loop,
     }
 }

@@ -2,24 +2,27 @@
 //! connections of its own, and tells the service what came of it. One task an endpoint, all on the
 //! thread that started them, so that no worker is held up; workers read the result.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_http::header::HeaderValue;
 use rand::{RngExt, rngs::SmallRng};
-use tokio::time::timeout;
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
 
 use crate::{
+    clock::Clock,
     config::{HealthCheck, HealthConfig, UpstreamHost},
     error::{ProxyError, Reason, chain},
-    gateway::Gateway,
+    gateway::{Gateway, Present},
+    ids::EndpointId,
     scratch::Scratch,
     service::{Endpoint, Service},
-    tls::upstream::UpstreamConnectors,
     upstream::{
         Dialer, Resolver,
         probe::{self, Question},
     },
-    vitals::Vitals,
 };
 
 /// The first checks come within this time, or one interval if that is shorter.
@@ -49,38 +52,91 @@ impl CheckFailure {
     }
 }
 
-/// Starts the checks of all endpoints, which run as long as the thread's runtime.
-pub fn start(
-    gateway: &Arc<Gateway>,
-    connectors: &UpstreamConnectors,
-    resolver: &Resolver,
-    vitals: &Vitals,
-) {
-    for service in gateway.services().iter().filter(|service| service.health.is_some()) {
-        for (place, endpoint) in service.endpoints().iter().enumerate() {
-            let (scratch, counted) = (Scratch::default(), Arc::default());
-            let host = endpoint.tls.as_ref();
-            let handshake = host.map(|host| connectors.handshake(service.index, host));
-            let dialer = Dialer::new(&endpoint.address, handshake, resolver, scratch, counted);
-            let gateway = Arc::clone(gateway);
-            let index = service.index;
-            let checks = async move {
-                let service = gateway.service(index);
-                if let Some(config) = &service.health {
-                    watch(&gateway, service, place, config, &dialer).await;
-                }
-            };
-            drop(vitals.spawn("health check", checks));
+/// The checks of all endpoints that want them; they end with it.
+pub struct Checks {
+    resolver: Arc<Resolver>,
+    running: HashMap<EndpointId, Running>,
+    tasks: JoinSet<()>,
+}
+
+/// The checks of one endpoint.
+struct Running {
+    service: Arc<Service>,
+    task: AbortHandle,
+}
+
+impl Checks {
+    pub fn new(resolver: Arc<Resolver>) -> Self {
+        Self { resolver, running: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Checks the endpoints of the present snapshot, for as long as the thread's runtime lives.
+    pub async fn follow(mut self, mut present: Present) {
+        self.move_to(&present.take());
+        loop {
+            tokio::select! {
+                next = present.next() => match next {
+                    Some(gateway) => self.move_to(&gateway),
+                    None => break,
+                },
+                // One that has ended was told to, or has panicked, which vitals have seen.
+                Some(_) = self.tasks.join_next() => {}
+            }
         }
+        // The process ends: what is checked is checked to the last.
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Endpoints of services that have not changed are checked as before; all others begin anew.
+    fn move_to(&mut self, gateway: &Arc<Gateway>) {
+        let mut before = std::mem::take(&mut self.running);
+        for (index, service) in gateway.services().iter().enumerate() {
+            if service.health.is_none() {
+                continue;
+            }
+            for (place, endpoint) in service.endpoints().iter().enumerate() {
+                let same = before.remove(&endpoint.id);
+                let running = match same {
+                    Some(same) if Arc::ptr_eq(&same.service, service) => same,
+                    replaced => {
+                        replaced.iter().for_each(|one| one.task.abort());
+                        self.start(gateway, index, service, place)
+                    }
+                };
+                self.running.insert(endpoint.id, running);
+            }
+        }
+        before.values().for_each(|gone| gone.task.abort());
+    }
+
+    fn start(
+        &mut self,
+        gateway: &Gateway,
+        index: usize,
+        service: &Arc<Service>,
+        place: usize,
+    ) -> Running {
+        let endpoint = service.endpoint(place);
+        let (scratch, counted) = (Scratch::default(), Arc::default());
+        let host = endpoint.tls.as_ref();
+        let handshake = host.map(|host| gateway.connectors.handshake(index, host));
+        let dialer = Dialer::new(&endpoint.address, handshake, &self.resolver, scratch, counted);
+        let (checked, clock) = (Arc::clone(service), gateway.clock);
+        let task = self.tasks.spawn_local(async move {
+            if let Some(config) = &checked.health {
+                watch(&checked, place, config, &dialer, clock).await;
+            }
+        });
+        Running { service: Arc::clone(service), task }
     }
 }
 
 async fn watch(
-    gateway: &Gateway,
     service: &Service,
     place: usize,
     config: &HealthConfig,
     dialer: &Dialer,
+    clock: Clock,
 ) {
     let mut rng: SmallRng = rand::make_rng();
     let endpoint = service.endpoint(place);
@@ -94,7 +150,7 @@ async fn watch(
             }
             checked => {
                 let checked = checked.map_err(|failure| failure.to_string());
-                service.checked(place, checked, gateway.now());
+                service.checked(place, checked, clock.now());
             }
         }
         let is_coming_back = passed && !endpoint.is_up();

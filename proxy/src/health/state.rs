@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use crate::config::HealthConfig;
 
 /// What the checks of one endpoint say of it. It starts as up: a proxy that has just started sends
-/// requests before its first round of checks is done.
+/// requests before its first round of checks is done; under other settings it starts as it was.
 #[derive(Debug)]
 pub struct HealthState {
     is_up: AtomicBool,
@@ -24,13 +24,18 @@ pub enum Change {
 }
 
 impl HealthState {
-    pub fn new(config: &HealthConfig) -> Self {
+    pub fn new(config: &HealthConfig, is_up: bool) -> Self {
         Self {
-            is_up: AtomicBool::new(true),
+            is_up: AtomicBool::new(is_up),
             against: AtomicU32::new(0),
             healthy: config.healthy,
             unhealthy: config.unhealthy,
         }
+    }
+
+    /// Whether it takes as many checks as `config` says.
+    pub fn is_of(&self, config: &HealthConfig) -> bool {
+        (self.healthy, self.unhealthy) == (config.healthy, config.unhealthy)
     }
 
     pub fn is_up(&self) -> bool {
@@ -72,7 +77,7 @@ mod tests {
 
     /// The changes that `checks` make, `+` a passed one, by the number of the check.
     fn changes(healthy: u32, unhealthy: u32, checks: &str) -> Vec<(usize, Change)> {
-        let state = HealthState::new(&config(healthy, unhealthy));
+        let state = HealthState::new(&config(healthy, unhealthy), true);
         assert!(state.is_up());
         let observed = checks.chars().map(|check| state.observe(check == '+'));
         observed.enumerate().filter_map(|(at, change)| change.map(|change| (at, change))).collect()

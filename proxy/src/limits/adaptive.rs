@@ -15,7 +15,7 @@
 //! [adaptive concurrency]: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/adaptive_concurrency_filter
 
 use std::sync::{
-    Mutex,
+    Mutex, PoisonError,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
@@ -50,8 +50,8 @@ pub struct AdaptiveLimit {
     samples: AtomicU64,
     /// Most that was in flight in the window.
     peak: AtomicU32,
-    /// Guards what a window is judged by: several numbers that change together, so no atomic. Only
-    /// ever tried, ten times a second; held for a few operations on numbers. Who does not get it
+    /// Guards what a window is judged by: several numbers that change together, so no atomic. Requests
+    /// only ever try it, ten times a second; held for a few operations on numbers. Who does not get it
     /// leaves the window to who has it.
     controller: Mutex<Controller>,
 }
@@ -67,6 +67,14 @@ impl AdaptiveLimit {
             peak: AtomicU32::new(0),
             controller: Mutex::new(controller),
         }
+    }
+
+    /// Takes another ceiling; what was learned stays.
+    pub fn bound(&self, ceiling: u32) {
+        let mut controller = self.controller.lock().unwrap_or_else(PoisonError::into_inner);
+        controller.ceiling = f64::from(ceiling.max(LEAST));
+        controller.limit = controller.limit.min(controller.ceiling);
+        self.limit.store(controller.allowed(), Relaxed);
     }
 
     /// How many requests may be in flight.

@@ -10,9 +10,8 @@ mod queue;
 pub mod turns;
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use self::{
@@ -21,15 +20,14 @@ use self::{
 };
 use crate::{clock::Millis, config::LimitsConfig};
 
-/// The limits of one service, for all workers.
+/// The limits of one service, for all workers. Their bounds follow the configuration; what is counted
+/// and who waits stay.
 pub struct Limits {
     in_flight: AtomicU32,
-    most: u32,
-    adaptive: Option<AdaptiveLimit>,
+    most: AtomicU32,
+    is_adaptive: AtomicBool,
+    adaptive: AdaptiveLimit,
     queue: Queue,
-    pub queue_timeout: Duration,
-    /// Requests in flight to one endpoint: over HTTP/1.1 each has a connection of its own.
-    pub per_endpoint: Option<u32>,
 }
 
 /// A request that waits for a place; it leaves the queue when dropped.
@@ -43,12 +41,21 @@ impl Limits {
         let most = config.max_in_flight.unwrap_or(u32::MAX);
         Self {
             in_flight: AtomicU32::new(0),
-            most,
-            adaptive: config.adaptive.then(|| AdaptiveLimit::new(most)),
+            most: AtomicU32::new(most),
+            is_adaptive: AtomicBool::new(config.adaptive),
+            adaptive: AdaptiveLimit::new(most),
             queue: Queue::new(config.queue),
-            queue_timeout: config.queue_timeout,
-            per_endpoint: config.max_connections_per_endpoint,
         }
+    }
+
+    /// Takes other bounds. Who is in flight or waits beyond them stays.
+    pub fn adapt(&self, config: &LimitsConfig) {
+        let most = config.max_in_flight.unwrap_or(u32::MAX);
+        self.most.store(most, Relaxed);
+        self.is_adaptive.store(config.adaptive, Relaxed);
+        self.adaptive.bound(most);
+        self.queue.bound(config.queue);
+        self.queue.wake_first();
     }
 
     /// A place, unless all are taken or somebody waits for one already. To be given back with
@@ -70,24 +77,18 @@ impl Limits {
 
     /// A place at an endpoint has become free, or an endpoint eligible.
     pub fn endpoint_released(&self) {
-        if self.per_endpoint.is_some() {
-            self.queue.wake_first();
-        }
+        self.queue.wake_first();
     }
 
     /// Takes the time of an answer into account.
     pub fn observe(&self, now: Millis, latency_us: u32) {
-        if let Some(adaptive) = &self.adaptive {
-            let before = adaptive.limit();
-            adaptive.observe(now, latency_us.into(), self.in_flight());
-            if adaptive.limit() > before {
+        if self.is_adaptive.load(Relaxed) {
+            let before = self.adaptive.limit();
+            self.adaptive.observe(now, latency_us.into(), self.in_flight());
+            if self.adaptive.limit() > before {
                 self.queue.wake_first();
             }
         }
-    }
-
-    pub fn is_adaptive(&self) -> bool {
-        self.adaptive.is_some()
     }
 
     pub fn in_flight(&self) -> u32 {
@@ -101,8 +102,9 @@ impl Limits {
 
     /// As many as may be in flight now; `None` without a limit.
     pub fn limit(&self) -> Option<u32> {
-        let adapted = self.adaptive.as_ref().map_or(u32::MAX, AdaptiveLimit::limit);
-        Some(adapted.min(self.most)).filter(|limit| *limit < u32::MAX)
+        let is_adaptive = self.is_adaptive.load(Relaxed);
+        let adapted = if is_adaptive { self.adaptive.limit() } else { u32::MAX };
+        Some(adapted.min(self.most.load(Relaxed))).filter(|limit| *limit < u32::MAX)
     }
 
     fn claim(&self) -> bool {

@@ -10,7 +10,7 @@ use std::{
 };
 
 pub(super) struct Queue {
-    most: u32,
+    most: AtomicU32,
     /// Of `waiting`, to be read without the lock.
     length: AtomicU32,
     waiting: Mutex<Line>,
@@ -31,7 +31,12 @@ pub(super) struct Place<'a> {
 
 impl Queue {
     pub(super) fn new(most: u32) -> Self {
-        Self { most, length: AtomicU32::new(0), waiting: Mutex::default() }
+        Self { most: AtomicU32::new(most), length: AtomicU32::new(0), waiting: Mutex::default() }
+    }
+
+    /// Takes another bound; who waits beyond it stays.
+    pub(super) fn bound(&self, most: u32) {
+        self.most.store(most, SeqCst);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,7 +50,7 @@ impl Queue {
     /// At the end of it; `None` if it is full.
     pub(super) fn join(&self) -> Option<Place<'_>> {
         let mut line = self.line();
-        if line.tasks.len() >= self.most as usize {
+        if line.tasks.len() >= self.most.load(SeqCst) as usize {
             return None;
         }
         let ticket = line.next_ticket;

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::config::RateConfig;
+use crate::{clock::nanos, config::RateConfig};
 
 /// `burst` requests at once, then one each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,11 +97,6 @@ impl Quota {
             reset_after: Duration::from_nanos(self.interval - left % self.interval),
         }
     }
-}
-
-/// Whole nanoseconds; 585 years are the longest.
-pub fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
 //! The rate limits of the configuration, prepared, and which of them a route has, before it is known
 //! who the client is and after.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU32},
+};
 
 use super::{fields::Policy, gcra::Quota, places::Places, shared::Shared, table::Table};
 use crate::{
     config::{Config, KeyPart, RateConfig, RateLimitConfig, RedisConfig, Store},
+    ids::{LimitId, Tables},
     record::Index,
 };
 
 /// All limits; shared by all workers.
 pub struct RateLimits {
-    limits: Vec<Limit>,
+    limits: Vec<Arc<Limit>>,
     /// By the index of the route.
     routes: Vec<OfRoute>,
     pub redis: Option<RedisConfig>,
@@ -20,8 +24,8 @@ pub struct RateLimits {
 }
 
 pub struct Limit {
-    pub name: String,
-    pub key: Vec<KeyPart>,
+    pub id: LimitId,
+    pub config: RateLimitConfig,
     pub rate: Option<Rate>,
     pub places: Option<Arc<Places>>,
 }
@@ -49,18 +53,33 @@ pub struct OfRoute {
 }
 
 impl RateLimits {
-    pub fn new(config: &Config) -> Self {
-        let limits: Vec<Limit> = config.rate_limits.iter().map(Limit::new).collect();
+    /// Limits whose settings are those of `before` go on with what they have counted.
+    pub fn new(config: &Config, before: Option<&Self>, tables: &mut Tables) -> Self {
+        let known: HashMap<LimitId, &Arc<Limit>> =
+            before.iter().flat_map(|before| &before.limits).map(|one| (one.id, one)).collect();
+        let limit = |config: &RateLimitConfig| {
+            let id = tables.limits.of(&config.name);
+            let same = known.get(&id).filter(|before| before.config == *config);
+            same.map_or_else(|| Arc::new(Limit::new(id, config)), |same| Arc::clone(same))
+        };
+        let limits: Vec<Arc<Limit>> = config.rate_limits.iter().map(limit).collect();
         let of_route = |named: &Vec<usize>| {
             let (before, after): (Vec<usize>, Vec<usize>) =
                 named.iter().partition(|limit| limits[**limit].is_before());
             OfRoute { before: before.into(), after: after.into() }
         };
         let routes = config.routes.iter().map(|route| of_route(&route.rate_limits)).collect();
-        Self { limits, routes, redis: config.redis.clone(), down: Arc::default() }
+        let down = before.map(|before| Arc::clone(&before.down)).unwrap_or_default();
+        Self { limits, routes, redis: config.redis.clone(), down }
     }
 
-    pub fn all(&self) -> &[Limit] {
+    /// Whether those that are shared are counted in the same store as those of `other`.
+    pub fn share_with(&self, other: &Self) -> bool {
+        let of = |limits: &Self| limits.redis.as_ref().map(|redis| redis.fingerprint);
+        self.are_shared() == other.are_shared() && of(self) == of(other)
+    }
+
+    pub fn all(&self) -> &[Arc<Limit>] {
         &self.limits
     }
 
@@ -81,7 +100,7 @@ impl RateLimits {
     /// Keys that each limit has given up while they counted, for those that are counted here.
     pub fn given_up(&self) -> impl Iterator<Item = (&str, u64)> {
         self.limits.iter().filter_map(|limit| match &limit.rate.as_ref()?.counted {
-            Counted::Here(table) => Some((limit.name.as_str(), table.given_up())),
+            Counted::Here(table) => Some((limit.config.name.as_str(), table.given_up())),
             // Those are still known to Redis.
             Counted::Shared(_) => None,
         })
@@ -89,10 +108,10 @@ impl RateLimits {
 }
 
 impl Limit {
-    fn new(config: &RateLimitConfig) -> Self {
+    fn new(id: LimitId, config: &RateLimitConfig) -> Self {
         Self {
-            name: config.name.clone(),
-            key: config.key.clone(),
+            id,
+            config: config.clone(),
             rate: config.rate.as_ref().map(|rate| Rate::new(&config.name, rate)),
             places: config.in_flight.map(Places::new),
         }
@@ -100,7 +119,8 @@ impl Limit {
 
     fn is_before(&self) -> bool {
         let is_own = |part: &KeyPart| matches!(part, KeyPart::ClientIp | KeyPart::Route);
-        self.key.contains(&KeyPart::ClientIp) && self.key.iter().all(is_own)
+        let key = &self.config.key;
+        key.contains(&KeyPart::ClientIp) && key.iter().all(is_own)
     }
 }
 

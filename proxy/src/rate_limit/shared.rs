@@ -41,9 +41,9 @@ impl Shared {
         quota: &Quota,
         parts: Parts<'_>,
     ) -> Result<Option<Decision>, Unavailable> {
-        let store =
-            worker.shared_limits.as_ref().expect("a worker has a store if a limit is shared");
-        let now = || worker.gateway.nanos_at(Instant::now());
+        let store = parts.record.site.shared_limits.as_ref();
+        let store = store.expect("a site has a store if a limit is shared");
+        let now = || worker.clock.nanos_at(Instant::now());
         let key = self.table.key(parts);
         let own = self.table.take(key, quota, now());
         let theirs = if own.is_allowed {

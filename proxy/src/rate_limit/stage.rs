@@ -20,7 +20,7 @@ use super::{
     places::Place,
     shared::Unavailable,
 };
-use crate::{error::Reason, record::RequestRecord, reply, worker::Worker};
+use crate::{error::Reason, ids::LimitId, record::RequestRecord, reply, worker::Worker};
 
 /// What limits have to do with one request.
 #[derive(Default)]
@@ -35,9 +35,9 @@ pub struct Limited {
 const SOON_SECS: u64 = 1;
 
 /// Whether the route of a request has any.
-pub fn has_limits(worker: &Worker, record: &RequestRecord) -> bool {
+pub fn has_limits(record: &RequestRecord) -> bool {
     record.route.get().is_some_and(|route| {
-        let limits = worker.gateway.rate_limits.of_route(route);
+        let limits = record.site.gateway.rate_limits.of_route(route);
         !(limits.before.is_empty() && limits.after.is_empty())
     })
 }
@@ -51,7 +51,7 @@ pub async fn before(
     record: &RequestRecord,
     head: &RequestHead,
 ) -> Result<(), HttpResponse> {
-    match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
+    match record.route.get().map(|route| record.site.gateway.rate_limits.of_route(route)) {
         Some(limits) => ask(worker, record, head, &limits.before).await,
         None => Ok(()),
     }
@@ -66,7 +66,7 @@ pub async fn after(
     record: &RequestRecord,
     head: &RequestHead,
 ) -> Result<(), HttpResponse> {
-    match record.route.get().map(|route| worker.gateway.rate_limits.of_route(route)) {
+    match record.route.get().map(|route| record.site.gateway.rate_limits.of_route(route)) {
         Some(limits) => ask(worker, record, head, &limits.after).await,
         None => Ok(()),
     }
@@ -74,15 +74,15 @@ pub async fn after(
 
 /// Writes into the answer where the client stands.
 #[inline]
-pub fn tell(worker: &Worker, record: &RequestRecord, headers: &mut HeaderMap) {
+pub fn tell(record: &RequestRecord, headers: &mut HeaderMap) {
     if let Some(limited) = &*record.limited.borrow() {
-        tell_all(worker, limited, headers);
+        tell_all(record, limited, headers);
     }
 }
 
-fn tell_all(worker: &Worker, limited: &Limited, headers: &mut HeaderMap) {
+fn tell_all(record: &RequestRecord, limited: &Limited, headers: &mut HeaderMap) {
     for (limit, standing) in &limited.standings {
-        if let Some(rate) = &worker.gateway.rate_limits.limit(*limit).rate {
+        if let Some(rate) = &record.site.gateway.rate_limits.limit(*limit).rate {
             rate.policy.tell(*standing, headers);
         }
     }
@@ -94,16 +94,15 @@ async fn ask(
     head: &RequestHead,
     limits: &[usize],
 ) -> Result<(), HttpResponse> {
-    let identity_fields = &worker.gateway.identity_fields;
-    let route =
-        record.route.get().map_or("", |route| &worker.gateway.routes.route(route).config.name);
+    let identity_fields = &record.site.gateway.identity_fields;
+    let route = record.matched().map_or("", |route| &route.config.name);
     for index in limits {
-        let limit = worker.gateway.rate_limits.limit(*index);
-        let parts = Parts { key: &limit.key, record, head, route, identity_fields };
+        let limit = record.site.gateway.rate_limits.limit(*index);
+        let parts = Parts { key: &limit.config.key, record, head, route, identity_fields };
         let place = match &limit.places {
             Some(places) => match places.take(parts) {
                 Some(place) => Some(place),
-                None => return Err(refuse(worker, record, *index, SOON_SECS)),
+                None => return Err(refuse(worker, record, limit.id, SOON_SECS)),
             },
             None => None,
         };
@@ -119,7 +118,7 @@ async fn ask(
                         .push((*index, standing));
                     if !decision.is_allowed {
                         let retry_after = secs(decision.retry_after);
-                        return Err(refuse(worker, record, *index, retry_after));
+                        return Err(refuse(worker, record, limit.id, retry_after));
                     }
                 }
                 Ok(None) => {}
@@ -143,7 +142,7 @@ async fn count(
 ) -> Result<Option<Decision>, Unavailable> {
     match &rate.counted {
         Counted::Here(table) => {
-            let now = worker.gateway.nanos_at(Instant::now());
+            let now = worker.clock.nanos_at(Instant::now());
             Ok(Some(table.take(table.key(parts), &rate.quota, now)))
         }
         Counted::Shared(shared) => shared.take(worker, &rate.quota, parts).await,
@@ -153,7 +152,7 @@ async fn count(
 fn refuse(
     worker: &Worker,
     record: &RequestRecord,
-    limit: usize,
+    limit: LimitId,
     retry_after_secs: u64,
 ) -> HttpResponse {
     worker.shard.rate_limited(limit);

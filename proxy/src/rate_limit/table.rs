@@ -191,7 +191,7 @@ mod tests {
     use std::{collections::HashMap, sync::Barrier, thread};
 
     use super::*;
-    use crate::rate_limit::gcra::nanos;
+    use crate::clock::nanos;
 
     const FEWEST_KEYS: u32 = RateConfig::FEWEST_KEYS;
     const SECOND: u64 = 1_000_000_000;

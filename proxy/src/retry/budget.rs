@@ -22,7 +22,7 @@ const SLOTS: u64 = 11;
 /// One worker's retries of one service. Constant memory.
 #[derive(Debug)]
 pub struct RetryBudget {
-    percent: u64,
+    percent: Cell<u64>,
     /// The second that is counted in now.
     second: Cell<u64>,
     slots: [Slot; SLOTS as usize],
@@ -36,8 +36,13 @@ struct Slot {
 
 impl RetryBudget {
     pub fn new(percent: u8) -> Self {
-        let second = Cell::new(0);
-        Self { percent: u64::from(percent), second, slots: Default::default() }
+        let (percent, second) = (Cell::new(u64::from(percent)), Cell::new(0));
+        Self { percent, second, slots: Default::default() }
+    }
+
+    /// Takes another share; what was counted stays.
+    pub fn allow(&self, percent: u8) {
+        self.percent.set(u64::from(percent));
     }
 
     /// Counts a request, whatever becomes of it.
@@ -58,7 +63,7 @@ impl RetryBudget {
 
     /// The retries that could be taken at once.
     pub fn left(&self, now: Millis) -> u64 {
-        if self.percent == 0 {
+        if self.percent.get() == 0 {
             return 0;
         }
         self.slot(now);
@@ -68,7 +73,7 @@ impl RetryBudget {
         let retries = sum(|slot| slot.retries.get());
         let requests =
             sum(|slot| slot.requests.get()) - u64::from(self.slots[eldest].requests.get());
-        (requests * self.percent / 100).max(FREE).saturating_sub(retries)
+        (requests * self.percent.get() / 100).max(FREE).saturating_sub(retries)
     }
 
     /// The slot of `now`, after all that are too old were emptied.

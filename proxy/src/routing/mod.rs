@@ -33,6 +33,7 @@ use self::{
 };
 use crate::{
     config::{HostPattern, RouteConfig, Template},
+    ids::{Id, RouteId},
     record::Index,
 };
 
@@ -79,6 +80,7 @@ pub struct RouteTable {
 
 /// A route as configured, with its templates resolved for each of its paths.
 pub struct Route {
+    pub id: RouteId,
     pub config: RouteConfig,
     /// One per path of the route; one without names if it has none.
     paths: Vec<RoutePath>,
@@ -90,7 +92,8 @@ struct RoutePath {
 }
 
 impl RouteTable {
-    pub fn new(routes: &[RouteConfig]) -> Self {
+    /// `id_of` says what a route is called in the process, by its name.
+    pub fn new(routes: &[RouteConfig], mut id_of: impl FnMut(&String) -> RouteId) -> Self {
         let mut exact: HashMap<String, Vec<Index>> = HashMap::new();
         let mut suffixes: HashMap<String, Vec<Index>> = HashMap::new();
         let mut any = Vec::new();
@@ -112,8 +115,13 @@ impl RouteTable {
             exact: exact.into_iter().map(|(name, indexes)| (name, group(indexes))).collect(),
             suffixes: suffixes.into_iter().map(|(name, indexes)| (name, group(indexes))).collect(),
             any: group(any),
-            routes: routes.iter().map(Route::new).collect(),
+            routes: routes.iter().map(|route| Route::new(route, id_of(&route.name))).collect(),
         }
+    }
+
+    /// Of routes that take no requests: they are only looked up.
+    fn uncounted(routes: &[RouteConfig]) -> Self {
+        Self::new(routes, |_| RouteId::numbered(0))
     }
 
     /// The route that takes `request`.
@@ -155,7 +163,7 @@ impl RouteTable {
 }
 
 impl Route {
-    fn new(config: &RouteConfig) -> Self {
+    fn new(config: &RouteConfig, id: RouteId) -> Self {
         use crate::config::RouteAction;
         let template: Option<&Template> = match &config.action {
             RouteAction::Forward { rewrite, .. } => rewrite.as_ref(),
@@ -170,7 +178,7 @@ impl Route {
             [] => vec![path(&[])],
             paths => paths.iter().map(|pattern| path(&pattern.names)).collect(),
         };
-        Self { config: config.clone(), paths }
+        Self { id, config: config.clone(), paths }
     }
 
     /// What the placeholder `name` stands for in `path`.

@@ -22,7 +22,7 @@ pub fn open_methods(config: &Config) -> Vec<ConfigError> {
     if guards.is_empty() {
         return Vec::new();
     }
-    let (methods, table) = (methods(&config.routes), RouteTable::new(&config.routes));
+    let (methods, table) = (methods(&config.routes), RouteTable::uncounted(&config.routes));
     guards.into_iter().filter_map(|guard| warning(guard, &methods, &table)).collect()
 }
 

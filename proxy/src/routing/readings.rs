@@ -51,7 +51,7 @@ impl OtherReadings {
             guards().flat_map(|route| &route.paths).all(|pattern| is_plain(&pattern.key));
         let keys = |route: &RouteConfig| route.paths.iter().map(|path| path.key.clone()).collect();
         Some(Self {
-            table: RouteTable::new(&folded),
+            table: RouteTable::uncounted(&folded),
             patterns: routes.iter().map(keys).collect(),
             limits: limits.clone(),
             guards_are_plain,

@@ -35,8 +35,8 @@ pub const FORWARDED: [Method; 7] = [
 ];
 
 /// Puts a `Found` into the record.
-pub fn route(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
-    let gateway = &*worker.gateway;
+pub fn route(_: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
+    let gateway = &*record.site.gateway;
     // First of all, for what is refused is logged too.
     let client = gateway.trusted_proxies.client(record.client.get(), &request.head().headers);
     record.client.set(client);
@@ -44,12 +44,12 @@ pub fn route(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRe
         return Step::Answer(request.into_response(refusal));
     }
     if let Some(file) = challenge(gateway, record, request.head()) {
-        let (worker, record) = (Rc::clone(worker), Rc::clone(record));
+        let record = Rc::clone(record);
         return Step::Later(Box::pin(async move {
             if let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await {
                 return Err(request.into_response(reply::key_authorization(answer)));
             }
-            match answer(&worker.gateway, &record, request.head()) {
+            match answer(&record.site.gateway, &record, request.head()) {
                 Some(answer) => Err(request.into_response(answer)),
                 None => Ok(request),
             }

@@ -16,7 +16,7 @@ fn table(count: usize, conditions: Conditions) -> RouteTable {
     let routes =
         (0..count).map(|number| format!("[[routes]]\nrespond = {{}}\n{}\n", conditions(number)));
     let config = Config::load(&routes.collect::<String>(), "test", &|_| None);
-    RouteTable::new(&config.expect("is valid").routes)
+    RouteTable::uncounted(&config.expect("is valid").routes)
 }
 
 fn steps(table: &RouteTable, request: Request<'_>) -> usize {

@@ -36,8 +36,8 @@ use crate::{
     admin::{self, Readiness},
     bind::{Bound, Listener, SocketFile, bind},
     config::{Config, ListenAddress},
-    gateway::Gateway,
-    health::checker,
+    gateway::{Gateway, Snapshots},
+    health::Checks,
     telemetry::{
         log_writer::{self, LogSender, LogWriter},
         metrics::{InFlightNow, Metrics},
@@ -46,6 +46,7 @@ use crate::{
         Watching,
         acme::{self, AcmeTask},
         open_all,
+        upstream::UpstreamConnectors,
     },
     upstream::Resolver,
     vitals::Vitals,
@@ -66,6 +67,7 @@ pub struct Running {
     admin_handle: ServerHandle,
     readiness: Arc<Readiness>,
     connections: Arc<Connections>,
+    snapshots: Snapshots,
     metrics: Arc<Metrics>,
     log_writer: Option<LogWriter>,
     _watching: Watching,
@@ -97,16 +99,16 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         .map_err(|source| StartError::Server { source })?;
     room::look_for(config.server.workers.get())?;
     vitals.watch_acceptors();
-    let gateway = Arc::new(Gateway::build(config));
-    let metrics = Arc::new(Metrics::new(Arc::clone(&gateway), Arc::clone(&tls)));
+    let snapshots = Snapshots::new(Gateway::build(config, None).with(connectors));
+    let metrics = Arc::new(Metrics::new(snapshots.follow(), Arc::clone(&tls)));
     let (access_log, log_writer) = start_access_log(config, &metrics, vitals)?;
     let resolver = Resolver::start(Arc::clone(&metrics.lookups), vitals.vital("resolver"))
         .map_err(|source| StartError::Resolver { source })?;
-    checker::start(&gateway, &connectors, &resolver, vitals);
+    let checks = Checks::new(Arc::clone(&resolver));
+    drop(vitals.spawn("health checks", checks.follow(snapshots.follow())));
     let shared = Shared {
-        gateway,
+        present: snapshots.follow(),
         resolver,
-        connectors,
         metrics: Arc::clone(&metrics),
         access_log,
         heads: config.server.heads,
@@ -143,6 +145,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
         admin_handle,
         readiness,
         connections,
+        snapshots,
         metrics,
         log_writer,
         _watching: watching,
@@ -219,6 +222,19 @@ fn take_apart(bound: Vec<Bound>) -> (Vec<Listener>, Vec<ListenAddress>, Vec<Sock
 }
 
 impl Running {
+    /// Answers what begins from now on by `config`, as far as that lies in a snapshot: routes, services,
+    /// schemes and limits. Listeners stay as they are.
+    ///
+    /// # Errors
+    /// A file that services or schemes name cannot be used; nothing has changed then.
+    pub fn replace(&self, config: &Config) -> Result<(), StartError> {
+        let connectors = UpstreamConnectors::build(&config.services, &config.auth_schemes);
+        let connectors = connectors.map_err(|errors| config.refuse(errors))?;
+        let next = Gateway::build(config, Some(&self.snapshots.now()));
+        self.snapshots.set(next.with(Arc::new(connectors)));
+        Ok(())
+    }
+
     /// Lets running requests finish: `/readyz` turns 503, `drain_delay` passes, listeners and idle
     /// connections close, and what still runs has `drain_timeout` to end.
     pub async fn drain(&self) -> Drained {

@@ -34,8 +34,7 @@ pub struct Breaker {
     word: AtomicU64,
     /// Counts while closed.
     window: Window,
-    failure_ratio: f64,
-    min_requests: u64,
+    config: BreakerConfig,
     open_ms: u64,
 }
 
@@ -80,10 +79,13 @@ impl Breaker {
         Self {
             word: AtomicU64::new(State::Closed { since: Millis(0), openings: 0 }.word()),
             window: Window::new(config.window),
-            failure_ratio: config.failure_ratio,
-            min_requests: u64::from(config.min_requests),
+            config: *config,
             open_ms: Millis::count(config.open),
         }
+    }
+
+    pub fn is_of(&self, config: &BreakerConfig) -> bool {
+        self.config == *config
     }
 
     /// Whether `admits` would say no: for choosing among endpoints without taking a trial from one
@@ -153,8 +155,8 @@ impl Breaker {
         self.window.record(now, failed);
         let (requests, failures) = self.window.totals(now);
         // Counts of ten slots of 24 bits: exact as f64.
-        let is_high = failures as f64 >= self.failure_ratio * requests as f64;
-        let opens = failures > 0 && is_high && requests >= self.min_requests;
+        let is_high = failures as f64 >= self.config.failure_ratio * requests as f64;
+        let opens = failures > 0 && is_high && requests >= u64::from(self.config.min_requests);
         let open = State::Open { since: now, opening: openings.wrapping_add(1) };
         (opens && self.change(state, open)).then_some(Transition::Opened)
     }

@@ -1,27 +1,30 @@
-//! One address of a service, and what all workers know of its condition.
+//! One address of a service, and what all workers know of its condition. The condition outlives the
+//! settings: an endpoint that stays when the configuration changes keeps its load, its health, its
+//! ejection and its counts; its breaker and its ejections begin anew if their own settings changed.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use actix_http::header::HeaderValue;
 use rustls::pki_types::ServerName;
 
 use super::{
     breaker::{Admission, Breaker, Phase, Transition},
-    load::Load,
-    outlier::{Cause, Outlier, Verdict},
+    outlier::{Cause, Ejections, Outlier, Verdict},
     slow_start,
 };
 use crate::{
-    balance::WEIGHT_UNIT,
+    balance::{Load, WEIGHT_UNIT},
     clock::Millis,
-    config::{EndpointAddress, EndpointConfig},
+    config::{BreakerConfig, EndpointAddress, EndpointConfig, HealthConfig},
     health::HealthState,
-    record::Index,
+    ids::EndpointId,
 };
 
 pub struct Endpoint {
-    /// Among all endpoints of the gateway.
-    pub index: Index,
+    pub id: EndpointId,
     /// As written in the configuration.
     pub url: String,
     /// What is dialled.
@@ -36,20 +39,20 @@ pub struct Endpoint {
     pub weight: u32,
     /// Whether it gets requests only while no other is eligible.
     pub is_backup: bool,
-    pub load: Load,
+    pub load: Arc<Load>,
     pub(super) condition: Condition,
-    pub counts: Counts,
+    pub counts: Arc<Counts>,
 }
 
 /// Why an endpoint may not be eligible.
-pub struct Condition {
+pub(super) struct Condition {
     /// `None` if it is not checked.
-    pub(super) health: Option<HealthState>,
-    pub(super) outlier: Outlier,
+    pub(super) health: Option<Arc<HealthState>>,
+    pub(super) outlier: Arc<Outlier>,
     /// `None` if it has no breaker.
-    pub(super) breaker: Option<Breaker>,
+    pub(super) breaker: Option<Arc<Breaker>>,
     /// When it last became eligible again; `NEVER` if it always was.
-    pub(super) since: AtomicU64,
+    since: Arc<AtomicU64>,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -63,6 +66,15 @@ pub struct Counts {
     pub checks_failed: AtomicU64,
 }
 
+/// What a service has its endpoints judged by.
+pub(super) struct Rules<'a> {
+    pub(super) health: Option<&'a HealthConfig>,
+    pub(super) ejections: &'a Arc<Ejections>,
+    pub(super) breaker: Option<&'a BreakerConfig>,
+    /// When an endpoint comes that was not there before; `None` while the service itself is new.
+    pub(super) comes_at: Option<Millis>,
+}
+
 /// Whether an endpoint may get a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -72,14 +84,18 @@ pub(super) enum Standing {
     Ejected,
     /// Its breaker is open, or half-open with a trial under way.
     Refused,
-    /// It has as many requests as it may have.
-    Full,
 }
 
 impl Endpoint {
-    pub(super) fn new(index: Index, config: &EndpointConfig, condition: Condition) -> Self {
+    /// `before` is the same endpoint under the settings before.
+    pub(super) fn build(
+        id: EndpointId,
+        config: &EndpointConfig,
+        rules: &Rules<'_>,
+        before: Option<&Self>,
+    ) -> Self {
         Self {
-            index,
+            id,
             url: config.url.url.clone(),
             address: config.url.address.clone(),
             tls: config.url.tls.clone(),
@@ -87,13 +103,13 @@ impl Endpoint {
             base: config.url.base.clone(),
             weight: config.weight,
             is_backup: config.backup,
-            load: Load::default(),
-            condition,
-            counts: Counts::default(),
+            load: before.map(|before| Arc::clone(&before.load)).unwrap_or_default(),
+            condition: Condition::build(rules, before.map(|before| &before.condition)),
+            counts: before.map(|before| Arc::clone(&before.counts)).unwrap_or_default(),
         }
     }
 
-    pub(super) fn standing(&self, now: Millis, most: Option<u32>) -> Standing {
+    pub(super) fn standing(&self, now: Millis) -> Standing {
         let condition = &self.condition;
         if condition.health.as_ref().is_some_and(|health| !health.is_up()) {
             Standing::Down
@@ -101,16 +117,9 @@ impl Endpoint {
             Standing::Refused
         } else if condition.outlier.is_ejected(now) {
             Standing::Ejected
-        } else if self.is_full(most) {
-            Standing::Full
         } else {
             Standing::Eligible
         }
-    }
-
-    /// Whether it has as many requests as it may have, however it stands.
-    pub(super) fn is_full(&self, most: Option<u32>) -> bool {
-        most.is_some_and(|most| self.load.in_flight() >= most)
     }
 
     /// When time alone may make it eligible, if that is to come.
@@ -120,21 +129,21 @@ impl Endpoint {
         admits.max(condition.outlier.ejected_until(now))
     }
 
+    /// When time alone next changes its standing.
+    pub(super) fn changes_at(&self, now: Millis) -> Option<Millis> {
+        let condition = &self.condition;
+        let admits = condition.breaker.as_ref().and_then(|breaker| breaker.admits_at(now));
+        admits.into_iter().chain(condition.outlier.ejected_until(now)).min()
+    }
+
     /// What its breaker says to the request that was given to it.
     pub(super) fn admits(&self, now: Millis) -> Admission {
         self.condition.breaker.as_ref().map_or(Admission::Yes, |breaker| breaker.admits(now))
     }
 
-    /// A request has shown nothing of it.
-    pub(super) fn forget(&self, admission: Admission) {
-        if let Some(breaker) = &self.condition.breaker {
-            breaker.forget(admission);
-        }
-    }
-
     /// Whether active checks let it have requests.
     pub fn is_up(&self) -> bool {
-        self.condition.health.as_ref().is_none_or(HealthState::is_up)
+        self.condition.health.as_ref().is_none_or(|health| health.is_up())
     }
 
     pub fn is_ejected(&self, now: Millis) -> bool {
@@ -143,21 +152,45 @@ impl Endpoint {
 
     /// `None` if it has no breaker.
     pub fn breaker(&self) -> Option<Phase> {
-        self.condition.breaker.as_ref().map(Breaker::phase)
+        self.condition.breaker.as_ref().map(|breaker| breaker.phase())
     }
 }
 
 impl Condition {
-    pub(super) fn new(
-        health: Option<HealthState>,
-        outlier: Outlier,
-        breaker: Option<Breaker>,
-    ) -> Self {
-        Self { health, outlier, breaker, since: AtomicU64::new(NEVER) }
+    fn build(rules: &Rules<'_>, before: Option<&Self>) -> Self {
+        let was_up = before.and_then(|before| before.health.as_ref());
+        let same_health =
+            |config: &HealthConfig| was_up.filter(|health| health.is_of(config)).map(Arc::clone);
+        let health = rules.health.map(|config| {
+            let is_up = was_up.is_none_or(|health| health.is_up());
+            same_health(config).unwrap_or_else(|| Arc::new(HealthState::new(config, is_up)))
+        });
+        let outlier = before.map(|before| &before.outlier);
+        let outlier = outlier.filter(|outlier| outlier.is_of(rules.ejections)).map(Arc::clone);
+        let breaker = rules.breaker.map(|config| {
+            let breaker = before.and_then(|before| before.breaker.as_ref());
+            let same = breaker.filter(|breaker| breaker.is_of(config)).map(Arc::clone);
+            same.unwrap_or_else(|| Arc::new(Breaker::new(config)))
+        });
+        let since = rules.comes_at.map_or(NEVER, |now| now.0);
+        Self {
+            health,
+            outlier: outlier.unwrap_or_else(|| Arc::new(Outlier::new(rules.ejections))),
+            breaker,
+            since: match before {
+                Some(before) => Arc::clone(&before.since),
+                None => Arc::new(AtomicU64::new(since)),
+            },
+        }
     }
 
     pub(super) fn became_eligible(&self, now: Millis) {
         self.since.store(now.0, Relaxed);
+    }
+
+    /// When it last became eligible again; `None` if it always was.
+    pub(super) fn since(&self) -> Option<Millis> {
+        Some(self.since.load(Relaxed)).filter(|since| *since != NEVER).map(Millis)
     }
 
     /// In units of 1/256 of the configured weight.
@@ -167,9 +200,9 @@ impl Condition {
         now: Millis,
         slow_start: Option<std::time::Duration>,
     ) -> u32 {
-        match self.since.load(Relaxed) {
-            NEVER => configured * WEIGHT_UNIT,
-            since => slow_start::effective(configured, Millis(since), now, slow_start),
+        match self.since() {
+            None => configured * WEIGHT_UNIT,
+            Some(since) => slow_start::effective(configured, since, now, slow_start),
         }
     }
 }

@@ -2,44 +2,55 @@
 //! shown of them.
 
 pub mod breaker;
+mod eligible;
 mod endpoint;
-mod in_flight;
-pub mod load;
+mod endpoint_set;
 pub mod outlier;
 mod pick;
 #[cfg(test)]
 mod race;
 mod slow_start;
+mod state;
 mod window;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use self::{
-    breaker::{Admission, Breaker, Transition},
-    outlier::{Asker, Ejections, Outlier, Verdict},
+    breaker::{Admission, Transition},
+    endpoint::Rules,
+    endpoint_set::EndpointSet,
+    outlier::{Asker, Ejections, Verdict},
 };
 pub use self::{
-    endpoint::{Condition, Counts, Endpoint},
-    in_flight::{InFlight, Permit},
+    eligible::EligibleList,
+    endpoint::{Counts, Endpoint},
+    pick::Picked,
+    state::ServiceState,
 };
 use crate::{
-    balance::{self, Balancer, Candidate, Member, WEIGHT_UNIT, Weights},
+    balance,
     clock::Millis,
     config::{
-        HealthConfig, PoolConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits, UpstreamHost,
+        Fingerprint, HealthConfig, PoolConfig, RetryConfig, ServiceConfig, Timeouts, TunnelLimits,
+        UpstreamHost,
     },
-    health::{Change, HealthState},
+    health::Change,
+    ids::{EndpointId, ServiceId},
     limits::Limits,
-    record::Index,
     upstream::HeadBounds,
 };
 
+/// The settings of a service, around a state that outlives them.
 pub struct Service {
+    pub id: ServiceId,
     pub name: String,
-    pub index: Index,
+    /// Of all its settings.
+    fingerprint: Fingerprint,
+    /// Of the settings by which connections are made and kept.
+    pub connecting: Fingerprint,
     pub host: UpstreamHost,
     /// Longest request body that is read whole before it is sent, in bytes; `None`: bodies stream.
     pub buffer_request: Option<usize>,
@@ -48,50 +59,68 @@ pub struct Service {
     pub tunnel: TunnelLimits,
     pub retry: RetryConfig,
     pub health: Option<HealthConfig>,
-    pub limits: Option<Limits>,
     pub response_head: HeadBounds,
     /// What policies with a key make it of.
     pub affinity: balance::Affinity,
+    /// How long a request waits for a place, if the service limits them.
+    pub queue_timeout: Duration,
+    /// `None` if requests are not limited.
+    limits: Option<Arc<Limits>>,
+    /// Requests in flight to one endpoint: over HTTP/1.1 each has a connection of its own.
+    per_endpoint: Option<u32>,
     /// Whether somebody wants to know how long answers take.
-    times_answers: bool,
+    pub times_answers: bool,
     slow_start: Option<Duration>,
-    /// Never empty.
-    endpoints: Vec<Endpoint>,
-    /// Those that are no backups, at their full weight.
-    primaries: Vec<Candidate>,
-    weights: Weights,
-    /// One for each endpoint: not zero if it may be anything but eligible at its full weight.
-    marks: Vec<AtomicU8>,
-    /// Picks among ejected endpoints, because there were no others.
-    pub failed_open: AtomicU64,
-    /// Whether the last pick was such a one.
-    is_open: AtomicBool,
-    balancer: Box<dyn Balancer>,
+    ejections: Arc<Ejections>,
+    set: EndpointSet,
+    state: Arc<ServiceState>,
 }
 
 impl Service {
-    /// `first_endpoint` is the index of its first endpoint among all.
-    pub fn new(index: Index, first_endpoint: Index, config: &ServiceConfig) -> Self {
-        let ejections = Ejections::new(config.outlier);
-        let condition = || {
-            let health = config.health.as_ref().map(HealthState::new);
-            let breaker = config.breaker.as_ref().map(Breaker::new);
-            Condition::new(health, Outlier::new(&ejections), breaker)
+    /// The service under `config`, with what it was in the snapshot `before`: the same, if its settings
+    /// are.
+    pub fn build(
+        config: &ServiceConfig,
+        id: ServiceId,
+        id_of: impl FnMut(&str) -> EndpointId,
+        before: Option<&Arc<Self>>,
+        now: Millis,
+    ) -> Arc<Self> {
+        if let Some(same) = before.filter(|before| before.fingerprint == config.fingerprint) {
+            return Arc::clone(same);
+        }
+        let ejections = before
+            .map(|before| &before.ejections)
+            .filter(|ejections| *ejections.rules() == config.outlier)
+            .map_or_else(|| Ejections::new(config.outlier), Arc::clone);
+        let rules = Rules {
+            health: config.health.as_ref(),
+            ejections: &ejections,
+            breaker: config.breaker.as_ref(),
+            comes_at: before.map(|_| now),
         };
-        let endpoints = config.endpoints.iter().zip(first_endpoint..);
-        let endpoints: Vec<Endpoint> =
-            endpoints.map(|(one, index)| Endpoint::new(index, one, condition())).collect();
-        let places = endpoints.iter().zip(0..).filter(|(endpoint, _)| !endpoint.is_backup);
-        let primaries: Vec<Candidate> = places
-            .map(|(endpoint, place)| Candidate { place, weight: endpoint.weight * WEIGHT_UNIT })
-            .collect();
-        let members: Vec<Member<'_>> =
-            endpoints.iter().map(|one| Member { url: &one.url, weight: one.weight }).collect();
-        let balancer = balance::build(&config.balance, &members);
-        let limits = config.limits.as_ref().map(Limits::new);
+        let set = EndpointSet::build(config, &rules, before.map(|before| &before.set), id_of);
+        let state = before.map(|before| Arc::clone(&before.state)).unwrap_or_default();
+        let limits = limits(config, before.and_then(|before| before.limits.as_ref()));
+        let service = Arc::new(Self::with(config, id, limits, ejections, set, state));
+        service.wake_waiting();
+        service
+    }
+
+    fn with(
+        config: &ServiceConfig,
+        id: ServiceId,
+        limits: Option<Arc<Limits>>,
+        ejections: Arc<Ejections>,
+        set: EndpointSet,
+        state: Arc<ServiceState>,
+    ) -> Self {
+        let own = config.limits.unwrap_or_default();
         Self {
+            id,
             name: config.name.clone(),
-            index,
+            fingerprint: config.fingerprint,
+            connecting: config.connecting,
             host: config.host.clone(),
             buffer_request: config.buffer_request,
             timeouts: config.timeouts,
@@ -104,32 +133,40 @@ impl Service {
                 fields: config.max_response_headers,
             },
             affinity: balance::Affinity::of(&config.balance),
+            queue_timeout: own.queue_timeout,
+            per_endpoint: limits.as_ref().and(own.max_connections_per_endpoint),
             times_answers: balance::times_answers(&config.balance)
-                || limits.as_ref().is_some_and(Limits::is_adaptive),
+                || (limits.is_some() && own.adaptive),
             limits,
             slow_start: config.slow_start,
-            weights: Weights::of(&primaries),
-            primaries,
-            marks: endpoints.iter().map(|_| AtomicU8::new(0)).collect(),
-            failed_open: AtomicU64::new(0),
-            is_open: AtomicBool::new(false),
-            endpoints,
-            balancer,
+            ejections,
+            set,
+            state,
         }
     }
 
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+    /// Never empty.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.set.endpoints
     }
 
-    /// The endpoint at `place`, of which `InFlight` knows.
+    /// The endpoint at `place`, of which `Picked` knows.
     pub fn endpoint(&self, place: usize) -> &Endpoint {
-        &self.endpoints[place]
+        &self.set.endpoints[place]
+    }
+
+    /// `None` if requests are not limited.
+    pub fn limits(&self) -> Option<&Limits> {
+        self.limits.as_deref()
+    }
+
+    pub fn state(&self) -> &ServiceState {
+        &self.state
     }
 
     /// Takes the result of an active check. For the checker of the endpoint alone.
     pub fn checked(&self, place: usize, result: Result<(), String>, now: Millis) {
-        let endpoint = &self.endpoints[place];
+        let endpoint = self.endpoint(place);
         let Some(health) = &endpoint.condition.health else { return };
         let counts = &endpoint.counts;
         let count = if result.is_ok() { &counts.checks_passed } else { &counts.checks_failed };
@@ -138,24 +175,21 @@ impl Service {
         let (service, url) = (&self.name, &endpoint.url);
         match (changed, result) {
             (Some(Change::Down), Err(why)) => {
-                self.changed(place);
+                self.changed();
                 tracing::warn!(service, endpoint = url, why, "endpoint is down");
             }
             (Some(_), _) => {
                 endpoint.condition.became_eligible(now);
-                self.changed(place);
+                self.changed();
                 tracing::info!(service, endpoint = url, "endpoint is up");
             }
             (None, _) => {}
         }
     }
 
-    fn per_endpoint(&self) -> Option<u32> {
-        self.limits.as_ref().and_then(|limits| limits.per_endpoint)
-    }
-
-    fn observe(&self, place: usize, now: Millis, latency_us: u32, failed: bool) {
-        self.endpoints[place].load.observe(now, latency_us, failed);
+    /// Takes how long an answer took, or that there was none.
+    pub fn observe(&self, place: usize, now: Millis, latency_us: u32, failed: bool) {
+        self.endpoint(place).load.observe(now, latency_us, failed);
         if let Some(limits) = &self.limits
             && !failed
         {
@@ -164,7 +198,7 @@ impl Service {
     }
 
     /// Takes how a request ended that was given to the endpoint.
-    fn report(
+    pub fn report(
         &self,
         place: usize,
         admission: Admission,
@@ -172,14 +206,14 @@ impl Service {
         asker: Asker,
         now: impl Fn() -> Millis,
     ) {
-        let endpoint = &self.endpoints[place];
+        let endpoint = self.endpoint(place);
         let condition = &endpoint.condition;
         if let Some(breaker) = &condition.breaker {
             let is_trial = matches!(admission, Admission::Trial(_));
             match breaker.report(now(), admission, failed) {
                 Some(transition) => self.breaker_moved(place, transition, now()),
                 // Another may follow it.
-                None if is_trial => self.wake_waiting(),
+                None if is_trial => self.changed(),
                 None => {}
             }
         }
@@ -191,8 +225,25 @@ impl Service {
         }
     }
 
+    /// A request has ended and has shown nothing of the endpoint.
+    pub fn forget(&self, place: usize, admission: Admission) {
+        if let Some(breaker) = &self.endpoint(place).condition.breaker {
+            let was_trial = matches!(admission, Admission::Trial(_));
+            breaker.forget(admission);
+            if was_trial {
+                self.changed();
+            }
+        }
+    }
+
+    /// A request has ended that was picked for the endpoint.
+    pub fn finish(&self, place: usize) {
+        self.endpoint(place).load.finish();
+        self.wake_waiting();
+    }
+
     fn breaker_moved(&self, place: usize, transition: Transition, now: Millis) {
-        let endpoint = &self.endpoints[place];
+        let endpoint = self.endpoint(place);
         endpoint.counts.transition(transition);
         let (service, url) = (&self.name, &endpoint.url);
         match transition {
@@ -203,11 +254,11 @@ impl Service {
                 tracing::info!(service, endpoint = url, "breaker closed");
             }
         }
-        self.changed(place);
+        self.changed();
     }
 
     fn judged(&self, place: usize, verdict: Verdict, now: Millis) {
-        let endpoint = &self.endpoints[place];
+        let endpoint = self.endpoint(place);
         endpoint.counts.verdict(verdict);
         match verdict {
             Verdict::Ejected { cause, until } => {
@@ -217,11 +268,34 @@ impl Service {
             }
             Verdict::Returned => self.returned(endpoint, now),
         }
-        self.changed(place);
+        self.changed();
     }
 
     fn returned(&self, endpoint: &Endpoint, now: Millis) {
         endpoint.condition.became_eligible(now);
         tracing::info!(service = self.name, endpoint = endpoint.url, "no longer ejected");
+    }
+}
+
+fn limits(config: &ServiceConfig, before: Option<&Arc<Limits>>) -> Option<Arc<Limits>> {
+    let config = config.limits.as_ref()?;
+    Some(match before {
+        Some(before) => {
+            before.adapt(config);
+            Arc::clone(before)
+        }
+        None => Arc::new(Limits::new(config)),
+    })
+}
+
+#[cfg(test)]
+impl Service {
+    /// The first service of a configuration.
+    pub fn of_test(text: &str) -> Arc<Self> {
+        use crate::ids::Id;
+        let config = crate::config::Config::load(text, "test", &|_| None).expect("is valid");
+        let mut next = 0..;
+        let id_of = |_: &str| EndpointId::numbered(next.next().unwrap_or_default());
+        Self::build(&config.services[0], ServiceId::numbered(0), id_of, None, Millis(0))
     }
 }

@@ -71,6 +71,10 @@ impl Ejections {
         Arc::new(Self { rules, endpoints: AtomicU32::new(0), ejected: AtomicU32::new(0) })
     }
 
+    pub fn rules(&self) -> &OutlierConfig {
+        &self.rules
+    }
+
     #[cfg(test)]
     fn ejected(&self) -> u32 {
         self.ejected.load(Relaxed)
@@ -102,6 +106,10 @@ impl Outlier {
         let window = Window::new(ejections.rules.window);
         let first_asker = FirstAsker::default();
         Self { ejections: Arc::clone(ejections), word: AtomicU64::new(0), first_asker, window }
+    }
+
+    pub fn is_of(&self, ejections: &Arc<Ejections>) -> bool {
+        Arc::ptr_eq(&self.ejections, ejections)
     }
 
     /// Whether it gets no requests. One load.

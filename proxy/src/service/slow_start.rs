@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::{balance::WEIGHT_UNIT, clock::Millis};
 
 const FIRST_PERMILLE: u64 = 100;
+/// How often the weight grows.
+const STEPS: u64 = 100;
 
 /// The weight of an endpoint eligible since `since`, in units of 1/256 of the configured one;
 /// never 0, never less than a moment before.
@@ -16,6 +18,13 @@ pub fn effective(weight: u32, since: Millis, now: Millis, slow_start: Option<Dur
     let full = u64::from(weight) * u64::from(WEIGHT_UNIT);
     let share = slow_start.map_or(1000, |whole| permille(now.after(since), Millis::count(whole)));
     u32::try_from(full * share / 1000).unwrap_or(u32::MAX).max(1)
+}
+
+/// When the weight is looked at again: in a hundredth of the time that slow start takes. `None` once
+/// it is over.
+pub fn next_step(since: Millis, now: Millis, slow_start: Option<Duration>) -> Option<Millis> {
+    let whole = Millis::count(slow_start?);
+    (now.after(since) < whole).then(|| now.plus((whole / STEPS).max(1)))
 }
 
 fn permille(elapsed: u64, whole: u64) -> u64 {

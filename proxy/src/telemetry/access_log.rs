@@ -16,9 +16,9 @@ use super::{
     timestamp::{Clock, digits},
 };
 use crate::{
-    gateway::Gateway,
     headers::lines::put_address,
     record::{RequestRecord, Try, TryOutcome},
+    service::Service,
 };
 
 const BUFFER: usize = 32 << 10;
@@ -52,7 +52,7 @@ impl AccessLog {
     }
 
     /// Appends the line of a request that has ended.
-    pub fn write(self: &Rc<Self>, record: &RequestRecord, duration: Duration, gateway: &Gateway) {
+    pub fn write(self: &Rc<Self>, record: &RequestRecord, duration: Duration) {
         let mut buffer = self.buffer.borrow_mut();
         let mut line = Line::begin(&mut buffer);
         line.raw(key!("ts"), |out| {
@@ -60,7 +60,7 @@ impl AccessLog {
             self.clock.borrow_mut().write(SystemTime::now(), out);
             out.push(b'"');
         });
-        write_fields(&mut line, record, duration, gateway);
+        write_fields(&mut line, record, duration);
         line.end();
         let is_full = buffer.len() >= BUFFER;
         drop(buffer);
@@ -94,12 +94,7 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_fields(
-    line: &mut Line<'_>,
-    record: &RequestRecord,
-    duration: Duration,
-    gateway: &Gateway,
-) {
+fn write_fields(line: &mut Line<'_>, record: &RequestRecord, duration: Duration) {
     line.text(key!("request_id"), record.request_id.as_bytes());
     line.optional(key!("trace_id"), record.trace_id.as_ref().map(|id| &id[..]));
     line.raw(key!("client_ip"), |out| match record.client.get() {
@@ -120,16 +115,17 @@ fn write_fields(
     line.number(key!("bytes_in"), record.bytes_in.get());
     line.number(key!("bytes_out"), record.bytes_out.get());
     line.milliseconds(key!("duration_ms"), duration);
-    let route = record.route.get().map(|index| gateway.routes.route(index).config.name.as_bytes());
+    let route = record.matched().map(|route| route.config.name.as_bytes());
     line.optional(key!("route"), route);
-    let service = record.service.get().map(|index| gateway.service(index).name.as_bytes());
-    line.optional(key!("service"), service);
-    let endpoint = record.endpoint.get().map(|index| gateway.endpoint(index).url.as_bytes());
-    line.optional(key!("endpoint"), endpoint);
+    let service = record.service();
+    line.optional(key!("service"), service.map(|service| service.name.as_bytes()));
+    let endpoint = service.zip(record.endpoint.get());
+    let url = endpoint.map(|(service, place)| service.endpoint(place).url.as_bytes());
+    line.optional(key!("endpoint"), url);
     line.number(key!("attempts"), u64::from(record.attempts.get()));
     let tries = record.tries.borrow();
-    if tries.len() > 1 {
-        line.raw(key!("tries"), |out| write_tries(out, &tries, gateway));
+    if let Some(service) = service.filter(|_| tries.len() > 1) {
+        line.raw(key!("tries"), |out| write_tries(out, &tries, service));
     }
     line.optional(key!("reason"), record.reason.get().map(|reason| reason.word().as_bytes()));
     let user_agent = logged.and_then(|logged| logged.user_agent.as_ref());
@@ -141,14 +137,14 @@ fn write_fields(
     line.optional(key!("subject"), subject.map(|subject| subject.as_bytes()));
 }
 
-fn write_tries(out: &mut Vec<u8>, tries: &[Try], gateway: &Gateway) {
+fn write_tries(out: &mut Vec<u8>, tries: &[Try], service: &Service) {
     out.push(b'[');
     for (index, one) in tries.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         let mut line = Line::begin(out);
-        line.text(key!("endpoint"), gateway.endpoint(one.endpoint).url.as_bytes());
+        line.text(key!("endpoint"), service.endpoint(one.endpoint).url.as_bytes());
         match one.outcome {
             TryOutcome::Status(status) => line.number(key!("status"), u64::from(status.as_u16())),
             TryOutcome::Failed(reason) => line.text(key!("reason"), reason.word().as_bytes()),

@@ -14,6 +14,7 @@ use super::{
     clients::ClientConnections,
     counter::{ByReason, Counter, Histogram},
     downstream::DownstreamCells,
+    labels::Labels,
     losses::Losses,
     series::{Published, Series},
 };
@@ -21,16 +22,17 @@ use crate::{
     auth::AuthResult,
     error::Reason,
     forward::mirror::Copied,
-    gateway::Gateway,
-    record::{Index, RequestRecord},
+    gateway::Present,
+    ids::{EndpointId, LimitId, RouteId, SchemeId, ServiceId, Tables},
+    record::RequestRecord,
     retry::Trouble,
     tls::Tls,
 };
 
-/// All shards, and what their indexes stand for.
+/// All shards, and what else metrics are read from.
 pub struct Metrics {
-    /// Has the names, and the state of services and endpoints.
-    pub(super) gateway: Arc<Gateway>,
+    /// Has the state of services and endpoints.
+    pub(super) present: Present,
     /// Has the certificates.
     pub(super) tls: Arc<Tls>,
     /// Not in the shards: the bounds on connections hold for all workers together.
@@ -48,14 +50,13 @@ pub struct Metrics {
 pub struct SharedShard {
     pub(super) requests: Published<RequestLabels, RequestCells>,
     pub(super) upstream: Published<UpstreamLabels, Counter>,
-    pub(super) connects: Published<Index, Histogram>,
+    pub(super) connects: Published<EndpointId, Histogram>,
     pub(super) retries: Published<RetryLabels, Counter>,
-    pub(super) queued: Published<Index, Histogram>,
+    pub(super) queued: Published<ServiceId, Histogram>,
     pub(super) copies: Published<CopyLabels, Counter>,
-    pub(super) budgets: Published<Index, Counter>,
+    pub(super) budgets: Published<ServiceId, Counter>,
     pub(super) checks: Published<CheckLabels, Counter>,
-    /// By the index of the limit.
-    pub(super) rate_limited: Published<u32, Counter>,
+    pub(super) rate_limited: Published<LimitId, Counter>,
     pub(super) rate_limit_store_errors: Counter,
     pub(super) errors: ByReason,
     pub(super) in_flight: Counter,
@@ -100,26 +101,26 @@ pub struct Shard {
     shared: Arc<SharedShard>,
     requests: Series<RequestLabels, RequestCells>,
     upstream: Series<UpstreamLabels, Counter>,
-    connects: Series<Index, Histogram>,
+    connects: Series<EndpointId, Histogram>,
     retries: Series<RetryLabels, Counter>,
-    queued: Series<Index, Histogram>,
+    queued: Series<ServiceId, Histogram>,
     copies: Series<CopyLabels, Counter>,
-    budgets: Series<Index, Counter>,
+    budgets: Series<ServiceId, Counter>,
     checks: Series<CheckLabels, Counter>,
-    rate_limited: Series<u32, Counter>,
+    rate_limited: Series<LimitId, Counter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestLabels {
-    pub(super) route: Option<Index>,
-    pub(super) service: Option<Index>,
+    pub(super) route: Option<RouteId>,
+    pub(super) service: Option<ServiceId>,
     pub(super) method: MethodLabel,
     pub(super) code: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UpstreamLabels {
-    pub(super) endpoint: Index,
+    pub(super) endpoint: EndpointId,
     /// 0 if there was no answer.
     pub(super) code: u16,
 }
@@ -133,14 +134,14 @@ pub struct RetryLabels {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CopyLabels {
-    pub(super) service: Index,
+    pub(super) service: ServiceId,
     pub(super) result: &'static str,
 }
 
-/// A scheme by its place in the configuration, and what came of a check.
+/// A scheme, and what came of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckLabels {
-    pub(super) scheme: u32,
+    pub(super) scheme: SchemeId,
     pub(super) result: AuthResult,
 }
 
@@ -166,9 +167,9 @@ pub enum MethodLabel {
 }
 
 impl Metrics {
-    pub fn new(gateway: Arc<Gateway>, tls: Arc<Tls>) -> Self {
+    pub fn new(present: Present, tls: Arc<Tls>) -> Self {
         Self {
-            gateway,
+            present,
             tls,
             clients: ClientConnections::default(),
             lookups: Arc::default(),
@@ -224,8 +225,8 @@ impl Shard {
             self.shared.errors.of(reason).add(1);
         }
         let labels = RequestLabels {
-            route: record.route.get(),
-            service: record.service.get(),
+            route: record.matched().map(|route| route.id),
+            service: record.service().map(|service| service.id),
             method: MethodLabel::of(&record.method),
             code: record.final_status().as_u16(),
         };
@@ -236,18 +237,30 @@ impl Shard {
         });
     }
 
+    /// Lets go of the series of all that is not known any more.
+    pub fn forget(&self, tables: &Tables) {
+        self.requests.retain(|labels| labels.is_known(tables));
+        self.upstream.retain(|labels| labels.is_known(tables));
+        self.connects.retain(|labels| labels.is_known(tables));
+        self.queued.retain(|labels| labels.is_known(tables));
+        self.copies.retain(|labels| labels.is_known(tables));
+        self.budgets.retain(|labels| labels.is_known(tables));
+        self.checks.retain(|labels| labels.is_known(tables));
+        self.rate_limited.retain(|labels| labels.is_known(tables));
+    }
+
     /// A failure that was answered before there was a request.
     pub fn connection_refused(&self, reason: Reason) {
         self.shared.errors.of(reason).add(1);
     }
 
     /// An attempt ended with this status, or without an answer.
-    pub fn upstream_answered(&self, endpoint: Index, code: Option<u16>) {
+    pub fn upstream_answered(&self, endpoint: EndpointId, code: Option<u16>) {
         let labels = UpstreamLabels { endpoint, code: code.unwrap_or(0) };
         self.upstream.with(labels, |count| count.add(1));
     }
 
-    pub fn upstream_connected(&self, endpoint: Index, duration: Duration) {
+    pub fn upstream_connected(&self, endpoint: EndpointId, duration: Duration) {
         self.connects.with(endpoint, |histogram| histogram.observe(duration));
     }
 
@@ -257,24 +270,22 @@ impl Shard {
     }
 
     /// Retries that this worker may still make now.
-    pub fn budget_left(&self, service: Index, left: u64) {
+    pub fn budget_left(&self, service: ServiceId, left: u64) {
         self.budgets.with(service, |count| count.set(left));
     }
 
     /// A request has waited for a place.
-    pub fn queue_waited(&self, service: Index, duration: Duration) {
+    pub fn queue_waited(&self, service: ServiceId, duration: Duration) {
         self.queued.with(service, |histogram| histogram.observe(duration));
     }
 
     /// A scheme has checked a request.
-    pub fn authenticated(&self, scheme: usize, result: AuthResult) {
-        let scheme = u32::try_from(scheme).expect("a file has fewer schemes");
+    pub fn authenticated(&self, scheme: SchemeId, result: AuthResult) {
         self.checks.with(CheckLabels { scheme, result }, |count| count.add(1));
     }
 
     /// A rate limit has refused a request.
-    pub fn rate_limited(&self, limit: usize) {
-        let limit = u32::try_from(limit).expect("a file has fewer limits");
+    pub fn rate_limited(&self, limit: LimitId) {
         self.rate_limited.with(limit, |count| count.add(1));
     }
 
@@ -284,7 +295,7 @@ impl Shard {
     }
 
     /// A copy for `service` has ended.
-    pub fn mirrored(&self, service: Index, copied: Copied) {
+    pub fn mirrored(&self, service: ServiceId, copied: Copied) {
         let labels = CopyLabels { service, result: copied.word() };
         self.copies.with(labels, |count| count.add(1));
     }

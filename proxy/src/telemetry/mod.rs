@@ -6,6 +6,7 @@ pub mod clients;
 pub mod counter;
 pub mod downstream;
 pub mod events;
+mod labels;
 pub mod log_writer;
 mod losses;
 pub mod metrics;

@@ -43,7 +43,7 @@ pub async fn observe(
 ) -> Result<ServiceResponse<Observed>, Error> {
     let mut response = answering.await?;
     open.record.status.set(Some(response.status()));
-    headers::stage::finish(&open.worker, &open.record, &mut response);
+    headers::stage::finish(&open.record, &mut response);
     Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 
@@ -59,7 +59,7 @@ impl OpenRecord {
     pub fn new(worker: &Rc<Worker>, head: &RequestHead, from: Client) -> Self {
         let peer = head.peer_addr.map(|peer| peer.ip());
         let id = request_id::choose(&head.headers);
-        let mut record = RequestRecord::new(from, id, head.method.clone(), peer);
+        let mut record = RequestRecord::new(worker.site(), from, id, head.method.clone(), peer);
         if worker.access_log.is_some() {
             record.trace_id = trace::trace_id(&head.headers);
             record.logged = Some(LoggedHead {
@@ -87,7 +87,7 @@ impl Drop for OpenRecord {
         let duration = record.started.elapsed();
         worker.shard.request_ended(record, duration);
         if let Some(log) = &worker.access_log {
-            log.write(record, duration, &worker.gateway);
+            log.write(record, duration);
         }
     }
 }

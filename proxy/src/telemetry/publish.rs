@@ -17,13 +17,20 @@ use super::{
     certificates,
     clients::{ClientConnections, Rejection},
     counter::{BUCKETS, Distribution},
-    downstream, losses,
+    downstream,
+    labels::Labels,
+    losses,
     metrics::{Metrics, SharedShard},
     rate_limits,
-    series::read,
+    series::{Published, read},
     traffic,
 };
-use crate::{config::NO_ROUTE, error::Reason, record::Index};
+use crate::{
+    config::NO_ROUTE,
+    error::Reason,
+    gateway::Gateway,
+    ids::{EndpointId, LimitId, RouteId, SchemeId, ServiceId, Tables},
+};
 
 impl Metrics {
     /// All metrics in the OpenMetrics text format.
@@ -34,19 +41,51 @@ impl Metrics {
         encode(&mut text, &registry).expect("a String grows");
         text
     }
+}
 
-    pub(super) fn route(&self, index: Option<Index>) -> &str {
-        index.map_or(NO_ROUTE, |index| &self.gateway.routes.route(index).config.name)
+/// What the page is written from: numbers, and what their ids stand for.
+pub(super) struct Sources<'a> {
+    shards: Vec<Arc<SharedShard>>,
+    pub(super) gateway: &'a Gateway,
+    tables: &'a Tables,
+}
+
+impl Sources<'_> {
+    pub(super) fn route(&self, id: Option<RouteId>) -> &str {
+        let name = |id| self.tables.routes.name(id).map_or("", String::as_str);
+        id.map_or(NO_ROUTE, name)
     }
 
-    pub(super) fn service(&self, index: Option<Index>) -> &str {
-        index.map_or(NO_ROUTE, |index| &self.gateway.service(index).name)
+    pub(super) fn service(&self, id: Option<ServiceId>) -> &str {
+        let name = |id| self.tables.services.name(id).map_or("", String::as_str);
+        id.map_or(NO_ROUTE, name)
     }
 
     /// Service and URL.
-    pub(super) fn endpoint(&self, index: Index) -> (&str, &str) {
-        let (service, endpoint) = self.gateway.endpoint_and_service(index);
-        (&service.name, &endpoint.url)
+    pub(super) fn endpoint(&self, id: EndpointId) -> (&str, &str) {
+        let name = self.tables.endpoints.name(id);
+        name.map_or(("", ""), |name| (&name.service, &name.url))
+    }
+
+    pub(super) fn scheme(&self, id: SchemeId) -> &str {
+        self.tables.schemes.name(id).map_or("", String::as_str)
+    }
+
+    pub(super) fn limit(&self, id: LimitId) -> &str {
+        self.tables.limits.name(id).map_or("", String::as_str)
+    }
+
+    /// The numbers of all workers whose labels still mean something.
+    pub(super) fn read<K: Copy + Labels, V>(
+        &self,
+        series: impl Fn(&SharedShard) -> &Published<K, V>,
+    ) -> Vec<(K, Arc<V>)> {
+        let all = self.shards.iter().flat_map(|shard| read(series(shard)));
+        all.filter(|(labels, _)| labels.is_known(self.tables)).collect()
+    }
+
+    pub(super) fn shards(&self) -> &[Arc<SharedShard>] {
+        &self.shards
     }
 }
 
@@ -63,16 +102,22 @@ pub(super) type Written = Result<(), fmt::Error>;
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Written {
         let metrics = &*self.0;
-        let shards: Vec<Arc<SharedShard>> =
-            metrics.shards.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        write_requests(metrics, &shards, &mut encoder)?;
-        write_upstream(metrics, &shards, &mut encoder)?;
-        traffic::write(metrics, &shards, &mut encoder)?;
-        rate_limits::write(metrics, &shards, &mut encoder)?;
-        write_errors(&shards, &mut encoder)?;
+        let gateway = metrics.present.now();
+        let tables = gateway.ids.tables();
+        let sources = Sources {
+            shards: metrics.shards.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            gateway: &gateway,
+            tables: &tables,
+        };
+        let shards = sources.shards();
+        write_requests(&sources, &mut encoder)?;
+        write_upstream(&sources, &mut encoder)?;
+        traffic::write(&sources, &mut encoder)?;
+        rate_limits::write(&sources, &mut encoder)?;
+        write_errors(shards, &mut encoder)?;
         write_clients(&metrics.clients, &mut encoder)?;
         certificates::write(&metrics.tls, &mut encoder)?;
-        downstream::write(&shards, &mut encoder)?;
+        downstream::write(shards, &mut encoder)?;
         let sum =
             |count: fn(&SharedShard) -> u64| shards.iter().map(|shard| count(shard)).sum::<u64>();
         family(
@@ -134,16 +179,12 @@ struct Totals {
 
 type Totalled<'a> = BTreeMap<(&'a str, &'a str), Totals>;
 
-fn write_requests(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
+fn write_requests(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
     let mut codes: BTreeMap<(&str, &str, &str, u16), u64> = BTreeMap::new();
     let mut totals = Totalled::new();
-    for (labels, cells) in shards.iter().flat_map(|shard| read(&shard.requests)) {
-        let route = metrics.route(labels.route);
-        let service = metrics.service(labels.service);
+    for (labels, cells) in sources.read(|shard| &shard.requests) {
+        let route = sources.route(labels.route);
+        let service = sources.service(labels.service);
         let total = totals.entry((route, service)).or_default();
         let mut own = Distribution::default();
         cells.duration.add_to(&mut own);
@@ -188,13 +229,9 @@ fn write_totals(totals: &Totalled<'_>, encoder: &mut DescriptorEncoder<'_>) -> W
     Ok(())
 }
 
-fn write_upstream(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
-    let mut codes: BTreeMap<(Index, u16), u64> = BTreeMap::new();
-    for (labels, count) in shards.iter().flat_map(|shard| read(&shard.upstream)) {
+fn write_upstream(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let mut codes: BTreeMap<(EndpointId, u16), u64> = BTreeMap::new();
+    for (labels, count) in sources.read(|shard| &shard.upstream) {
         *codes.entry((labels.endpoint, labels.code)).or_default() += count.get();
     }
     let mut attempts = family(
@@ -204,13 +241,13 @@ fn write_upstream(
         MetricType::Counter,
     )?;
     for ((endpoint, code), count) in &codes {
-        let (service, url) = metrics.endpoint(*endpoint);
+        let (service, url) = sources.endpoint(*endpoint);
         let code = code.to_string();
         let labels = [("service", service), ("endpoint", url), ("code", &code)];
         attempts.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
     }
-    let mut connects: BTreeMap<Index, Distribution> = BTreeMap::new();
-    for (endpoint, histogram) in shards.iter().flat_map(|shard| read(&shard.connects)) {
+    let mut connects: BTreeMap<EndpointId, Distribution> = BTreeMap::new();
+    for (endpoint, histogram) in sources.read(|shard| &shard.connects) {
         histogram.add_to(connects.entry(endpoint).or_default());
     }
     let mut durations = family(
@@ -220,7 +257,7 @@ fn write_upstream(
         MetricType::Histogram,
     )?;
     for (endpoint, distribution) in &connects {
-        let (service, url) = metrics.endpoint(*endpoint);
+        let (service, url) = sources.endpoint(*endpoint);
         let labels = [("service", service), ("endpoint", url)];
         write_histogram(durations.encode_family(&labels)?, distribution)?;
     }

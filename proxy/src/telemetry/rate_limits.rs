@@ -1,7 +1,7 @@
 //! Metrics of rate limits: what they have refused, what they had to forget, and whether the store of
 //! those that are shared answers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use prometheus_client::{
     encoding::{DescriptorEncoder, NoLabelSet},
@@ -9,30 +9,24 @@ use prometheus_client::{
 };
 
 use super::{
-    metrics::{Metrics, SharedShard},
-    publish::{Written, family},
-    series::read,
+    publish::{Sources, Written, family},
     traffic::rows,
 };
+use crate::ids::LimitId;
 
-pub(super) fn write(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
-    let limits = &metrics.gateway.rate_limits;
-    let mut refused: BTreeMap<u32, u64> =
-        (0..).zip(limits.all()).map(|(limit, _)| (limit, 0)).collect();
-    for (limit, count) in shards.iter().flat_map(|shard| read(&shard.rate_limited)) {
+pub(super) fn write(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let limits = &sources.gateway.rate_limits;
+    let mut refused: BTreeMap<LimitId, u64> =
+        limits.all().iter().map(|limit| (limit.id, 0)).collect();
+    for (limit, count) in sources.read(|shard| &shard.rate_limited) {
         *refused.entry(limit).or_default() += count.get();
     }
-    let name = |limit: u32| limits.limit(limit as usize).name.as_str();
     rows(
         encoder,
         "proxy_rate_limited",
         "Requests that a rate limit has refused",
         MetricType::Counter,
-        refused.into_iter().map(|(limit, count)| (vec![("limit", name(limit))], count)),
+        refused.into_iter().map(|(limit, count)| (vec![("limit", sources.limit(limit))], count)),
     )?;
     rows(
         encoder,
@@ -44,7 +38,8 @@ pub(super) fn write(
     if !limits.are_shared() {
         return Ok(());
     }
-    let errors: u64 = shards.iter().map(|shard| shard.rate_limit_store_errors.get()).sum();
+    let errors: u64 =
+        sources.shards().iter().map(|shard| shard.rate_limit_store_errors.get()).sum();
     let help = "Requests that the store of shared rate limits has not decided on";
     family(encoder, "proxy_rate_limit_store_errors", help, MetricType::Counter)?
         .encode_counter::<NoLabelSet, _, u64>(&errors, None)

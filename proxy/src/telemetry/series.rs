@@ -25,6 +25,13 @@ impl<K: Copy + Eq + Hash, V: Default> Series<K, V> {
         Self { own: RefCell::default(), published }
     }
 
+    /// Lets go of the label sets that are not kept, for good.
+    pub fn retain(&self, is_kept: impl Fn(&K) -> bool) {
+        self.own.borrow_mut().retain(|key, _| is_kept(key));
+        let mut list = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|(key, _)| is_kept(key));
+    }
+
     pub fn with(&self, key: K, update: impl FnOnce(&V)) {
         if let Some(value) = self.own.borrow().get(&key) {
             return update(value);

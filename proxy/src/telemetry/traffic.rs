@@ -1,10 +1,7 @@
 //! Metrics of what decides where requests go: endpoints, breakers, retries, queues, copies. State is
 //! read from the gateway as it is now; nothing is counted twice for it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
 use prometheus_client::{
     encoding::{DescriptorEncoder, NoLabelSet},
@@ -13,30 +10,24 @@ use prometheus_client::{
 
 use super::{
     counter::Distribution,
-    metrics::{Metrics, SharedShard},
-    publish::{Written, family, write_histogram},
-    series::read,
+    publish::{Sources, Written, family, write_histogram},
 };
 use crate::{
     clock::Millis,
+    ids::ServiceId,
     limits::Limits,
-    record::Index,
     service::{Endpoint, Service, breaker::Phase, outlier::Cause},
 };
 
 /// One row: its labels and its number.
 pub(super) type Row<'a> = (Vec<(&'static str, &'a str)>, u64);
 
-pub(super) fn write(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
-    write_endpoints(metrics, encoder)?;
-    write_services(metrics, shards, encoder)?;
-    write_retries(shards, encoder)?;
-    write_copies(metrics, shards, encoder)?;
-    write_checks_of_clients(metrics, shards, encoder)
+pub(super) fn write(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    write_endpoints(sources, encoder)?;
+    write_services(sources, encoder)?;
+    write_retries(sources, encoder)?;
+    write_copies(sources, encoder)?;
+    write_checks_of_clients(sources, encoder)
 }
 
 pub(super) fn rows<'a>(
@@ -64,51 +55,51 @@ pub(super) fn rows<'a>(
 }
 
 /// A row for each endpoint for which there is a number.
-fn by_endpoint(
-    metrics: &Metrics,
+fn by_endpoint<'a>(
+    sources: &'a Sources<'_>,
     number: impl Fn(&Endpoint) -> Option<u64>,
-) -> impl Iterator<Item = Row<'_>> {
-    metrics.gateway.endpoints().filter_map(move |(service, endpoint)| {
+) -> impl Iterator<Item = Row<'a>> {
+    sources.gateway.endpoints().filter_map(move |(service, endpoint)| {
         let labels = vec![("service", service.name.as_str()), ("endpoint", endpoint.url.as_str())];
         number(endpoint).map(|number| (labels, number))
     })
 }
 
-fn by_service(
-    metrics: &Metrics,
+fn by_service<'a>(
+    sources: &'a Sources<'_>,
     number: impl Fn(&Service) -> Option<u64>,
-) -> impl Iterator<Item = Row<'_>> {
-    metrics.gateway.services().iter().filter_map(move |service| {
+) -> impl Iterator<Item = Row<'a>> {
+    sources.gateway.services().iter().filter_map(move |service| {
         number(service).map(|number| (vec![("service", service.name.as_str())], number))
     })
 }
 
-fn write_endpoints(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Written {
-    let now = metrics.gateway.now();
+fn write_endpoints(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let now = sources.gateway.clock.now();
     rows(
         encoder,
         "proxy_endpoint_healthy",
         "1 if the endpoint may get requests: up, not ejected, its breaker not open",
         MetricType::Gauge,
-        by_endpoint(metrics, |endpoint| Some(is_healthy(endpoint, now).into())),
+        by_endpoint(sources, |endpoint| Some(is_healthy(endpoint, now).into())),
     )?;
     rows(
         encoder,
         "proxy_endpoint_in_flight",
         "Requests in flight to the endpoint",
         MetricType::Gauge,
-        by_endpoint(metrics, |endpoint| Some(endpoint.load.in_flight().into())),
+        by_endpoint(sources, |endpoint| Some(endpoint.load.in_flight().into())),
     )?;
     rows(
         encoder,
         "proxy_endpoint_ejected",
         "1 while the endpoint is ejected",
         MetricType::Gauge,
-        by_endpoint(metrics, |endpoint| Some(endpoint.is_ejected(now).into())),
+        by_endpoint(sources, |endpoint| Some(endpoint.is_ejected(now).into())),
     )?;
     let ejections =
         [Cause::ConsecutiveFailures, Cause::SuccessRate].into_iter().flat_map(|cause| {
-            by_endpoint(metrics, move |endpoint| Some(endpoint.counts.ejected(cause))).map(
+            by_endpoint(sources, move |endpoint| Some(endpoint.counts.ejected(cause))).map(
                 move |(mut labels, count)| {
                     labels.push(("cause", cause.word()));
                     (labels, count)
@@ -122,21 +113,21 @@ fn write_endpoints(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Wr
         MetricType::Counter,
         ejections,
     )?;
-    write_breakers(metrics, encoder)?;
-    write_checks(metrics, encoder)
+    write_breakers(sources, encoder)?;
+    write_checks(sources, encoder)
 }
 
 fn is_healthy(endpoint: &Endpoint, now: Millis) -> bool {
     endpoint.is_up() && !endpoint.is_ejected(now) && endpoint.breaker() != Some(Phase::Open)
 }
 
-fn write_breakers(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Written {
+fn write_breakers(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
     rows(
         encoder,
         "proxy_breaker_state",
         "0 closed, 1 half-open, 2 open",
         MetricType::Gauge,
-        by_endpoint(metrics, |endpoint| {
+        by_endpoint(sources, |endpoint| {
             endpoint.breaker().map(|phase| match phase {
                 Phase::Closed => 0,
                 Phase::HalfOpen => 1,
@@ -149,14 +140,14 @@ fn write_breakers(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Wri
         "proxy_breaker_opens",
         "Times that the breaker has opened",
         MetricType::Counter,
-        by_endpoint(metrics, |endpoint| {
+        by_endpoint(sources, |endpoint| {
             endpoint.breaker().map(|_| endpoint.counts.opens.load(Relaxed))
         }),
     )
 }
 
-fn write_checks(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Written {
-    let checked = metrics.gateway.endpoints().filter(|(service, _)| service.health.is_some());
+fn write_checks(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let checked = sources.gateway.endpoints().filter(|(service, _)| service.health.is_some());
     let checks = checked.flat_map(|(service, endpoint)| {
         let counts = &endpoint.counts;
         [("passed", &counts.checks_passed), ("failed", &counts.checks_failed)].map(
@@ -173,20 +164,16 @@ fn write_checks(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> Writt
     rows(encoder, "proxy_health_checks", "Active checks", MetricType::Counter, checks)
 }
 
-fn write_services(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
+fn write_services(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
     let limited = |number: fn(&Limits) -> Option<u32>| {
-        by_service(metrics, move |service| service.limits.as_ref().and_then(number).map(u64::from))
+        by_service(sources, move |service| service.limits().and_then(number).map(u64::from))
     };
     rows(
         encoder,
         "proxy_failed_open",
         "Tries at ejected endpoints, because there were no others",
         MetricType::Counter,
-        by_service(metrics, |service| Some(service.failed_open.load(Relaxed))),
+        by_service(sources, |service| Some(service.state().failed_open())),
     )?;
     rows(
         encoder,
@@ -209,8 +196,8 @@ fn write_services(
         MetricType::Gauge,
         limited(|limits| Some(limits.waiting())),
     )?;
-    let mut budgets = BTreeMap::<Index, u64>::new();
-    for (service, left) in shards.iter().flat_map(|shard| read(&shard.budgets)) {
+    let mut budgets = BTreeMap::<ServiceId, u64>::new();
+    for (service, left) in sources.read(|shard| &shard.budgets) {
         *budgets.entry(service).or_default() += left.get();
     }
     rows(
@@ -220,18 +207,14 @@ fn write_services(
         MetricType::Gauge,
         budgets
             .iter()
-            .map(|(index, left)| (vec![("service", metrics.service(Some(*index)))], *left)),
+            .map(|(index, left)| (vec![("service", sources.service(Some(*index)))], *left)),
     )?;
-    write_waits(metrics, shards, encoder)
+    write_waits(sources, encoder)
 }
 
-fn write_waits(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
-    let mut waits = BTreeMap::<Index, Distribution>::new();
-    for (service, histogram) in shards.iter().flat_map(|shard| read(&shard.queued)) {
+fn write_waits(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
+    let mut waits = BTreeMap::<ServiceId, Distribution>::new();
+    for (service, histogram) in sources.read(|shard| &shard.queued) {
         histogram.add_to(waits.entry(service).or_default());
     }
     if waits.is_empty() {
@@ -240,15 +223,15 @@ fn write_waits(
     let help = "Time that requests have waited for a place in a service";
     let mut family = family(encoder, "proxy_queue_wait_seconds", help, MetricType::Histogram)?;
     for (index, waited) in &waits {
-        let labels = [("service", metrics.service(Some(*index)))];
+        let labels = [("service", sources.service(Some(*index)))];
         write_histogram(family.encode_family(&labels)?, waited)?;
     }
     Ok(())
 }
 
-fn write_retries(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_>) -> Written {
+fn write_retries(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
     let mut counts = BTreeMap::<(bool, &str), u64>::new();
-    for (labels, count) in shards.iter().flat_map(|shard| read(&shard.retries)) {
+    for (labels, count) in sources.read(|shard| &shard.retries) {
         *counts.entry((labels.is_made, labels.reason)).or_default() += count.get();
     }
     for (is_made, name, help) in [
@@ -262,41 +245,33 @@ fn write_retries(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder<'_
     Ok(())
 }
 
-fn write_checks_of_clients(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
+fn write_checks_of_clients(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
     let mut counts = BTreeMap::<(&str, &str), u64>::new();
-    for (labels, count) in shards.iter().flat_map(|shard| read(&shard.checks)) {
-        let scheme = &metrics.gateway.schemes[labels.scheme as usize];
-        *counts.entry((&scheme.name, labels.result.word())).or_default() += count.get();
+    for (labels, count) in sources.read(|shard| &shard.checks) {
+        let scheme = sources.scheme(labels.scheme);
+        *counts.entry((scheme, labels.result.word())).or_default() += count.get();
     }
     let counts = counts
         .iter()
         .map(|((scheme, result), count)| (vec![("scheme", *scheme), ("result", *result)], *count));
     let help = "Checks of clients by scheme and result";
     rows(encoder, "proxy_auth", help, MetricType::Counter, counts)?;
-    let gateway = &metrics.gateway;
-    let sources = gateway.schemes.iter().zip(&gateway.key_sources);
-    let fetches = sources.filter_map(|(scheme, source)| Some((scheme, source.as_ref()?)));
+    let schemes = sources.gateway.schemes.iter();
+    let fetches = schemes.filter_map(|scheme| Some((scheme, scheme.key_source.as_ref()?)));
     let fetches = fetches.flat_map(|(scheme, source)| {
+        let scheme = scheme.config.name.as_str();
         [("ok", &source.fetched), ("failed", &source.failed)].map(|(result, count)| {
-            (vec![("scheme", scheme.name.as_str()), ("result", result)], count.load(Relaxed))
+            (vec![("scheme", scheme), ("result", result)], count.load(Relaxed))
         })
     });
     let help = "Fetches of key sets by result";
     rows(encoder, "proxy_jwks_fetches", help, MetricType::Counter, fetches)
 }
 
-fn write_copies(
-    metrics: &Metrics,
-    shards: &[Arc<SharedShard>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Written {
+fn write_copies(sources: &Sources<'_>, encoder: &mut DescriptorEncoder<'_>) -> Written {
     let mut counts = BTreeMap::<(&str, &str), u64>::new();
-    for (labels, count) in shards.iter().flat_map(|shard| read(&shard.copies)) {
-        *counts.entry((metrics.service(Some(labels.service)), labels.result)).or_default() +=
+    for (labels, count) in sources.read(|shard| &shard.copies) {
+        *counts.entry((sources.service(Some(labels.service)), labels.result)).or_default() +=
             count.get();
     }
     let counts = counts.iter().map(|((service, result), count)| {

@@ -24,11 +24,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub(in crate::tls) use self::trust::Unchecked;
 use self::trust::{SystemRoots, file_verifier};
 use super::{files::read_all, pair::Pair, watched::Material};
-use crate::{
-    config::{
-        ConfigError, KeyPairFiles, Position, SchemeConfig, ServiceConfig, UpstreamTls, Verify,
-    },
-    record::Index,
+use crate::config::{
+    ConfigError, KeyPairFiles, Position, SchemeConfig, ServiceConfig, UpstreamTls, Verify,
 };
 
 /// Sessions that are kept for each name, so that connections opened at once can all resume.
@@ -96,8 +93,8 @@ impl UpstreamConnectors {
     }
 
     /// With an endpoint of the service at this index whose host is `host`.
-    pub fn handshake(&self, service: Index, host: &ServerName<'static>) -> Handshake {
-        let service = self.services[service as usize].as_ref();
+    pub fn handshake(&self, service: usize, host: &ServerName<'static>) -> Handshake {
+        let service = self.services[service].as_ref();
         service.expect("a service with https endpoints has one").handshake(host)
     }
 

@@ -10,13 +10,12 @@ use std::{cell::Cell, fmt, rc::Rc, time::Duration};
 
 use actix_http::{Method, StatusCode};
 use actix_web::body::to_bytes_limited;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Answer, Asked, Bounds, Connection, Dialer, HeadBounds, Home, Pool, RequestBody, SendFailure,
+    Answer, Asked, Asking, Bounds, HeadBounds, Origin, RequestBody, RequestFraming, Witness,
     request_head::{self, RequestLine},
-    send,
 };
 use crate::{
     clock::Deadlines,
@@ -37,8 +36,7 @@ const MOST_HEAD: HeadBounds = HeadBounds { bytes: 64 << 10, fields: 1000 };
 /// Asks one URL for one worker.
 pub struct Caller {
     url: CallUrl,
-    dialer: Dialer,
-    pool: Rc<Pool>,
+    origin: Origin,
     deadlines: Rc<Deadlines>,
     calls: Turns<Option<ClientNetwork>>,
     /// As the log has it.
@@ -80,11 +78,10 @@ enum CallError {
 }
 
 impl Caller {
-    pub fn new(url: &CallUrl, dialer: Dialer, deadlines: &Rc<Deadlines>) -> Self {
+    pub fn new(url: &CallUrl, origin: Origin, deadlines: &Rc<Deadlines>) -> Self {
         Self {
             url: url.clone(),
-            dialer,
-            pool: Rc::default(),
+            origin,
             deadlines: Rc::clone(deadlines),
             calls: Turns::new(MOST_CALLS, MOST_WAITING, MOST_OF_ONE),
             is_failing: Cell::default(),
@@ -147,42 +144,58 @@ impl Caller {
 
     /// Drops kept connections that are old or closed.
     pub fn sweep(&self) {
-        self.pool.sweep();
+        self.origin.sweep();
     }
 
     async fn answer(&self, call: &Call<'_>) -> Result<Answer, ProxyError> {
-        if let Some(kept) = self.pool.take() {
-            match self.exchange(call, kept).await {
-                Err(failure) if failure.is_stale => {}
-                sent => return sent.map_err(|failure| failure.error),
-            }
-        }
-        let fresh = self.dialer.connect(call.time).await?;
-        self.exchange(call, fresh).await.map_err(|failure| failure.error)
-    }
-
-    async fn exchange(
-        &self,
-        call: &Call<'_>,
-        connection: Connection,
-    ) -> Result<Answer, SendFailure> {
         let body = RequestBody::whole(call.body.clone());
-        let line = RequestLine {
-            method: &call.method,
-            base: "",
-            path: self.url.target.as_bytes(),
-            query: None,
-            host: self.url.endpoint.authority.as_bytes(),
-            case: NameCase::Title,
-        };
-        let head = request_head::write(&line, body.framing(), None, None, call.fields);
         let rules = HeaderRules::default();
-        let (method, signs_in) = (&call.method, call.signs_in);
-        let asked = Asked { method, upgrade: None, signs_in, rules: &rules };
         // The end of it all is the caller's timer.
         let (response, idle) = (call.time, call.time);
-        let bounds = Bounds { response, idle, end: None, head: MOST_HEAD };
-        let home = Home { pool: &self.pool, own: None };
-        send(connection, head, body, asked, bounds, &self.deadlines, home).await
+        let asking = Asking {
+            asked: Asked {
+                method: &call.method,
+                upgrade: None,
+                signs_in: call.signs_in,
+                rules: &rules,
+            },
+            may_repeat: true,
+            bounds: Bounds { response, idle, end: None, head: MOST_HEAD },
+            connect: call.time,
+            own: None,
+            deadlines: &self.deadlines,
+        };
+        let question = Question { caller: self, call, framing: body.framing() };
+        let asked = self.origin.ask(body, &asking, &question).await;
+        asked.map_err(|unanswered| unanswered.failure.error)
     }
+}
+
+/// A call as it goes on the wire.
+struct Question<'a> {
+    caller: &'a Caller,
+    call: &'a Call<'a>,
+    framing: RequestFraming,
+}
+
+/// Whom schemes ask is no endpoint, and is not counted among them.
+impl Witness for Question<'_> {
+    fn begins(&self) {}
+
+    fn head(&self) -> BytesMut {
+        let url = &self.caller.url;
+        let line = RequestLine {
+            method: &self.call.method,
+            base: "",
+            path: url.target.as_bytes(),
+            query: None,
+            host: url.endpoint.authority.as_bytes(),
+            case: NameCase::Title,
+        };
+        request_head::write(&line, self.framing, None, None, self.call.fields)
+    }
+
+    fn connected(&self, _: Duration) {}
+
+    fn tried(&self, _: Option<u16>) {}
 }

@@ -108,6 +108,25 @@ impl Answer {
 }
 
 impl SendFailure {
+    /// Nothing of the request was sent.
+    pub fn unsent(error: ProxyError, request: RequestBody) -> Self {
+        Self {
+            error,
+            is_sent: false,
+            is_answered: false,
+            is_sent_whole: false,
+            request: Some(request),
+            is_stale: false,
+        }
+    }
+
+    /// Whether an idle connection was closed while the request was on its way: nothing is known of the
+    /// endpoint yet (RFC 9112 section 9.3.1). What may not be repeated is lost by chance only if none of
+    /// it was sent.
+    pub fn is_lost_by_chance(&self, may_repeat: bool) -> bool {
+        self.is_stale && (may_repeat || !self.is_sent)
+    }
+
     /// The reason, as far as the endpoint is to blame for it: what comes too late in all is its
     /// fault only if it had the whole request.
     pub fn blame(&self) -> Reason {

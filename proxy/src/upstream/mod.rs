@@ -16,6 +16,7 @@ mod held;
 mod idle;
 #[cfg(test)]
 pub mod lazy;
+mod origin;
 mod own_pools;
 mod pool;
 pub mod probe;
@@ -33,6 +34,7 @@ pub use self::{
     connection::Connection,
     dial::Dialer,
     exchange::{Answer, Bounds, SendFailure, send},
+    origin::{Asking, Dialing, Origin, OriginId, Unanswered, Witness},
     own_pools::{Home, OwnPools},
     pool::{Pool, SWEEP_INTERVAL},
     request_body::{RequestBody, RequestFraming},

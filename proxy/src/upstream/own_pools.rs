@@ -6,45 +6,44 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use super::{connection::Connection, pool::Pool};
-use crate::{config::PoolConfig, record::Index};
+use super::{connection::Connection, origin::OriginId, pool::Pool};
+use crate::config::PoolConfig;
 
 const MOST_ENDPOINTS: usize = 8;
 const MOST_IDLE: usize = 2;
 
 #[derive(Default)]
-pub struct OwnPools(RefCell<Vec<(Index, Rc<Pool>)>>);
+pub struct OwnPools(RefCell<Vec<(OriginId, Rc<Pool>)>>);
 
 /// Where a connection to an endpoint goes behind an answer.
 #[derive(Clone, Copy)]
 pub struct Home<'a> {
     pub pool: &'a Rc<Pool>,
     /// Of the client's connection; `None` if nobody's can be kept.
-    pub own: Option<(&'a OwnPools, Index)>,
+    pub own: Option<(&'a OwnPools, OriginId)>,
 }
 
 impl OwnPools {
     /// An idle connection to the endpoint.
-    pub fn take(&self, endpoint: Index) -> Option<Connection> {
-        self.0.borrow().iter().find(|(index, _)| *index == endpoint)?.1.take()
+    pub fn take(&self, endpoint: OriginId) -> Option<Connection> {
+        self.0.borrow().iter().find(|(known, _)| *known == endpoint)?.1.take()
     }
 
-    /// The endpoint of those from `first` on, `count` of them, to which the client has a connection of
-    /// its own.
-    pub fn among(&self, first: Index, count: usize) -> Option<usize> {
+    /// What `place_of` makes of the endpoints to which the client has a connection of its own: of the
+    /// first that it knows, the last used before the others.
+    pub fn find(&self, place_of: impl Fn(OriginId) -> Option<usize>) -> Option<usize> {
         let pools = self.0.borrow();
-        let places = pools.iter().rev().filter(|(_, pool)| !pool.is_empty());
-        let mut places = places.filter_map(|(index, _)| Some(index.checked_sub(first)? as usize));
-        places.find(|place| *place < count)
+        let open = pools.iter().rev().filter(|(_, pool)| !pool.is_empty());
+        open.map(|(endpoint, _)| *endpoint).find_map(place_of)
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
-    fn of(&self, endpoint: Index) -> Rc<Pool> {
+    fn of(&self, endpoint: OriginId) -> Rc<Pool> {
         let mut pools = self.0.borrow_mut();
-        if let Some((_, known)) = pools.iter().find(|(index, _)| *index == endpoint) {
+        if let Some((_, known)) = pools.iter().find(|(known, _)| *known == endpoint) {
             return Rc::clone(known);
         }
         if pools.len() == MOST_ENDPOINTS {

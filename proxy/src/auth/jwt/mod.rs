@@ -116,7 +116,7 @@ impl Jwt {
         if token.len() > LONGEST_TOKEN {
             return Verdict::Now(Err(Refused::wrong(INVALID)));
         }
-        let now = asked.worker.gateway.at(asked.record.started);
+        let now = asked.worker.clock.at(asked.record.started);
         match &self.keys {
             Keys::Fixed(keys) => {
                 Verdict::Now(self.judge(token, keys, now).map_err(refuse).flatten())

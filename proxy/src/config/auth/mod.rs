@@ -25,6 +25,7 @@ pub use self::{
 use super::{
     call_url::CallConfig,
     error::{Located, Problem},
+    fingerprint::Fingerprint,
     name_index::NameIndex,
     section::Section,
     services::check_name,
@@ -41,6 +42,8 @@ pub struct SchemeConfig {
     pub kind: AuthScheme,
     /// How many wrong guesses a client has; `None`: as many as it likes.
     pub failures: Option<FailureLimit>,
+    /// Of all that stands in its section.
+    pub fingerprint: Fingerprint,
 }
 
 #[derive(Clone, Debug)]
@@ -97,8 +100,9 @@ impl SchemeConfig {
             }
         };
         let failures = FailureLimit::read(&mut section, word.value.as_str());
+        let fingerprint = section.fingerprint();
         section.finish();
-        Some(Self { name: name.to_owned(), kind: kind?, failures })
+        Some(Self { name: name.to_owned(), kind: kind?, failures, fingerprint })
     }
 
     /// What routes may name.

@@ -22,7 +22,7 @@ fn table(patterns: &[&str]) -> RouteTable {
         format!("[[routes]]\nname = \"{number}\"\npath = \"{pattern}\"\nrespond = {{}}\n")
     });
     let config = Config::load(&routes.collect::<String>(), "test", &|_| None);
-    RouteTable::new(&config.expect("is valid").routes)
+    RouteTable::uncounted(&config.expect("is valid").routes)
 }
 
 #[test]

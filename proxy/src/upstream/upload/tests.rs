@@ -16,6 +16,7 @@ use crate::{
     http1::Conn,
     record::RequestRecord,
     upstream::{body::CHUNK_BOUNDS, lazy::Lazy},
+    worker::Site,
 };
 
 fn upload(body: RequestBody) -> Upload {
@@ -38,7 +39,7 @@ async fn with_body(framing: RequestFraming, most: usize) -> (Upload, UnixStream)
     // The reactor must have seen it.
     tokio::task::yield_now().await;
     let id = HeaderValue::from_static("id");
-    let record = RequestRecord::new(Client::Http1(conn), id, Method::PUT, None);
+    let record = RequestRecord::new(Site::empty(), Client::Http1(conn), id, Method::PUT, None);
     let limit = BodyLimit::UNLIMITED;
     (upload(RequestBody::of_client(framing, limit, &Rc::new(record), most)), client)
 }

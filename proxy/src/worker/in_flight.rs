@@ -1,18 +1,21 @@
 //! One try at an endpoint, from the pick to the end of the answer: what it shows of the endpoint is
-//! reported once, whatever becomes of the request.
+//! reported once, whatever becomes of the request. It holds what it counts on, so that it ends where it
+//! began however the configuration changes meanwhile.
 
 use std::{net::IpAddr, rc::Rc};
 
 use actix_http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Endpoint, Service, breaker::Admission, outlier::Asker};
-use crate::{error::Reason, record::Index, worker::Worker};
+use super::hop::Hop;
+use crate::{
+    error::Reason,
+    service::{Endpoint, Picked, breaker::Admission, outlier::Asker},
+};
 
 /// Counts as a request in flight to its endpoint until dropped.
 pub struct InFlight {
-    worker: Rc<Worker>,
-    service: Index,
+    hop: Rc<Hop>,
     place: usize,
     /// `None` once the outcome is reported.
     admission: Option<Admission>,
@@ -22,22 +25,14 @@ pub struct InFlight {
 }
 
 /// A place in a service that limits its requests, given back when dropped.
-pub struct Permit {
-    worker: Rc<Worker>,
-    service: Index,
-}
+pub struct Permit(Rc<Hop>);
 
 impl InFlight {
     /// For a request that its endpoint's load counts already.
-    pub(super) fn new(
-        worker: &Rc<Worker>,
-        service: Index,
-        place: usize,
-        admission: Admission,
-        began: Instant,
-    ) -> Self {
-        let (worker, admission) = (Rc::clone(worker), Some(admission));
-        Self { worker, service, place, admission, began, is_answered: false, client: None }
+    pub(super) fn new(hop: &Rc<Hop>, picked: Picked, began: Instant) -> Self {
+        let Picked { place, admission } = picked;
+        let (hop, admission) = (Rc::clone(hop), Some(admission));
+        Self { hop, place, admission, began, is_answered: false, client: None }
     }
 
     /// Says whose request it is, before it ends.
@@ -51,7 +46,7 @@ impl InFlight {
     }
 
     pub fn endpoint(&self) -> &Endpoint {
-        self.service().endpoint(self.place)
+        self.hop.service.endpoint(self.place)
     }
 
     /// The response head has come, to a request that had gone out at `sent_at`. That all is well is
@@ -60,9 +55,7 @@ impl InFlight {
     pub fn answered(&mut self, status: StatusCode, sent_at: Option<Instant>) {
         self.is_answered = true;
         let failed = status.is_server_error();
-        if self.service().times_answers {
-            self.observe(sent_at.unwrap_or(self.began), failed);
-        }
+        self.observe(sent_at.unwrap_or(self.began), failed);
         let is_trial = matches!(self.admission, Some(Admission::Trial(_)));
         if failed || is_trial || status == StatusCode::SWITCHING_PROTOCOLS {
             self.report(failed, Asker::Client(self.client));
@@ -72,9 +65,7 @@ impl InFlight {
     /// There is no answer.
     pub fn failed(&mut self, reason: Reason) {
         if is_endpoints_fault(reason) {
-            if self.service().times_answers {
-                self.observe(self.began, true);
-            }
+            self.observe(self.began, true);
             self.report(true, Asker::Anybody);
         }
     }
@@ -86,20 +77,18 @@ impl InFlight {
         }
     }
 
-    fn service(&self) -> &Service {
-        self.worker.gateway.service(self.service)
-    }
-
     fn observe(&self, since: Instant, failed: bool) {
-        let latency_us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
-        self.service().observe(self.place, self.worker.gateway.now(), latency_us, failed);
+        let Hop { service, clock, .. } = &*self.hop;
+        if service.times_answers {
+            let latency_us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+            service.observe(self.place, clock.now(), latency_us, failed);
+        }
     }
 
     fn report(&mut self, failed: bool, asker: Asker) {
         if let Some(admission) = self.admission.take() {
-            let gateway = &self.worker.gateway;
-            let service = gateway.service(self.service);
-            service.report(self.place, admission, failed, asker, || gateway.now());
+            let Hop { service, clock, .. } = &*self.hop;
+            service.report(self.place, admission, failed, asker, || clock.now());
         }
     }
 }
@@ -109,27 +98,23 @@ impl Drop for InFlight {
         if self.is_answered {
             self.report(false, Asker::Anybody);
         }
-        let service = self.worker.gateway.service(self.service);
         if let Some(admission) = self.admission.take() {
-            service.endpoint(self.place).forget(admission);
+            self.hop.service.forget(self.place, admission);
         }
-        service.endpoint(self.place).load.finish();
-        if let Some(limits) = &service.limits {
-            limits.endpoint_released();
-        }
+        self.hop.service.finish(self.place);
     }
 }
 
 impl Permit {
     /// For a place that was got.
-    pub fn new(worker: &Rc<Worker>, service: Index) -> Self {
-        Self { worker: Rc::clone(worker), service }
+    pub fn new(hop: &Rc<Hop>) -> Self {
+        Self(Rc::clone(hop))
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(limits) = &self.worker.gateway.service(self.service).limits {
+        if let Some(limits) = self.0.service.limits() {
             limits.release();
         }
     }
