@@ -158,7 +158,7 @@ fn the_metrics_errors_and_events_that_traffic_md_names_exist() {
     let unknown: Vec<_> = metrics_in(&text).difference(&known).cloned().collect();
     assert!(unknown.is_empty(), "not in configuration.md: {unknown:?}");
     let (errors, code) = (document("proxy/docs/errors.md"), document("proxy/src/service/mod.rs"));
-    let code = code + &document("proxy/src/service/pick.rs");
+    let code = code + &document("proxy/src/service/state.rs");
     let words = text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(' '));
     for (first, rest) in words {
         let is_event =

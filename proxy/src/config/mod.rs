@@ -220,14 +220,7 @@ impl Config {
         if top.is_empty_array("listeners") {
             top.report(&top.key_span("listeners"), Problem::new("\"listeners\" names no listener"));
         }
-        let routing = {
-            let mut hasher = Hasher::new(top.reader.variables);
-            hasher.fingerprint(top.fingerprint_of(&ROUTING));
-            services.iter().for_each(|one| hasher.bytes(one.name.as_bytes()));
-            schemes.iter().for_each(|(name, _)| hasher.bytes(name.as_bytes()));
-            limits.iter().flatten().for_each(|one| hasher.bytes(one.name.as_bytes()));
-            hasher.finish()
-        };
+        let routing = routing(&top, &services, &schemes, &limits);
         top.finish();
         Some(Self {
             routing,
@@ -254,8 +247,22 @@ impl Config {
     }
 }
 
-/// Keys of the top level that routing depends on.
-const ROUTING: [&str; 5] = ["server", "auth", "security_headers", "rate_limits", "routes"];
+/// Of the keys that say which route takes a request, and of what routes name by place, in its order.
+fn routing(
+    top: &Section<'_>,
+    services: &[ServiceConfig],
+    schemes: &[(String, Option<SchemeConfig>)],
+    limits: &[Option<RateLimitConfig>],
+) -> Fingerprint {
+    let keys = ["server", "auth", "security_headers", "rate_limits", "routes"];
+    let services: Vec<&String> = services.iter().map(|one| &one.name).collect();
+    let schemes: Vec<&String> = schemes.iter().map(|(name, _)| name).collect();
+    let limits: Vec<&String> = limits.iter().flatten().map(|one| &one.name).collect();
+    let mut hasher = Hasher::new(top.reader.variables);
+    hasher.fingerprint(top.fingerprint_of(&keys));
+    hasher.bytes(format!("{:?}", (services, schemes, limits)).as_bytes());
+    hasher.finish()
+}
 
 /// The parser starts its messages with a capital; ours do not.
 fn lower_first(message: &str) -> String {

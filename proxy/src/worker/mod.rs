@@ -141,7 +141,7 @@ async fn follow(worker: Weak<Worker>, mut present: Present) {
         worker.move_to(gateway);
     }
     // The process ends: what is there serves to the last.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn sweep(worker: Weak<Worker>) {
