@@ -93,11 +93,7 @@ impl Handshakes {
         let stream = match invalid_name {
             None => start.into_stream(Arc::clone(&loaded.server)).await?,
             Some(name) => {
-                worker.shard.downstream().invalid_server_name();
-                tracing::debug!(
-                    name,
-                    "a TLS client names no host, and is served as without a name"
-                );
+                tell_of_invalid_name(&name, worker);
                 Box::pin(go_on_hiding_name(start, Arc::clone(&loaded.hiding_name))).await?
             }
         };
@@ -145,6 +141,11 @@ async fn greet(io: Preread) -> io::Result<StartHandshake<Preread>> {
         io.flush().await?;
     }
     started
+}
+
+fn tell_of_invalid_name(server_name: &str, worker: &Worker) {
+    worker.shard.downstream().invalid_server_name();
+    tracing::debug!(server_name, "a TLS client names no host, and is served as without a name");
 }
 
 /// If the client is to say hello again, for a key exchange that both sides know, it says the name again.

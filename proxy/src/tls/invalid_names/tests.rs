@@ -295,7 +295,9 @@ proptest! {
             }
         }
         let (out, told) = hide(HelloReader::first(), &bytes);
-        prop_assert!(told.is_none() || rustls_takes(&bytes).is_err());
+        let of_rustls = rustls_takes(&bytes);
+        prop_assert!(told.is_none() || of_rustls.is_err());
+        prop_assert!(told.is_some() || of_rustls != Err(true));
         prop_assert!(told.is_some() || out == bytes);
         prop_assert!(!HelloReader::first().is_partial(&bytes) || bytes.len() < MOST_HELLO);
     }
