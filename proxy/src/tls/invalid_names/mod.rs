@@ -4,7 +4,7 @@
 //!
 //! The extension is renamed in the bytes that rustls reads (`hello.rs`), to one that it ignores, and
 //! wherever rustls hashes or verifies the hello the name stands again (`transcript.rs`): both sides
-//! must have the same transcript. [ADR 10](../../../docs/adr/0010-invalid-server-names.md) says why.
+//! must have the same transcript (docs/adr/0010).
 
 mod hello;
 mod records;
