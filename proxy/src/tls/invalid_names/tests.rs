@@ -184,6 +184,25 @@ fn two_server_names_and_an_extension_of_the_hidden_type_are_left_alone() {
 }
 
 #[test]
+fn a_hello_whose_lengths_lie_is_left_alone() {
+    let message = named("a:1");
+    let longer = |extra: &[u8], message: &[u8]| {
+        let mut longer = [message, extra].concat();
+        let length = two(longer.len() - 4);
+        longer[2..4].copy_from_slice(&length);
+        longer
+    };
+    // Behind the extensions; behind the last of them; an extension that is cut.
+    let behind = longer(b"x", &message);
+    let inside = hello(&[&extension(0, &sized(&host(b"a:1")))[..], b"\0\x17\xff\xff"].concat());
+    let cut = longer(b"", &message[..message.len() - 1]);
+    for lies in [behind, inside, cut] {
+        assert!(!check(&records(&lies, 16_000)));
+    }
+    assert!(check(&records(&message, 16_000)));
+}
+
+#[test]
 fn a_name_is_told_in_ascii_and_in_part() {
     let told = |name: &[u8]| hide(HelloReader::first(), &records(&named(name), 16_000)).1;
     assert_eq!(told(b"a\n\x1b\"\xff:1").as_deref(), Some(r#"a\n\x1b\"\xff:1"#));
