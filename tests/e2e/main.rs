@@ -95,6 +95,7 @@ mod support;
 mod targets;
 mod tls_bodies;
 mod tls_listeners;
+mod tls_server_names;
 mod tunnels;
 mod unix_endpoints;
 mod upgrades;

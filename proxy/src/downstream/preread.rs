@@ -24,6 +24,12 @@ impl Preread {
         Self { io, early }
     }
 
+    /// `bytes` come before what is still to be read.
+    pub fn put_back(&mut self, mut bytes: BytesMut) {
+        bytes.extend_from_slice(&self.early);
+        self.early = bytes;
+    }
+
     pub fn socket(&self) -> &Stream {
         &self.io
     }

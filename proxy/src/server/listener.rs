@@ -176,7 +176,7 @@ impl Door {
     ) {
         let worker = &self.app.worker;
         let (how, secured) = tokio::select! {
-            shaken = tls.shake(stream, early, &worker.deadlines) => shaken,
+            shaken = tls.shake(stream, early, worker) => shaken,
             () = self.entrance.draining.notified() => return,
         };
         if let Some(how) = how {

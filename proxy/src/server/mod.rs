@@ -7,6 +7,7 @@ mod connections;
 mod crowd;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod hello;
 mod listener;
 mod open_files;
 mod preface;

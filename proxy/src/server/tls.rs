@@ -1,20 +1,26 @@
 //! TLS handshakes with clients. Bounds: `MOST_HANDSHAKES` at a time for each listener of a worker,
 //! each within the listener's `handshake_timeout`.
 
-use std::{io, rc::Rc, sync::Arc, time::SystemTime};
+use std::{io, sync::Arc, time::SystemTime};
 
 use actix_rt::time::Instant;
 use bytes::BytesMut;
-use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConnection, server::Acceptor};
+use rustls::{
+    Error, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, server::Acceptor,
+};
 use tokio::io::AsyncWriteExt;
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
-use super::{crowd::Crowd, preface::within};
+use super::{
+    crowd::Crowd,
+    hello::{self, Hello},
+    preface::within,
+};
 use crate::{
-    clock::Deadlines,
     downstream::{Preread, Stream, TlsSession},
     telemetry::downstream::Handshake,
-    tls::{ACME_TLS, ClientNames, Served, TlsListener, has_ended},
+    tls::{ACME_TLS, ClientNames, Served, TlsListener, has_ended, invalid_names::HelloReader},
+    worker::Worker,
 };
 
 const MOST_HANDSHAKES: usize = 1024;
@@ -43,12 +49,12 @@ impl Handshakes {
         &self,
         stream: Stream,
         early: BytesMut,
-        deadlines: &Rc<Deadlines>,
+        worker: &Worker,
     ) -> (Option<Handshake>, Option<Secured>) {
-        let deadline = deadlines.start(Instant::now() + self.listener.handshake_timeout);
+        let deadline = worker.deadlines.start(Instant::now() + self.listener.handshake_timeout);
         let place = self.crowd.enter(MOST_HANDSHAKES);
         let shaken = tokio::select! {
-            shaken = within(deadline, self.accept(Preread::new(stream, early))) => shaken,
+            shaken = within(deadline, self.accept(stream, early, worker)) => shaken,
             () = place.lost() => return (Some(Handshake::Crowded), None),
         };
         match shaken {
@@ -66,8 +72,15 @@ impl Handshakes {
     }
 
     /// `None` for a CA, to whom the handshake itself is the answer.
-    async fn accept(&self, io: Preread) -> io::Result<Option<Secured>> {
-        let start = greet(io).await?;
+    async fn accept(
+        &self,
+        mut stream: Stream,
+        early: BytesMut,
+        worker: &Worker,
+    ) -> io::Result<Option<Secured>> {
+        let Hello { bytes, invalid_name } =
+            hello::read(&mut stream, early, HelloReader::first()).await?;
+        let start = greet(Preread::new(stream, bytes)).await?;
         let loaded = self.listener.current();
         let hello = start.client_hello();
         let is_challenge =
@@ -77,7 +90,13 @@ impl Handshakes {
             return Ok(None);
         }
         let shown = Arc::clone(loaded.certificate_for(&hello));
-        let stream = start.into_stream(Arc::clone(&loaded.server)).await?;
+        let stream = match invalid_name {
+            None => start.into_stream(Arc::clone(&loaded.server)).await?,
+            Some(name) => {
+                tell_of_invalid_name(&name, worker);
+                Box::pin(go_on_hiding_name(start, Arc::clone(&loaded.hiding_name))).await?
+            }
+        };
         let connection = stream.get_ref().1;
         let session = self.session(connection, shown)?;
         let is_http2 = connection.alpn_protocol() == Some(b"h2");
@@ -122,6 +141,35 @@ async fn greet(io: Preread) -> io::Result<StartHandshake<Preread>> {
         io.flush().await?;
     }
     started
+}
+
+fn tell_of_invalid_name(server_name: &str, worker: &Worker) {
+    worker.shard.downstream().invalid_server_name();
+    tracing::debug!(server_name, "a TLS client names no host, and is served as without a name");
+}
+
+/// If the client is to say hello again, for a key exchange that both sides know, it says the name again.
+async fn go_on_hiding_name(
+    start: StartHandshake<Preread>,
+    config: Arc<ServerConfig>,
+) -> io::Result<TlsStream<Preread>> {
+    let mut retry = Vec::new();
+    let mut handshake = start.into_stream_with(config, |tls| retry = retry_request(tls));
+    if let Some(io) = handshake.get_mut().filter(|_| !retry.is_empty()) {
+        io.write_all(&retry).await?;
+        io.flush().await?;
+        let second = hello::read(io, BytesMut::new(), HelloReader::after_retry()).await?;
+        io.put_back(second.bytes);
+    }
+    handshake.await
+}
+
+/// What rustls has to say if that is a `HelloRetryRequest`.
+fn retry_request(tls: &mut ServerConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let is_retry = tls.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
+    while is_retry && tls.wants_write() && tls.write_tls(&mut bytes).is_ok() {}
+    bytes
 }
 
 /// An alert in a record of its own: fatal, `unexpected_message`.

@@ -39,6 +39,7 @@ pub enum ResetBy {
 #[derive(Default)]
 pub struct DownstreamCells {
     handshakes: [Counter; Handshake::ALL.len()],
+    invalid_server_names: Counter,
     streams: Counter,
     resets: [Counter; ResetBy::ALL.len()],
     floods: Counter,
@@ -77,6 +78,11 @@ impl DownstreamCells {
         self.handshakes[how as usize].add(1);
     }
 
+    /// A client has named a server by what is no name of a host.
+    pub fn invalid_server_name(&self) {
+        self.invalid_server_names.add(1);
+    }
+
     pub fn stream(&self) {
         self.streams.add(1);
     }
@@ -103,6 +109,9 @@ pub(super) fn write(shards: &[Arc<SharedShard>], encoder: &mut DescriptorEncoder
             .encode_family(&how.labels())?
             .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
     }
+    let help = "TLS clients that named a server by what is no host name, and were served without";
+    family(encoder, "proxy_tls_invalid_server_names", help, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&sum(&|cells| &cells.invalid_server_names), None)?;
     family(encoder, "proxy_http2_streams", "Requests over HTTP/2", MetricType::Counter)?
         .encode_counter::<NoLabelSet, _, u64>(&sum(&|cells| &cells.streams), None)?;
     let help = "Streams of HTTP/2 that were reset before their answer was complete";

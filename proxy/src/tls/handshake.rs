@@ -12,7 +12,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::{certificates::Certificates, clients::Sessions, ordered::Challenges};
+use super::{certificates::Certificates, clients::Sessions, invalid_names, ordered::Challenges};
 use crate::config::TlsVersion;
 
 static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
@@ -41,6 +41,8 @@ fn provider() -> CryptoProvider {
 /// What the configuration says of the handshakes of a listener.
 pub(super) struct Handshakes {
     pub(super) provider: Arc<CryptoProvider>,
+    /// For hellos whose name is hidden.
+    hidden_names: Arc<CryptoProvider>,
     versions: &'static [&'static SupportedProtocolVersion],
     protocols: Vec<Vec<u8>>,
 }
@@ -50,8 +52,10 @@ impl Handshakes {
         // A client that speaks HTTP/1.0 alone may say so.
         let all: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
         let protocols = &all[usize::from(!http2)..];
+        let provider = provider();
         Self {
-            provider: Arc::new(provider()),
+            hidden_names: Arc::new(invalid_names::with_names(&provider)),
+            provider: Arc::new(provider),
             versions: match min_version {
                 TlsVersion::V1_2 => BOTH,
                 TlsVersion::V1_3 => TLS13_ALONE,
@@ -67,7 +71,28 @@ impl Handshakes {
         clients: Option<Arc<dyn ClientCertVerifier>>,
         sessions: &Sessions,
     ) -> ServerConfig {
-        let mut config = self.config(self.versions, clients, certificates);
+        self.for_clients(&self.provider, certificates, clients, sessions)
+    }
+
+    /// For clients whose invalid server name is hidden; the same in all else.
+    pub(super) fn hiding_name(
+        &self,
+        certificates: Arc<Certificates>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+        sessions: &Sessions,
+    ) -> ServerConfig {
+        let clients = clients.map(invalid_names::verifying);
+        self.for_clients(&self.hidden_names, certificates, clients, sessions)
+    }
+
+    fn for_clients(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        certificates: Arc<Certificates>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+        sessions: &Sessions,
+    ) -> ServerConfig {
+        let mut config = config(provider, self.versions, clients, certificates);
         config.alpn_protocols.clone_from(&self.protocols);
         config.ticketer = Arc::clone(&sessions.tickets);
         config.session_storage = Arc::clone(&sessions.storage);
@@ -77,28 +102,28 @@ impl Handshakes {
 
     /// For a CA that asks who answers for a name: it shows no certificate and resumes nothing.
     pub(super) fn challenge(&self, challenges: Challenges) -> ServerConfig {
-        let mut config = self.config(BOTH, None, Arc::new(challenges));
+        let mut config = config(&self.provider, BOTH, None, Arc::new(challenges));
         config.alpn_protocols = vec![ACME_TLS.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config
     }
+}
 
-    fn config(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        clients: Option<Arc<dyn ClientCertVerifier>>,
-        certificates: Arc<dyn ResolvesServerCert>,
-    ) -> ServerConfig {
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(versions)
-            .expect("the provider has suites and key exchanges for both");
-        let builder = match clients {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
-        };
-        let mut config = builder.with_cert_resolver(certificates);
-        config.ignore_client_order = true;
-        config
-    }
+fn config(
+    provider: &Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> ServerConfig {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(versions)
+        .expect("the provider has suites and key exchanges for both");
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(certificates);
+    config.ignore_client_order = true;
+    config
 }

@@ -132,10 +132,16 @@ impl Parts {
             challenge.loaded().as_ref().map(|key| (host.clone(), Arc::clone(key)))
         });
         let pending = Challenges(pending.collect());
-        let server = self.handshakes.server(Arc::clone(&certificates), clients, &self.sessions);
-        let challenge =
-            (!pending.0.is_empty()).then(|| Arc::new(self.handshakes.challenge(pending)));
-        Loaded { server: Arc::new(server), challenge, certificates }
+        let (handshakes, sessions) = (&self.handshakes, &self.sessions);
+        let server = handshakes.server(Arc::clone(&certificates), clients.clone(), sessions);
+        let hiding_name = handshakes.hiding_name(Arc::clone(&certificates), clients, sessions);
+        let challenge = (!pending.0.is_empty()).then(|| Arc::new(handshakes.challenge(pending)));
+        Loaded {
+            server: Arc::new(server),
+            hiding_name: Arc::new(hiding_name),
+            challenge,
+            certificates,
+        }
     }
 
     /// Whether there is a new one.

@@ -13,6 +13,7 @@ mod clients;
 mod error;
 mod files;
 mod handshake;
+pub mod invalid_names;
 mod listener;
 mod names;
 mod ordered;
@@ -77,6 +78,8 @@ pub struct TlsListener {
 pub struct Loaded {
     /// For clients: ALPN is "h2", "http/1.1" and "http/1.0", the first only where HTTP/2 is spoken.
     pub server: Arc<rustls::ServerConfig>,
+    /// For clients whose invalid server name was hidden (`invalid_names`): to them it is `server`.
+    pub hiding_name: Arc<rustls::ServerConfig>,
     /// For a CA that asks with ALPN "acme-tls/1" (RFC 8737), while it has a reason to.
     pub challenge: Option<Arc<rustls::ServerConfig>>,
     certificates: Arc<Certificates>,

@@ -4,9 +4,12 @@ use bytes::BytesMut;
 
 use super::{
     body,
-    response_head::{self, Asked, HeadError, Parsed, ResponseHead},
+    response_head::{self, Asked, HeadBounds, HeadError, Parsed, ResponseHead},
 };
 use crate::framing::Rest;
+
+/// As many as the requests of the proxy itself allow.
+const MOST_FIELDS: usize = 1000;
 
 /// What one look at the buffer found.
 #[derive(Debug)]
@@ -22,7 +25,8 @@ pub fn read_head(
     asked: Asked<'_>,
     most_bytes: usize,
 ) -> Result<Head, HeadError> {
-    Ok(match response_head::parse(buffer, asked, most_bytes)? {
+    let most = HeadBounds { bytes: most_bytes, fields: MOST_FIELDS };
+    Ok(match response_head::parse(buffer, asked, most)? {
         Parsed::Partial => Head::Partial,
         Parsed::Interim => Head::Interim,
         Parsed::Final(head) => Head::Final { keeps_alive: head.keeps_alive, head },

@@ -86,12 +86,22 @@ impl Shaking {
         self.over(Client::connect(address).stream.into_inner(), name)
     }
 
+    /// What a client sends first to the server of that name: a record.
+    pub fn hello(&self, name: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.client(name).write_tls(&mut bytes).expect("a Vec grows");
+        bytes
+    }
+
     pub fn over(&self, socket: TcpStream, name: &str) -> Secured {
         socket.set_read_timeout(Some(PATIENCE)).expect("can be set");
-        let name = ServerName::try_from(name.to_owned()).expect("is a name");
-        let connection = ClientConnection::new(Arc::new(self.config.clone()), name);
-        let stream = StreamOwned::new(connection.expect("is configured"), socket);
+        let stream = StreamOwned::new(self.client(name), socket);
         Client { stream: BufReader::new(stream) }
+    }
+
+    fn client(&self, name: &str) -> ClientConnection {
+        let name = ServerName::try_from(name.to_owned()).expect("is a name");
+        ClientConnection::new(Arc::new(self.config.clone()), name).expect("is configured")
     }
 }
 

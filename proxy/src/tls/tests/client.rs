@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::{
     ClientConfig, ClientConnection, Error, HandshakeKind, NamedGroup, ProtocolVersion,
     ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion,
-    crypto::aws_lc_rs,
+    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
     pki_types::{CertificateDer, ServerName},
     version::{TLS12, TLS13},
 };
@@ -57,6 +57,19 @@ impl Client {
         })
     }
 
+    /// With these key exchanges; a share of the first alone is sent.
+    pub(super) fn agreeing_on(groups: Vec<&'static dyn SupportedKxGroup>) -> Self {
+        let mut client = Self::new();
+        let provider = CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() };
+        client.0 = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(BOTH)
+            .expect("are known")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unchecked { schemes: every_scheme() }))
+            .with_no_client_auth();
+        client
+    }
+
     pub(super) fn asking_for(mut self, protocols: &[&str]) -> Self {
         self.0.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
         self
@@ -64,14 +77,25 @@ impl Client {
 
     /// `name` may be an address: then no SNI is sent.
     pub(super) fn shake(&self, server: &Arc<ServerConfig>, name: &str) -> Result<Seen, Error> {
+        self.shake_by_way_of(|_, _| {}, server, name)
+    }
+
+    /// `alter` is given what the client sends, one flight after the other with its number.
+    pub(super) fn shake_by_way_of(
+        &self,
+        alter: impl Fn(usize, &mut [u8]),
+        server: &Arc<ServerConfig>,
+        name: &str,
+    ) -> Result<Seen, Error> {
         let name = ServerName::try_from(name.to_owned()).expect("is a name");
         let mut client = ClientConnection::new(Arc::new(self.0.clone()), name)?;
         let mut server = ServerConnection::new(Arc::clone(server))?;
-        loop {
+        for flight in 0.. {
             let (mut up, mut down) = (Vec::new(), Vec::new());
             while client.wants_write() {
                 client.write_tls(&mut up).expect("a Vec grows");
             }
+            alter(flight, &mut up);
             feed(&up, |bytes| server.read_tls(bytes));
             let of_server = server.process_new_packets();
             while server.wants_write() {
@@ -81,9 +105,10 @@ impl Client {
             feed(&down, |bytes| client.read_tls(bytes));
             client.process_new_packets()?;
             if up.is_empty() && down.is_empty() {
-                return Ok(seen(&client, &server));
+                break;
             }
         }
+        Ok(seen(&client, &server))
     }
 }
 

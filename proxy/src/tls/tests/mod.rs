@@ -4,6 +4,7 @@ mod challenge;
 mod choice;
 mod client;
 mod clients;
+mod hidden_names;
 mod mistakes;
 mod pki;
 mod reload;
@@ -96,6 +97,11 @@ impl Opened {
 
     fn server(&self) -> Arc<rustls::ServerConfig> {
         Arc::clone(&self.loaded().server)
+    }
+
+    /// For clients whose name is hidden.
+    fn hiding_name(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(&self.loaded().hiding_name)
     }
 
     /// The label of what a client is shown for this name.
