@@ -6,7 +6,7 @@ use super::{
     endpoint::{EndpointUrl, has_user},
     error::{Position, Problem},
     section::Section,
-    tls::UpstreamTls,
+    tls::{TlsName, UpstreamTls},
     value::FromText,
 };
 
@@ -34,6 +34,10 @@ impl CallConfig {
     pub(super) fn read(section: &mut Section<'_>, key: &'static str) -> Option<Self> {
         let url = section.get::<CallUrl>(key);
         let tls = section.section("tls").map(UpstreamTls::read_table).unwrap_or_default();
+        if tls.server_name == TlsName::OfRequest {
+            let message = "\"{host}\" is for services: a scheme asks one host, that of its URL";
+            section.report(&section.key_span("tls"), Problem::new(message));
+        }
         let url = url?;
         if section.has("tls") && url.value.endpoint.tls.is_none() {
             let problem = Problem::new(format!("\"tls\" is for https, and \"{key}\" has http"));

@@ -97,7 +97,7 @@ pub use self::{
     timeouts::{TimeoutOverrides, Timeouts},
     tls::{
         AcmeChallenge, AcmeConfig, ClientCertificates, KeyPairFiles, ListenerTls, NamedFile,
-        TlsVersion, UpstreamTls, Verify,
+        TlsName, TlsVersion, UpstreamTls, Verify,
     },
     tunnel::TunnelLimits,
 };

@@ -190,6 +190,11 @@ impl Attempts<'_> {
     /// One endpoint; a second connection to it if the first turns out to have been closed.
     async fn attempt(&self, place: usize, body: RequestBody) -> Ending {
         let to = To { attempts: self, end: self.hop.end(place) };
+        let host = || self.outgoing.host(&self.hop.service, &to.end.endpoint);
+        let origin = match to.end.origin_for(host) {
+            Ok(origin) => origin,
+            Err(error) => return Err(Failed { error, is_sent: false, request: Some(body) }),
+        };
         let asking = Asking {
             asked: self.outgoing.asked(),
             may_repeat: self.outgoing.method().is_idempotent(),
@@ -198,20 +203,24 @@ impl Attempts<'_> {
             own: Some(&self.record.from.arrival().own),
             deadlines: &self.worker.deadlines,
         };
-        match to.end.origin.ask(body, &asking, &to).await {
+        match origin.ask(body, &asking, &to).await {
             Ok(answer) => {
                 if let Some(in_flight) = &mut *self.record.in_flight.borrow_mut() {
                     in_flight.answered(answer.head.status, answer.sent_at);
                 }
                 Ok(answer)
             }
-            Err(unanswered) => Err(self.give_up(unanswered)),
+            Err(unanswered) => Err(self.give_up(to.end, unanswered)),
         }
     }
 
-    fn give_up(&self, unanswered: Unanswered) -> Failed {
+    fn give_up(&self, end: &End, unanswered: Unanswered) -> Failed {
         let Unanswered { failure, was_stale } = unanswered;
-        self.failed(failure.blame());
+        // Any client could have an endpoint put out by names that it is not for.
+        let is_of_client = failure.error.reason() == Reason::UpstreamTls && end.is_asked_by_name();
+        if !is_of_client {
+            self.failed(failure.blame());
+        }
         // The connection after one that was closed has not fared better: the endpoint is going. What
         // may be sent twice may be sent elsewhere.
         let may_go_on =

@@ -15,8 +15,8 @@ use super::attempt::Attempts;
 use crate::{
     balance::Ask,
     config::{HeaderRules, MirrorConfig},
-    error::ProxyError,
-    upstream::{Asked, Asking, Bounds, RequestBody, Witness},
+    error::{ProxyError, Reason},
+    upstream::{Asked, Asking, Bounds, Origin, RequestBody, Witness},
     worker::{Hop, InFlight, Permit, Worker},
 };
 
@@ -43,6 +43,7 @@ pub enum Copied {
 struct Copy {
     worker: Rc<Worker>,
     hop: Rc<Hop>,
+    origin: Rc<Origin>,
     in_flight: InFlight,
     _permit: Option<Permit>,
     method: Method,
@@ -101,7 +102,10 @@ fn prepare(attempts: &Attempts<'_>, hop: &Rc<Hop>, body: RequestBody) -> Result<
     let mut in_flight = picked.map_err(|_| Copied::Failed)?;
     in_flight.asked_by(attempts.record.client.get());
     let outgoing = attempts.outgoing;
+    let host = || outgoing.host(service, in_flight.endpoint());
+    let origin = hop.end(in_flight.place()).origin_for(host).map_err(|_| Copied::Failed)?;
     Ok(Copy {
+        origin,
         worker: Rc::clone(worker),
         hop: Rc::clone(hop),
         method: outgoing.method().clone(),
@@ -145,10 +149,15 @@ impl Copy {
             deadlines: &self.worker.deadlines,
         };
         let body = std::mem::take(&mut self.body);
-        let origin = &self.hop.end(self.in_flight.place()).origin;
-        let answer = origin.ask(body, &asking, &Head(&self.head)).await.map_err(|unanswered| {
-            self.in_flight.failed(unanswered.failure.blame());
-            unanswered.failure.error
+        let asked = self.origin.ask(body, &asking, &Head(&self.head)).await;
+        let answer = asked.map_err(|unanswered| {
+            let failure = unanswered.failure;
+            // As for any request: see `Attempts::give_up`.
+            let is_by_name = self.hop.end(self.in_flight.place()).is_asked_by_name();
+            if !(is_by_name && failure.error.reason() == Reason::UpstreamTls) {
+                self.in_flight.failed(failure.blame());
+            }
+            failure.error
         })?;
         self.in_flight.answered(answer.head.status, answer.sent_at);
         let mut body = answer.body;

@@ -121,6 +121,16 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// What `Host` says to an endpoint of `service`.
+    pub(super) fn host<'b>(&'b self, service: &'b Service, endpoint: &'b Endpoint) -> &'b [u8] {
+        let given = host(self.request.head());
+        match &service.host {
+            UpstreamHost::Preserve if !given.is_empty() => given,
+            UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),
+            UpstreamHost::Named(name) => name.as_bytes(),
+        }
+    }
+
     /// The head for an endpoint of `service`, which is told what is left until `end`.
     pub(super) fn head(
         &self,
@@ -166,17 +176,12 @@ impl<'a> Outgoing<'a> {
         upgrade: Option<&HeaderValue>,
     ) -> BytesMut {
         let (path, query) = self.target();
-        let client_host = host(self.request.head());
         let line = RequestLine {
             method: self.request.method(),
             base: &endpoint.base,
             path: if path.is_empty() && endpoint.base.is_empty() { b"/" } else { path },
             query,
-            host: match &service.host {
-                UpstreamHost::Preserve if !client_host.is_empty() => client_host,
-                UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.authority.as_bytes(),
-                UpstreamHost::Named(name) => name.as_bytes(),
-            },
+            host: self.host(service, endpoint),
             case: self.case,
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));

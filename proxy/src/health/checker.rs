@@ -19,8 +19,9 @@ use crate::{
     ids::EndpointId,
     scratch::Scratch,
     service::{Endpoint, Service},
+    tls::upstream::Handshake,
     upstream::{
-        Dialer, Resolver,
+        Dialer, Resolver, host_name,
         probe::{self, Question},
     },
 };
@@ -120,6 +121,7 @@ impl Checks {
         let (scratch, counted) = (Scratch::default(), Arc::default());
         let host = endpoint.tls.as_ref();
         let handshake = host.map(|host| gateway.connectors.handshake(index, host));
+        let handshake = handshake.and_then(|handshake| as_checked(handshake, service, endpoint));
         let dialer = Dialer::new(&endpoint.address, handshake, &self.resolver, scratch, counted);
         let (checked, clock) = (Arc::clone(service), gateway.clock);
         let task = self.tasks.spawn_local(async move {
@@ -188,6 +190,21 @@ async fn check(
         }
     };
     timeout(config.timeout, asking).await.unwrap_or(Err(CheckFailure::Timeout(config.timeout)))
+}
+
+/// How TLS begins in a check: where requests say the name, with that of the check's own `Host`. Whether
+/// somebody listens needs no name then, and no TLS.
+fn as_checked(handshake: Handshake, service: &Service, endpoint: &Endpoint) -> Option<Handshake> {
+    if !handshake.is_of_request {
+        return Some(handshake);
+    }
+    let host = match &service.health.as_ref()?.check {
+        HealthCheck::Http { host: Some(host), .. } => host,
+        HealthCheck::Http { host: None, .. } => service_host(&service.host, endpoint),
+        HealthCheck::Tcp => return None,
+    };
+    let name = host_name(host.as_bytes());
+    Some(name.map_or_else(|| handshake.clone(), |name| handshake.with(name)))
 }
 
 /// What the requests of a service say, as far as no client is needed to say it.

@@ -24,8 +24,12 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub(in crate::tls) use self::trust::Unchecked;
 use self::trust::{SystemRoots, file_verifier};
 use super::{files::read_all, pair::Pair, watched::Material};
-use crate::config::{
-    ConfigError, KeyPairFiles, Position, SchemeConfig, ServiceConfig, UpstreamTls, Verify,
+use crate::{
+    config::{
+        ConfigError, KeyPairFiles, Position, SchemeConfig, ServiceConfig, TlsName, UpstreamTls,
+        Verify,
+    },
+    upstream::MOST_NAMES,
 };
 
 /// Sessions that are kept for each name, so that connections opened at once can all resume.
@@ -41,8 +45,7 @@ pub struct UpstreamConnectors {
 /// TLS to the endpoints of one service, or to whom one scheme asks.
 struct UpstreamConnector {
     connector: TlsConnector,
-    /// Instead of the host of the endpoint.
-    server_name: Option<ServerName<'static>>,
+    server_name: TlsName,
 }
 
 /// How TLS begins with one endpoint.
@@ -51,6 +54,8 @@ pub struct Handshake {
     connector: TlsConnector,
     /// What the certificate must be for; goes out as SNI unless it is an address.
     pub name: ServerName<'static>,
+    /// Whether requests say the name, and `name` is that of what is asked without one.
+    pub is_of_request: bool,
 }
 
 impl UpstreamConnectors {
@@ -70,7 +75,11 @@ impl UpstreamConnectors {
         };
         let services = services.iter().map(|service| {
             let https = service.endpoints.iter().find(|endpoint| endpoint.url.tls.is_some())?;
-            let sessions = SESSIONS_PER_NAME * service.endpoints.len();
+            let names = match service.tls.server_name {
+                TlsName::OfRequest => MOST_NAMES,
+                TlsName::OfEndpoint | TlsName::Fixed(_) => service.endpoints.len(),
+            };
+            let sessions = SESSIONS_PER_NAME * names;
             let built = build(&service.tls, https.at, sessions)?;
             if service.tls.verify == Verify::No {
                 let service = &service.name;
@@ -128,8 +137,12 @@ impl UpstreamConnector {
     }
 
     fn handshake(&self, host: &ServerName<'static>) -> Handshake {
-        let name = self.server_name.as_ref().unwrap_or(host).clone();
-        Handshake { connector: self.connector.clone(), name }
+        let name = match &self.server_name {
+            TlsName::Fixed(name) => name,
+            TlsName::OfEndpoint | TlsName::OfRequest => host,
+        };
+        let is_of_request = self.server_name == TlsName::OfRequest;
+        Handshake { connector: self.connector.clone(), name: name.clone(), is_of_request }
     }
 }
 
@@ -179,6 +192,12 @@ fn key_pair(
 }
 
 impl Handshake {
+    /// The same with another name.
+    #[must_use]
+    pub fn with(&self, name: ServerName<'static>) -> Self {
+        Self { connector: self.connector.clone(), name, is_of_request: self.is_of_request }
+    }
+
     /// Speaks TLS over `stream`.
     ///
     /// # Errors
@@ -287,7 +306,9 @@ mod tests {
         let files = Files::new();
         let host = ServerName::try_from("a.test").expect("is a name");
         let named = |server_name: Option<&'static str>| {
-            let server_name = server_name.map(|name| ServerName::try_from(name).expect("is one"));
+            let server_name = server_name.map_or_else(TlsName::default, |name| {
+                TlsName::Fixed(ServerName::try_from(name).expect("is one"))
+            });
             let ca = Some(files.at(2, "cert.pem"));
             let tls = UpstreamTls { ca, server_name, ..UpstreamTls::default() };
             let built = UpstreamConnectors::build(&services("https://a.test", tls), &[]);

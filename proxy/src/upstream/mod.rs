@@ -16,6 +16,7 @@ mod held;
 mod idle;
 #[cfg(test)]
 pub mod lazy;
+mod named_origins;
 mod origin;
 mod own_pools;
 mod pool;
@@ -34,6 +35,7 @@ pub use self::{
     connection::Connection,
     dial::Dialer,
     exchange::{Answer, Bounds, SendFailure, send},
+    named_origins::{MOST_NAMES, NamedOrigins, name as host_name},
     origin::{Asking, Dialing, Origin, OriginId, Unanswered, Witness},
     own_pools::{Home, OwnPools},
     pool::{Pool, SWEEP_INTERVAL},

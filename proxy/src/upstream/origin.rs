@@ -88,7 +88,7 @@ impl Dialing {
         handshake: Option<Handshake>,
         pool: PoolConfig,
     ) -> Origin {
-        self.counted_origin(address, handshake, pool, Arc::clone(&self.counted))
+        self.counted_origin(address, handshake, pool, self.counted())
     }
 
     /// The way to somebody who is no endpoint, and is not counted among them.
@@ -101,7 +101,11 @@ impl Dialing {
         self.counted_origin(address, handshake, pool, Arc::default())
     }
 
-    fn counted_origin(
+    pub(super) fn counted(&self) -> Arc<UpstreamConnections> {
+        Arc::clone(&self.counted)
+    }
+
+    pub(super) fn counted_origin(
         &self,
         address: &EndpointAddress,
         handshake: Option<Handshake>,

@@ -10,11 +10,11 @@ use super::in_flight::InFlight;
 use crate::{
     balance::Ask,
     clock::{Clock, Millis},
-    error::Reason,
+    error::{ProxyError, Reason},
     ids::EndpointId,
     retry::budget::RetryBudget,
     service::{EligibleList, Endpoint, Service},
-    upstream::{Origin, OwnPools},
+    upstream::{NamedOrigins, Origin, OriginId, OwnPools},
 };
 
 pub struct Hop {
@@ -30,7 +30,15 @@ pub struct Hop {
 /// A thread's half of an endpoint.
 pub struct End {
     pub endpoint: Arc<Endpoint>,
-    pub origin: Rc<Origin>,
+    origins: Origins,
+}
+
+/// Where an endpoint is asked.
+#[derive(Clone)]
+pub(super) struct Origins {
+    pub(super) usual: Rc<Origin>,
+    /// There if it is asked by the name that each request says.
+    pub(super) by_name: Option<Rc<NamedOrigins>>,
 }
 
 impl Hop {
@@ -40,7 +48,7 @@ impl Hop {
         service: &Arc<Service>,
         clock: Clock,
         before: Option<&Self>,
-        connect: impl Fn(&Endpoint) -> Origin,
+        connect: impl Fn(&Endpoint) -> Origins,
     ) -> Self {
         let percent = service.retry.budget;
         let budget = match before {
@@ -49,14 +57,14 @@ impl Hop {
         };
         budget.allow(percent);
         let alike = before.filter(|before| before.service.connecting == service.connecting);
-        let known: HashMap<EndpointId, &Rc<Origin>> = alike
+        let known: HashMap<EndpointId, &Origins> = alike
             .iter()
-            .flat_map(|before| before.ends.iter().map(|end| (end.endpoint.id, &end.origin)))
+            .flat_map(|before| before.ends.iter().map(|end| (end.endpoint.id, &end.origins)))
             .collect();
         let end = |endpoint: &Arc<Endpoint>| End {
-            origin: match known.get(&endpoint.id) {
-                Some(origin) => Rc::clone(origin),
-                None => Rc::new(connect(endpoint)),
+            origins: match known.get(&endpoint.id) {
+                Some(origins) => (*origins).clone(),
+                None => connect(endpoint),
             },
             endpoint: Arc::clone(endpoint),
         };
@@ -101,12 +109,45 @@ impl Hop {
         began: Instant,
         now: Millis,
     ) -> Option<InFlight> {
-        let place = own.find(|id| self.ends.iter().position(|end| end.origin.id == id))?;
+        let place = own.find(|id| self.ends.iter().position(|end| end.has(id)))?;
         Some(InFlight::new(self, self.service.pick_at(place, now)?, began))
     }
 
     /// Whether it is of use to come for an endpoint now.
     pub fn has_room(&self, now: Millis) -> bool {
         self.service.has_room(&mut self.eligible.borrow_mut(), now)
+    }
+}
+
+impl End {
+    /// Where the endpoint is asked by a request that says `host` to it.
+    ///
+    /// # Errors
+    /// `upstream_tls` if no certificate can be for that host.
+    #[inline]
+    pub fn origin_for<'a>(
+        &self,
+        host: impl FnOnce() -> &'a [u8],
+    ) -> Result<Rc<Origin>, ProxyError> {
+        match &self.origins.by_name {
+            None => Ok(Rc::clone(&self.origins.usual)),
+            Some(names) => names.of(host()),
+        }
+    }
+
+    /// Whether its certificate must be for what the client says: then a handshake that fails says
+    /// nothing of the endpoint.
+    pub fn is_asked_by_name(&self) -> bool {
+        self.origins.by_name.is_some()
+    }
+
+    fn has(&self, id: OriginId) -> bool {
+        self.origins.usual.id == id || self.origins.by_name.iter().any(|names| names.has(id))
+    }
+
+    /// Drops idle connections that are old or closed.
+    pub(super) fn sweep(&self) {
+        self.origins.usual.sweep();
+        self.origins.by_name.iter().for_each(|names| names.sweep());
     }
 }

@@ -62,7 +62,7 @@ pub struct Worker {
     pub known_fields: Rc<KnownFields>,
     /// Copies of requests that are on their way.
     pub copies: Copies,
-    dialing: Dialing,
+    dialing: Rc<Dialing>,
     site: RefCell<Rc<Site>>,
     ids: Arc<Ids>,
     /// How often ids had been forgotten when this worker last forgot their series.
@@ -81,7 +81,7 @@ impl Worker {
         let (conns, watch) =
             ConnTable::new(shared.heads, shared.http2_window, shared.timeouts, scratch.clone());
         drop(vitals.spawn("deadlines of clients", watch));
-        let dialing = Dialing::new(shared.resolver, scratch, shard.connections());
+        let dialing = Rc::new(Dialing::new(shared.resolver, scratch, shard.connections()));
         let mut present = shared.present;
         let gateway = present.take();
         let (clock, ids) = (gateway.clock, Arc::clone(&gateway.ids));

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use super::hop::Hop;
+use super::hop::{Hop, Origins};
 use crate::{
     auth::{Authenticator, Parts, SharedScheme},
     clock::Deadlines,
@@ -12,7 +12,7 @@ use crate::{
     ids::{SchemeId, ServiceId},
     rate_limit::SharedStore,
     service::{Endpoint, Service},
-    upstream::{Dialing, call::Caller},
+    upstream::{Dialing, NamedOrigins, call::Caller},
 };
 
 pub struct Site {
@@ -36,7 +36,7 @@ impl Site {
     /// What has not changed goes on from the site `before`.
     pub(super) fn build(
         gateway: Arc<Gateway>,
-        dialing: &Dialing,
+        dialing: &Rc<Dialing>,
         deadlines: &Rc<Deadlines>,
         before: Option<&Self>,
     ) -> Self {
@@ -51,9 +51,15 @@ impl Site {
                 return Rc::clone(same);
             }
             let connect = |endpoint: &Endpoint| {
+                let (address, pool) = (&endpoint.address, service.pool);
                 let host = endpoint.tls.as_ref();
                 let handshake = host.map(|host| gateway.connectors.handshake(place, host));
-                dialing.origin(&endpoint.address, handshake, service.pool)
+                let by_name = handshake.clone().filter(|handshake| handshake.is_of_request);
+                let named = |handshake| NamedOrigins::new(dialing, address, handshake, pool);
+                Origins {
+                    usual: Rc::new(dialing.origin(address, handshake, pool)),
+                    by_name: by_name.map(|handshake| Rc::new(named(handshake))),
+                }
             };
             Rc::new(Hop::build(service, gateway.clock, before.map(|hop| &***hop), connect))
         };
@@ -93,7 +99,7 @@ impl Site {
 
     /// Does what is due whether or not there are requests.
     pub(super) fn sweep(&self) {
-        self.hops.iter().flat_map(|hop| hop.ends()).for_each(|end| end.origin.sweep());
+        self.hops.iter().flat_map(|hop| hop.ends()).for_each(|end| end.sweep());
         let now = self.gateway.clock.now();
         for scheme in &self.schemes {
             scheme.caller.iter().for_each(|caller| caller.sweep());

@@ -2,6 +2,7 @@
 //! reuse of connections are what they are without TLS.
 
 mod bodies;
+mod by_host;
 
 use std::sync::{Arc, Mutex};
 

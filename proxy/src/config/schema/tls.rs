@@ -93,7 +93,8 @@ pub(super) struct UpstreamTls {
     /// File with its private key in PEM.
     #[schemars(default)]
     client_key: Option<String>,
-    /// Host name or address that certificates must have; the endpoint's host by default.
+    /// Host name or address that certificates must have, or "{host}" for what Host says to the endpoint;
+    /// the endpoint's host by default.
     #[schemars(default)]
     server_name: Option<String>,
     /// Whether certificates are checked; true by default.

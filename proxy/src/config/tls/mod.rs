@@ -14,5 +14,5 @@ pub use self::{
     acme::{AcmeChallenge, AcmeConfig},
     files::{KeyPairFiles, NamedFile},
     listener::{ClientCertificates, ListenerTls, TlsVersion},
-    upstream::{UpstreamTls, Verify},
+    upstream::{TlsName, UpstreamTls, Verify},
 };

@@ -2,15 +2,12 @@
 
 use rustls::pki_types::{DnsName, ServerName};
 
+use super::upstream::TlsName;
 use crate::config::{error::Problem, value::FromText};
 
 /// A host name that a public CA can sign a certificate for, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AcmeHost(pub(super) String);
-
-/// A host name or an address, as endpoints show them; in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EndpointName(pub(super) ServerName<'static>);
 
 impl FromText for AcmeHost {
     const EXPECTED: &'static str = "a host name such as \"example.com\"";
@@ -34,18 +31,24 @@ impl FromText for AcmeHost {
     }
 }
 
-impl FromText for EndpointName {
-    const EXPECTED: &'static str = "a host name such as \"api.internal\" or an address";
+/// In lower case.
+impl FromText for TlsName {
+    const EXPECTED: &'static str =
+        "a host name such as \"api.internal\", an address, or \"{host}\"";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
+        if text == "{host}" {
+            return Ok(Self::OfRequest);
+        }
         let name = ServerName::try_from(text.to_ascii_lowercase());
         if let Some(name) = name.ok().filter(|_| !text.ends_with('.')) {
-            return Ok(Self(name));
+            return Ok(Self::Fixed(name));
         }
         let problem = Problem::new(format!("expected {}, found \"{text}\"", Self::EXPECTED));
-        Err(match text.strip_prefix('[') {
-            Some(_) => problem.hint("an IPv6 address without [ ]"),
-            None => problem,
+        Err(match text.chars().next() {
+            Some('[') => problem.hint("an IPv6 address without [ ]"),
+            _ if text.contains('{') => problem.hint("\"{host}\" is what Host says to the endpoint"),
+            _ => problem,
         })
     }
 }
@@ -96,11 +99,23 @@ mod tests {
             ("192.0.2.1", "192.0.2.1"),
             ("2001:DB8::1", "2001:db8::1"),
         ] {
-            let named = EndpointName::from_text(text).map(|name| name.0.to_str().into_owned());
-            assert_eq!(named.as_deref(), Ok(name));
+            let expected = TlsName::Fixed(ServerName::try_from(name).expect("is one"));
+            assert_eq!(TlsName::from_text(text), Ok(expected));
         }
-        for wrong in ["", "a.", "[::1]", "a:443", "https://a", "*.a", "a b", "192.0.2.256"] {
-            assert!(EndpointName::from_text(wrong).is_err(), "{wrong}");
+        assert_eq!(TlsName::from_text("{host}"), Ok(TlsName::OfRequest));
+        for wrong in [
+            "",
+            "a.",
+            "[::1]",
+            "a:443",
+            "https://a",
+            "*.a",
+            "a b",
+            "192.0.2.256",
+            "{Host}",
+            "{host}.a",
+        ] {
+            assert!(TlsName::from_text(wrong).is_err(), "{wrong}");
         }
     }
 }

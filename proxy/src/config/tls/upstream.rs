@@ -2,10 +2,7 @@
 
 use rustls::pki_types::ServerName;
 
-use super::{
-    files::{KeyPairFiles, NamedFile},
-    names::EndpointName,
-};
+use super::files::{KeyPairFiles, NamedFile};
 use crate::config::{endpoints::EndpointConfig, error::Problem, section::Section};
 
 /// The default for `https` endpoints of a service without `[services.X.tls]`.
@@ -15,11 +12,20 @@ pub struct UpstreamTls {
     pub ca: Option<NamedFile>,
     /// Shown to endpoints that ask for one.
     pub client: Option<KeyPairFiles>,
-    /// The name that the certificate must have, and that goes out as SNI; `None`: the endpoint's
-    /// host.
-    pub server_name: Option<ServerName<'static>>,
+    pub server_name: TlsName,
     /// Whether certificates are checked at all.
     pub verify: Verify,
+}
+
+/// The name that the certificate must have, and that goes out as SNI.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TlsName {
+    /// The endpoint's host.
+    #[default]
+    OfEndpoint,
+    Fixed(ServerName<'static>),
+    /// What `Host` says to the endpoint: `"{host}"`.
+    OfRequest,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +56,7 @@ impl UpstreamTls {
     pub(in crate::config) fn read_table(mut section: Section<'_>) -> Self {
         let ca = NamedFile::read(&mut section, "ca");
         let client = client(&mut section);
-        let server_name = section.get::<EndpointName>("server_name").map(|name| name.value.0);
+        let server_name = section.or("server_name", TlsName::default());
         let verify = if section.or("verify", true) { Verify::Yes } else { Verify::No };
         section.finish();
         Self { ca, client, server_name, verify }
@@ -104,7 +110,7 @@ mod tests {
         let expected = UpstreamTls {
             ca: Some(file("ca.pem", 1, 6)),
             client: Some(KeyPairFiles { cert: file("c.pem", 2, 15), key: file("k.pem", 3, 14) }),
-            server_name: ServerName::try_from("api.test").ok(),
+            server_name: TlsName::Fixed(ServerName::try_from("api.test").expect("is one")),
             verify: Verify::No,
         };
         assert_eq!(tls, expected);
