@@ -19,6 +19,7 @@ pub mod health;
 pub mod http1;
 pub mod http2;
 pub mod ids;
+pub mod left;
 pub mod limits;
 pub mod pipeline;
 pub mod rate_limit;

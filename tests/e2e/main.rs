@@ -86,6 +86,7 @@ mod security_headers;
 mod shared_limits;
 mod shares;
 mod signals;
+mod snapshots;
 mod splits;
 mod starting;
 mod starting_short;

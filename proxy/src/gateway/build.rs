@@ -1,7 +1,10 @@
 //! Builds a snapshot. What has not changed since the one before is taken over, with all that it has
 //! counted: the snapshot before is the only registry of what there is.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::Gateway;
 use crate::{
@@ -10,11 +13,15 @@ use crate::{
     config::{AcmeChallenge, AmbiguousPaths, Config, SchemeConfig, ServiceConfig},
     headers::{cdn_loop::CdnLoop, forwarded::TrustedProxies},
     ids::{EndpointName, Ids, SchemeId, ServiceId, Tables},
+    left::Left,
     rate_limit::RateLimits,
     routing::{OtherReadings, RouteTable},
     service::Service,
     tls::acme::HttpChallenges,
 };
+
+/// Services that have left and are kept: one that hashes has a table of 128 KiB.
+const MOST_LEFT: usize = 100;
 
 impl Gateway {
     /// The snapshot of `config` that follows `before`, to be set at once: limits that go on take their
@@ -71,11 +78,17 @@ impl Gateway {
             strangers_headers: config.security_headers.clone(),
             rate_limits: RateLimits::new(config, before.map(|before| &before.rate_limits), tables),
             service_names: services.iter().map(|one| one.name.clone()).zip(0..).collect(),
+            left: left(before, &services, clock.now()),
             services,
             connectors: Arc::default(),
             clock,
             ids: Arc::clone(ids),
         }
+    }
+
+    /// Those that have left come first.
+    fn known_services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.left.iter().chain(&self.services)
     }
 
     /// What is in no snapshot any more begins to be forgotten.
@@ -97,7 +110,7 @@ fn services(
     now: Millis,
 ) -> Vec<Arc<Service>> {
     let known: HashMap<ServiceId, &Arc<Service>> =
-        before.iter().flat_map(|before| &before.services).map(|one| (one.id, one)).collect();
+        before.iter().flat_map(|before| before.known_services()).map(|one| (one.id, one)).collect();
     let service = |config: &ServiceConfig| {
         let name = &config.name;
         let id = tables.services.of(name);
@@ -108,6 +121,13 @@ fn services(
         Service::build(config, id, id_of, known.get(&id).copied(), now)
     };
     config.services.iter().map(service).collect()
+}
+
+fn left(before: Option<&Gateway>, services: &[Arc<Service>], now: Millis) -> Left<Service> {
+    let present: HashSet<ServiceId> = services.iter().map(|one| one.id).collect();
+    let gone = before.iter().flat_map(|before| &before.services);
+    let gone = gone.filter(|one| !present.contains(&one.id)).map(Arc::clone);
+    Left::build(before.map(|before| &before.left), gone, &present, |one| one.id, now, MOST_LEFT)
 }
 
 fn schemes(

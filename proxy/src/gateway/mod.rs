@@ -16,6 +16,7 @@ use crate::{
     config::{BodyLimit, Fingerprint, HeaderRules, NameCase, PathPolicy, UnsafeBytes},
     headers::{cdn_loop::CdnLoop, forwarded::TrustedProxies},
     ids::Ids,
+    left::Left,
     rate_limit::RateLimits,
     record::Index,
     request::has_unsafe_bytes,
@@ -52,6 +53,8 @@ pub struct Gateway {
     pub strangers_headers: HeaderRules,
     pub rate_limits: RateLimits,
     services: Vec<Arc<Service>>,
+    /// Services that were there before.
+    left: Left<Service>,
     /// The names are ours, so nobody can aim for collisions.
     service_names: HashMap<String, usize, BuildHasherDefault<KeyHasher>>,
     /// How connections by TLS begin.

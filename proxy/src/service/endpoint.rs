@@ -18,7 +18,7 @@ use super::{
 use crate::{
     balance::{Load, WEIGHT_UNIT},
     clock::Millis,
-    config::{BreakerConfig, EndpointAddress, EndpointConfig, HealthConfig},
+    config::{BreakerConfig, EndpointAddress, EndpointConfig, HealthConfig, OutlierConfig},
     health::HealthState,
     ids::EndpointId,
 };
@@ -71,8 +71,9 @@ pub(super) struct Rules<'a> {
     pub(super) health: Option<&'a HealthConfig>,
     pub(super) ejections: &'a Arc<Ejections>,
     pub(super) breaker: Option<&'a BreakerConfig>,
-    /// When an endpoint comes that was not there before; `None` while the service itself is new.
-    pub(super) comes_at: Option<Millis>,
+    pub(super) now: Millis,
+    /// Whether the service itself is new: then its endpoints do not start slowly.
+    pub(super) is_new: bool,
 }
 
 /// Whether an endpoint may get a request.
@@ -106,6 +107,28 @@ impl Endpoint {
             load: before.map(|before| Arc::clone(&before.load)).unwrap_or_default(),
             condition: Condition::build(rules, before.map(|before| &before.condition)),
             counts: before.map(|before| Arc::clone(&before.counts)).unwrap_or_default(),
+        }
+    }
+
+    /// The same without its ejection, whose place among those of the service is given back.
+    pub(super) fn departed(&self, rules: OutlierConfig) -> Self {
+        Self {
+            id: self.id,
+            url: self.url.clone(),
+            address: self.address.clone(),
+            tls: self.tls.clone(),
+            authority: self.authority.clone(),
+            base: self.base.clone(),
+            weight: self.weight,
+            is_backup: self.is_backup,
+            load: Arc::clone(&self.load),
+            condition: Condition {
+                health: self.condition.health.clone(),
+                outlier: Arc::new(Outlier::new(&Ejections::new(rules))),
+                breaker: self.condition.breaker.clone(),
+                since: Arc::clone(&self.condition.since),
+            },
+            counts: Arc::clone(&self.counts),
         }
     }
 
@@ -172,7 +195,7 @@ impl Condition {
             let same = breaker.filter(|breaker| breaker.is_of(config)).map(Arc::clone);
             same.unwrap_or_else(|| Arc::new(Breaker::new(config)))
         });
-        let since = rules.comes_at.map_or(NEVER, |now| now.0);
+        let since = if rules.is_new { NEVER } else { rules.now.0 };
         Self {
             health,
             outlier: outlier.unwrap_or_else(|| Arc::new(Outlier::new(rules.ejections))),

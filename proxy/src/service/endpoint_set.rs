@@ -1,6 +1,9 @@
 //! The endpoints of a service in their order, and the policy that chooses among them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use rand::rngs::SmallRng;
 
@@ -9,13 +12,19 @@ use crate::{
     balance::{self, Ask, Balancer, Candidate, Candidates, Load, Member, Weights},
     config::{EndpointConfig, ServiceConfig},
     ids::EndpointId,
+    left::Left,
 };
+
+/// Endpoints that have left a service and are kept.
+const MOST_LEFT: usize = 1000;
 
 /// Endpoints by place.
 pub(super) struct EndpointSet {
     pub(super) endpoints: Vec<Arc<Endpoint>>,
     /// Of the same endpoints; what policies look at.
     loads: Vec<Arc<Load>>,
+    /// Endpoints that were in it before.
+    left: Left<Endpoint>,
     balancer: Box<dyn Balancer>,
 }
 
@@ -27,12 +36,14 @@ impl EndpointSet {
         before: Option<&Self>,
         mut id_of: impl FnMut(&str) -> EndpointId,
     ) -> Self {
-        let before = before.map_or(&[][..], |before| &before.endpoints);
-        let before: HashMap<EndpointId, &Arc<Endpoint>> =
-            before.iter().map(|one| (one.id, one)).collect();
+        let known: HashMap<EndpointId, &Arc<Endpoint>> = before
+            .iter()
+            .flat_map(|before| before.left.iter().chain(&before.endpoints))
+            .map(|one| (one.id, one))
+            .collect();
         let endpoint = |one: &EndpointConfig| {
             let id = id_of(&one.url.url);
-            let before = before.get(&id).map(|before| &***before);
+            let before = known.get(&id).map(|before| &***before);
             Arc::new(Endpoint::build(id, one, rules, before))
         };
         let endpoints: Vec<Arc<Endpoint>> = config.endpoints.iter().map(endpoint).collect();
@@ -41,7 +52,13 @@ impl EndpointSet {
             .iter()
             .map(|one| Member { url: &one.url.url, weight: one.weight })
             .collect();
+        let present: HashSet<EndpointId> = endpoints.iter().map(|one| one.id).collect();
+        let gone = before.iter().flat_map(|before| &before.endpoints);
+        let gone = gone.filter(|one| !present.contains(&one.id));
+        let gone = gone.map(|one| Arc::new(one.departed(config.outlier)));
+        let left = before.map(|before| &before.left);
         Self {
+            left: Left::build(left, gone, &present, |one| one.id, rules.now, MOST_LEFT),
             loads: endpoints.iter().map(|one| Arc::clone(&one.load)).collect(),
             balancer: balance::build(&config.balance, &members),
             endpoints,

@@ -97,7 +97,8 @@ impl Service {
             health: config.health.as_ref(),
             ejections: &ejections,
             breaker: config.breaker.as_ref(),
-            comes_at: before.map(|_| now),
+            now,
+            is_new: before.is_none(),
         };
         let set = EndpointSet::build(config, &rules, before.map(|before| &before.set), id_of);
         let state = before.map(|before| Arc::clone(&before.state)).unwrap_or_default();

@@ -19,6 +19,7 @@ mod redis_stub;
 mod secured;
 mod sink;
 mod skip;
+mod swapping;
 mod switching;
 mod unix_door;
 mod wait;
@@ -40,6 +41,7 @@ pub use self::{
     secured::{Secured, Shaking, TlsFiles},
     sink::{Sink, StalledPipe},
     skip::skip,
+    swapping::{Swapping, with_generation},
     switching::{OFFER, switching, switching_tls},
     unix_door::UnixDoor,
     wait::{PATIENCE, eventually},
