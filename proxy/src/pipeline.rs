@@ -1,4 +1,4 @@
-//! The order of the stages. This file alone knows it.
+//! The order of the stages, and of what is done to answers. This file alone knows it.
 
 use std::rc::Rc;
 
@@ -14,12 +14,16 @@ use actix_web::{
 };
 
 use crate::{
-    auth::stage::authenticate,
+    access::stage::{access, tell_origin},
+    auth::stage::{authenticate, tell_client},
     downstream::Client,
     forward::forward,
-    headers::stage::headers,
-    routing::stage::route,
-    stage::{Decide, Stages},
+    headers::stage::{
+        apply_rules, keep_to_https, leave_out_what_is_said, name_request, write_fields,
+    },
+    rate_limit::stage::{limit_addresses, limit_clients, tell_limits},
+    routing::stage::{check, own_answers, route},
+    stage::{Decide, Finish, Stages},
     telemetry::observe::{Observed, OpenRecord, observe},
     worker::Worker,
 };
@@ -46,12 +50,24 @@ impl App {
     ) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> + use<> {
         let open = OpenRecord::new(&self.worker, request.head(), from);
         request.extensions_mut().insert(Rc::clone(&open.record));
-        observe(open, self.service.call(request))
+        observe(open, self.service.call(request), &ANSWERS)
     }
 }
 
 /// What a request passes before it is forwarded.
-const STAGES: [Decide; 3] = [route, authenticate, headers];
+const STAGES: [Decide; 8] =
+    [check, own_answers, route, access, limit_addresses, authenticate, limit_clients, write_fields];
+
+/// What is done to every answer, whichever stage has made it.
+const ANSWERS: [Finish; 7] = [
+    tell_limits,
+    tell_client,
+    apply_rules,
+    tell_origin,
+    name_request,
+    keep_to_https,
+    leave_out_what_is_said,
+];
 
 fn stages(
     worker: &Rc<Worker>,

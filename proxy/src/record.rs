@@ -9,7 +9,6 @@ use std::{
 };
 
 use actix_http::{Method, StatusCode, Uri, header::HeaderValue, uri::PathAndQuery};
-use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
@@ -19,8 +18,9 @@ use crate::{
     forward::tunnel::Tunnel,
     headers::lines::FieldLines,
     rate_limit::Limited,
-    routing::{Found, Route},
+    routing::Route,
     service::Service,
+    stage::Passed,
     worker::{Hop, InFlight, Permit, Site},
 };
 
@@ -49,12 +49,8 @@ pub struct RequestRecord {
     pub logged: Option<LoggedHead>,
     /// The path with its dot segments resolved, if it had any.
     pub normal_path: OnceCell<String>,
-    /// What routing found; taken by who answers.
-    pub found: RefCell<Option<Found>>,
-    /// The field lines that go upstream.
-    pub upstream_fields: RefCell<BytesMut>,
-    /// Whether the credentials in it are for the connection to the endpoint.
-    pub signs_in: Cell<bool>,
+    /// What the stages have made of it; taken by who answers.
+    pub passed: RefCell<Option<Passed>>,
     /// The field lines of the upstream's answer that go to the client.
     pub passed_fields: RefCell<FieldLines>,
     pub route: Cell<Option<Index>>,
@@ -127,9 +123,7 @@ impl RequestRecord {
             identity: OnceCell::new(),
             logged: None,
             normal_path: OnceCell::new(),
-            found: RefCell::default(),
-            upstream_fields: RefCell::default(),
-            signs_in: Cell::default(),
+            passed: RefCell::default(),
             passed_fields: RefCell::default(),
             route: Cell::default(),
             hop: OnceCell::new(),

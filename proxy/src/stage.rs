@@ -8,24 +8,52 @@ use std::{
 };
 
 use actix_web::{
-    Error,
+    Error, HttpResponse,
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
 };
+use bytes::BytesMut;
 use futures_util::future::{Either, LocalBoxFuture};
 
-use crate::{record::RequestRecord, telemetry::observe::record, worker::Worker};
+use crate::{record::RequestRecord, routing::Found, telemetry::observe::record, worker::Worker};
+
+/// A request on its way through the stages, with what one of them hands to those behind it.
+pub struct Passing {
+    pub request: ServiceRequest,
+    pub record: Rc<RequestRecord>,
+    pub passed: Passed,
+}
+
+/// What the stages hand to who answers.
+pub struct Passed {
+    /// What routing has found.
+    pub found: Found,
+    /// The field lines that go upstream.
+    pub fields: BytesMut,
+    /// Whether the credentials in them are for the connection to the endpoint.
+    pub signs_in: bool,
+}
 
 /// What becomes of a request.
 pub enum Step {
-    Pass(ServiceRequest),
+    Pass,
     /// The stages behind do not see it.
-    Answer(ServiceResponse),
+    Answer(HttpResponse),
     /// Somebody must be asked first: then it is passed, or answered.
-    Later(LocalBoxFuture<'static, Result<ServiceRequest, ServiceResponse>>),
+    Later(Waiting),
 }
 
+/// Asks, once, and waits for what comes of it; it owns what the stage knows already.
+pub type Waiting = Box<
+    dyn for<'a> FnOnce(
+        &'a Rc<Worker>,
+        &'a mut Passing,
+    ) -> LocalBoxFuture<'a, Result<(), HttpResponse>>,
+>;
+
 /// One stage.
-pub type Decide = fn(&Rc<Worker>, &Rc<RequestRecord>, ServiceRequest) -> Step;
+pub type Decide = fn(&Rc<Worker>, &mut Passing) -> Step;
+/// One step of an answer on its way to the client, whichever stage has made it.
+pub type Finish = fn(&RequestRecord, &mut ServiceResponse);
 type Answered = Result<ServiceResponse, Error>;
 
 /// The stages, in their order, as one middleware.
@@ -41,6 +69,28 @@ pub struct Staged<S> {
     next: Rc<S>,
 }
 
+/// How far a request has come.
+enum Ran {
+    Passed,
+    Answered(HttpResponse),
+    /// Behind what it waits for come these stages.
+    Waits(Waiting, &'static [Decide]),
+}
+
+impl Passing {
+    fn new(request: ServiceRequest) -> Self {
+        let record = record(&request);
+        let passed = Passed { found: Found::NoRoute, fields: BytesMut::new(), signs_in: false };
+        Self { request, record, passed }
+    }
+
+    /// Leaves what the stages have made of the request for who answers.
+    fn over(self) -> ServiceRequest {
+        self.record.passed.replace(Some(self.passed));
+        self.request
+    }
+}
+
 impl Stages {
     pub fn new(worker: &Rc<Worker>, list: &'static [Decide]) -> Self {
         Self { worker: Rc::clone(worker), list }
@@ -48,30 +98,32 @@ impl Stages {
 }
 
 /// Runs the stages of `list` until one of them does not pass the request on.
-fn run(
-    worker: &Rc<Worker>,
-    record: &Rc<RequestRecord>,
-    list: &'static [Decide],
-    mut request: ServiceRequest,
-) -> Step {
+fn run(worker: &Rc<Worker>, list: &'static [Decide], passing: &mut Passing) -> Ran {
     for (index, decide) in list.iter().enumerate() {
-        match decide(worker, record, request) {
-            Step::Pass(passed) => request = passed,
-            Step::Answer(response) => return Step::Answer(response),
-            Step::Later(deciding) => {
-                let rest = &list[index + 1..];
-                let (worker, record) = (Rc::clone(worker), Rc::clone(record));
-                return Step::Later(Box::pin(async move {
-                    match run(&worker, &record, rest, deciding.await?) {
-                        Step::Pass(request) => Ok(request),
-                        Step::Answer(response) => Err(response),
-                        Step::Later(deciding) => deciding.await,
-                    }
-                }));
-            }
+        match decide(worker, passing) {
+            Step::Pass => {}
+            Step::Answer(response) => return Ran::Answered(response),
+            Step::Later(waiting) => return Ran::Waits(waiting, &list[index + 1..]),
         }
     }
-    Step::Pass(request)
+    Ran::Passed
+}
+
+/// Runs what is left of the stages of a request that waits.
+async fn wait(
+    worker: &Rc<Worker>,
+    mut waiting: Waiting,
+    mut rest: &'static [Decide],
+    passing: &mut Passing,
+) -> Result<(), HttpResponse> {
+    loop {
+        waiting(worker, passing).await?;
+        match run(worker, rest, passing) {
+            Ran::Passed => return Ok(()),
+            Ran::Answered(response) => return Err(response),
+            Ran::Waits(next, behind) => (waiting, rest) = (next, behind),
+        }
+    }
 }
 
 impl<S> Transform<S, ServiceRequest> for Stages
@@ -101,16 +153,18 @@ where
     forward_ready!(next);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let record = record(&request);
-        match run(&self.worker, &record, self.list, request) {
-            Step::Pass(request) => Either::Left(self.next.call(request)),
-            Step::Answer(response) => Either::Right(Either::Left(ready(Ok(response)))),
-            Step::Later(deciding) => {
-                let next = Rc::clone(&self.next);
+        let mut passing = Passing::new(request);
+        match run(&self.worker, self.list, &mut passing) {
+            Ran::Passed => Either::Left(self.next.call(passing.over())),
+            Ran::Answered(response) => {
+                Either::Right(Either::Left(ready(Ok(passing.request.into_response(response)))))
+            }
+            Ran::Waits(waiting, rest) => {
+                let (worker, next) = (Rc::clone(&self.worker), Rc::clone(&self.next));
                 Either::Right(Either::Right(Box::pin(async move {
-                    match deciding.await {
-                        Ok(request) => next.call(request).await,
-                        Err(response) => Ok(response),
+                    match wait(&worker, waiting, rest, &mut passing).await {
+                        Ok(()) => next.call(passing.over()).await,
+                        Err(response) => Ok(passing.request.into_response(response)),
                     }
                 })))
             }

@@ -99,7 +99,7 @@ fn an_upstream_that_stays_silent_is_a_504() {
         answer.header("proxy-status"),
         Some("proxy; error=http_response_timeout; details=\"response_timeout\"")
     );
-    assert!(Duration::from_millis(200) <= took && took < Duration::from_secs(5), "{took:?}");
+    assert!(Duration::from_millis(200) <= took, "{took:?}");
 }
 
 #[test]

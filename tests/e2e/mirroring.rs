@@ -132,3 +132,34 @@ fn a_switch_works_and_is_not_copied() {
         assert_eq!(proxy.ejections("shadow", shadow.address), 0.0);
     }
 }
+
+/// An idle connection that closes under a copy may have been heard: only what may be sent twice is.
+#[test]
+fn a_copy_that_an_idle_connection_lost_is_sent_again_only_if_it_may_be() {
+    for (method, times) in [("PUT", 2), ("POST", 1)] {
+        let origin = Origin::answering(OK);
+        let shadow = Origin::start(|exchange: &mut Exchange| {
+            if let Some(head) = exchange.request() {
+                exchange.body(&head);
+                exchange.write(OK);
+            }
+            // The next one is read, and the connection closes without a word.
+            if let Some(head) = exchange.request() {
+                exchange.body(&head);
+            }
+        });
+        let proxy = Proxy::start(&config(&origin, shadow.address, ""));
+        let copied = |result: &str, number: f64| {
+            let series = format!("proxy_mirrored_total{{service=\"shadow\",result=\"{result}\"}}");
+            proxy.wait_for_metric(&series, number);
+        };
+        assert_eq!(proxy.get("/first").send().status, 200);
+        copied("answered", 1.0);
+        assert_eq!(proxy.request(method, "/second").body("x").send().status, 200);
+        let (result, number) = if times == 1 { ("failed", 1.0) } else { ("answered", 2.0) };
+        copied(result, number);
+        let heads = shadow.heads();
+        let sent = heads.iter().filter(|head| head.line.contains("/second")).count();
+        assert_eq!(sent, times, "{method}");
+    }
+}

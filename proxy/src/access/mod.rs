@@ -4,6 +4,7 @@
 
 mod clients;
 pub mod cors;
+pub mod stage;
 
 use actix_http::{RequestHead, StatusCode};
 use actix_web::HttpResponse;

@@ -22,7 +22,7 @@ use argon2::{Argon2, PasswordVerifier, password_hash::phc};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-use super::{Asked, Cache, Checked, Guesses, Identity, Refused, Verdict, credentials};
+use super::{Asked, Cache, Checked, Guesses, Identity, Question, Refused, Verdict, credentials};
 use crate::{
     clock::Millis,
     config::{BasicConfig, PasswordHash, User},
@@ -44,6 +44,14 @@ pub struct Basic {
     right: RefCell<Cache<[u8; 32], Rc<Identity>>>,
     /// So that a digest in memory says nothing to who has a table of passwords.
     salt: [u8; 16],
+}
+
+/// A name and a password that a hash must be computed for.
+pub struct Password {
+    name: String,
+    password: String,
+    /// Of both.
+    digest: [u8; 32],
 }
 
 /// Where passwords are checked: one for all workers.
@@ -80,7 +88,7 @@ impl Basic {
         }
     }
 
-    pub(super) fn check<'a>(&'a self, asked: &Asked<'a>) -> Verdict<'a> {
+    pub(super) fn check(&self, asked: &Asked<'_>) -> Verdict {
         let Some(given) = credentials::basic(asked.request.headers()) else {
             return Verdict::Now(Err(Refused::missing(self.challenge.clone())));
         };
@@ -92,16 +100,11 @@ impl Basic {
         let Some((name, password)) = decode(given) else {
             return Verdict::Now(Err(Refused::wrong(self.challenge.clone())));
         };
-        Verdict::Later(Box::pin(self.verify(name, password, digest, *asked)))
+        Verdict::Ask(Question::Password(Box::new(Password { name, password, digest })))
     }
 
-    async fn verify(
-        &self,
-        name: String,
-        password: String,
-        digest: [u8; 32],
-        asked: Asked<'_>,
-    ) -> Checked {
+    pub(super) async fn verify(&self, given: Password, asked: Asked<'_>) -> Checked {
+        let Password { name, password, digest } = given;
         let now = asked.worker.clock.at(asked.record.started);
         let user = self.users.binary_search_by(|user| user.name.as_str().cmp(&name));
         // A name that nobody has takes as long: or it could be told from one that somebody has.

@@ -14,7 +14,7 @@ use actix_http::{
 use actix_web::{HttpResponse, body::BoxBody};
 use bytes::{Bytes, BytesMut};
 
-use super::{Asked, Checked, Identity, Parts, Refused, Verdict};
+use super::{Asked, Checked, Identity, Parts, Refused};
 use crate::{
     config::{ForwardConfig, HeaderRules},
     error::chain,
@@ -78,11 +78,7 @@ impl Forward {
         }
     }
 
-    pub(super) fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
-        Verdict::Later(Box::pin(self.ask(asked)))
-    }
-
-    async fn ask(&self, asked: Asked<'_>) -> Checked {
+    pub(super) async fn ask(&self, asked: Asked<'_>) -> Checked {
         let (fields, signs_in) = fields(asked).ok_or(Refused::Unavailable)?;
         let called = self.caller.call(Call {
             client: asked.client(),

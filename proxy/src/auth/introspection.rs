@@ -21,7 +21,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use super::{Asked, Checked, Identity, Parts, Refused, Verdict, cache::Cache, credentials};
+use super::{
+    Asked, Checked, Identity, Parts, Question, Refused, Verdict, cache::Cache, credentials,
+};
 use crate::{
     clock::Millis,
     config::IntrospectionConfig,
@@ -43,7 +45,7 @@ const MOST_INACTIVE: usize = 1024;
 /// A token may become valid later, and a client that has just got it must not wait for long.
 const INACTIVE: Duration = Duration::from_secs(10);
 
-type TokenDigest = [u8; 32];
+pub type TokenDigest = [u8; 32];
 
 pub struct Introspection {
     config: IntrospectionConfig,
@@ -96,7 +98,7 @@ impl Introspection {
     }
 
     /// Exactly one `Authorization: Bearer <token>` that the issuer calls active.
-    pub(super) fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
+    pub(super) fn check(&self, asked: &Asked<'_>) -> Verdict {
         let Some(token) = credentials::bearer(asked.request.headers()) else {
             return Verdict::Now(Err(Refused::missing(MISSING)));
         };
@@ -104,19 +106,27 @@ impl Introspection {
             return Verdict::Now(Err(Refused::wrong(WRONG)));
         }
         if self.config.cache.is_zero() {
-            return Verdict::Later(Box::pin(async move {
-                self.judge(self.ask(token, asked.client()).await.map(|answer| answer.token))
-            }));
+            return Verdict::Ask(Question::Token(None));
         }
         let digest: TokenDigest = Sha256::digest(token).into();
         match self.known(&digest, asked.worker.clock.now()) {
             Some(known) => Verdict::Now(self.judge(Some(known))),
-            None => Verdict::Later(Box::pin(async move {
-                let share = Share::take(&self.asked, digest);
-                let learned = share.pending.get_or_init(|| self.learn(token, digest, asked));
-                self.judge(learned.await.clone())
-            })),
+            None => Verdict::Ask(Question::Token(Some(digest))),
         }
+    }
+
+    /// Asks the issuer about the token; beside others who ask about the same one, once for all, if its
+    /// digest is known.
+    pub(super) async fn learn(&self, digest: Option<TokenDigest>, asked: Asked<'_>) -> Checked {
+        let Some(token) = credentials::bearer(asked.request.headers()) else {
+            return Err(Refused::missing(MISSING));
+        };
+        let Some(digest) = digest else {
+            return self.judge(self.ask(token, asked.client()).await.map(|answer| answer.token));
+        };
+        let share = Share::take(&self.asked, digest);
+        let learned = share.pending.get_or_init(|| self.learn_for_all(token, digest, asked));
+        self.judge(learned.await.clone())
     }
 
     fn known(&self, digest: &TokenDigest, now: Millis) -> Option<Token> {
@@ -134,7 +144,12 @@ impl Introspection {
     }
 
     /// Asks, and keeps the answer.
-    async fn learn(&self, token: &[u8], digest: TokenDigest, asked: Asked<'_>) -> Option<Token> {
+    async fn learn_for_all(
+        &self,
+        token: &[u8],
+        digest: TokenDigest,
+        asked: Asked<'_>,
+    ) -> Option<Token> {
         let Answer { token, left } = self.ask(token, asked.client()).await?;
         let lasts = match token {
             Token::Active(_) => left.map_or(self.config.cache, |left| left.min(self.config.cache)),

@@ -1,6 +1,7 @@
 //! Who a client is: one scheme a route, built by each worker for itself. A scheme says who it is,
 //! or what to answer.
 
+mod any;
 mod basic;
 mod cache;
 mod credentials;
@@ -18,14 +19,13 @@ pub mod stage;
 use std::{rc::Rc, sync::Arc};
 
 use actix_web::dev::ServiceRequest;
-use futures_util::future::LocalBoxFuture;
-use smallvec::SmallVec;
 
 use self::{
-    basic::Basic,
+    any::Tried,
+    basic::{Basic, Password},
     cache::Cache,
     forward::Forward,
-    introspection::Introspection,
+    introspection::{Introspection, TokenDigest},
     jwt::Jwt,
     keys::{ApiKey, Bearer},
     mtls::Mtls,
@@ -82,9 +82,23 @@ impl Asked<'_> {
 pub type Checked = Result<Rc<Identity>, Refused>;
 
 /// What needs nobody else is known at once: then nothing is put on the heap.
-pub enum Verdict<'a> {
+pub enum Verdict {
     Now(Checked),
-    Later(LocalBoxFuture<'a, Checked>),
+    Ask(Question),
+}
+
+/// What somebody else must be asked about a client, with what is known of it already; asked once.
+pub enum Question {
+    /// A thread must compute a hash.
+    Password(Box<Password>),
+    /// Keys must be fetched that may have come since.
+    Keys,
+    /// The issuer of a token, which has this digest if answers are remembered.
+    Token(Option<TokenDigest>),
+    /// Another server.
+    Forward,
+    /// One of several schemes.
+    Any(Box<Tried>),
 }
 
 impl Parts<'_> {
@@ -137,49 +151,63 @@ impl Authenticator {
         }
     }
 
-    /// Who the client is.
-    pub fn check<'a>(&'a self, asked: Asked<'a>) -> Verdict<'a> {
+    /// Who the client is, or what must be asked to know it.
+    fn check(&self, asked: Asked<'_>) -> Verdict {
         match self {
             Self::Bearer(bearer) => Verdict::Now(bearer.check(&asked)),
             Self::ApiKey(keys) => Verdict::Now(keys.check(&asked)),
             Self::Basic(basic) => basic.check(&asked),
             Self::Jwt(jwt) => jwt.check(&asked),
-            Self::Introspection(introspection) => introspection.check(asked),
-            Self::Forward(forward) => forward.check(asked),
+            Self::Introspection(introspection) => introspection.check(&asked),
+            Self::Forward(_) => Verdict::Ask(Question::Forward),
             Self::Mtls(mtls) => Verdict::Now(mtls.check(&asked)),
-            Self::Any(schemes) => Verdict::Later(Box::pin(any(schemes, asked))),
+            Self::Any(schemes) => any::check(schemes, Tried::default(), asked),
+        }
+    }
+
+    /// What comes of a question of this scheme.
+    async fn ask(&self, question: Question, asked: Asked<'_>) -> Checked {
+        match (self, question) {
+            (Self::Basic(basic), Question::Password(password)) => {
+                basic.verify(*password, asked).await
+            }
+            (Self::Jwt(jwt), Question::Keys) => jwt.ask_again(asked).await,
+            (Self::Introspection(issuer), Question::Token(digest)) => {
+                issuer.learn(digest, asked).await
+            }
+            (Self::Forward(server), Question::Forward) => server.ask(asked).await,
+            (Self::Any(schemes), Question::Any(tried)) => {
+                Box::pin(any::ask(schemes, *tried, asked)).await
+            }
+            _ => unreachable!("a scheme asks its own questions"),
         }
     }
 }
 
-impl Verdict<'_> {
-    pub async fn known(self) -> Checked {
-        match self {
-            Self::Now(checked) => checked,
-            Self::Later(checking) => checking.await,
-        }
+/// What a scheme says of the client at once, unless it has guessed too often.
+pub fn check_by(scheme: usize, asked: Asked<'_>) -> Verdict {
+    match first_look(scheme, asked) {
+        Verdict::Now(checked) => Verdict::Now(judged(scheme, checked, asked)),
+        question => question,
     }
 }
 
-/// What a scheme says of the client, unless it has guessed too often.
-pub fn check_by(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
-    let judged = move |checked: Checked| {
-        checked.inspect_err(|refused| {
-            count_if_wrong(scheme, asked, refused);
-        })
-    };
-    match ask(scheme, asked) {
-        Verdict::Now(checked) => Verdict::Now(judged(checked)),
-        Verdict::Later(checking) => Verdict::Later(match guesses(scheme, asked) {
-            Some(_) => Box::pin(async move { judged(checking.await) }),
-            None => checking,
-        }),
-    }
+/// What comes of a question of a scheme.
+pub async fn ask_by(scheme: usize, question: Question, asked: Asked<'_>) -> Checked {
+    let checked = asked.record.site.scheme(scheme).authenticator.ask(question, asked).await;
+    judged(scheme, checked, asked)
+}
+
+/// A wrong guess is counted.
+fn judged(scheme: usize, checked: Checked, asked: Asked<'_>) -> Checked {
+    checked.inspect_err(|refused| {
+        count_if_wrong(scheme, asked, refused);
+    })
 }
 
 /// As `check_by`, and a wrong guess is not counted yet. Who shows the scheme nothing is not held to
 /// what came from its address.
-fn ask(scheme: usize, asked: Asked<'_>) -> Verdict<'_> {
+fn first_look(scheme: usize, asked: Asked<'_>) -> Verdict {
     let authenticator = &asked.record.site.scheme(scheme).authenticator;
     match guesses(scheme, asked).map_or(Ok(()), |guesses| guesses.allow(asked)) {
         Err(refused) if authenticator.is_shown_any(asked.request) => Verdict::Now(Err(refused)),
@@ -192,39 +220,6 @@ fn count_if_wrong(scheme: usize, asked: Asked<'_>, refused: &Refused) -> Option<
     guesses(scheme, asked).filter(|_| is_wrong)?.count(asked)
 }
 
-fn guesses(scheme: usize, asked: Asked<'_>) -> Option<&Guesses> {
+fn guesses<'a>(scheme: usize, asked: Asked<'a>) -> Option<&'a Guesses> {
     asked.record.site.scheme(scheme).shared.guesses.as_ref().map(|guesses| &*guesses.counted)
-}
-
-/// Guesses that were counted, with their schemes.
-type Counted = SmallVec<[(usize, Decision); 2]>;
-
-/// The first scheme that lets the client in; else what all of them have said. What one of them has
-/// called wrong was no guess if another lets the client in.
-async fn any(schemes: &[usize], asked: Asked<'_>) -> Checked {
-    let (mut refused, mut wrong) = (None::<Refused>, Counted::new());
-    for scheme in schemes {
-        match ask(*scheme, asked).known().await {
-            Ok(identity) => {
-                give_back(&wrong, asked);
-                return Ok(identity);
-            }
-            Err(also) => {
-                wrong.extend(count_if_wrong(*scheme, asked, &also).map(|one| (*scheme, one)));
-                refused = Some(match refused {
-                    None => also,
-                    Some(earlier) => earlier.both(also),
-                });
-            }
-        }
-    }
-    Err(refused.expect("any has at least one scheme"))
-}
-
-fn give_back(counted: &Counted, asked: Asked<'_>) {
-    for (scheme, counted) in counted {
-        if let Some(guesses) = self::guesses(*scheme, asked) {
-            guesses.give_back(asked, counted);
-        }
-    }
 }

@@ -5,60 +5,44 @@
 use std::rc::Rc;
 
 use actix_http::header::HeaderValue;
-use actix_web::{HttpResponse, dev::ServiceRequest};
+use actix_web::{HttpResponse, dev::ServiceResponse};
 
-use super::{Asked, Checked, Identity, Refused, Verdict, check_by, refused::AuthResult};
+use super::{Asked, Checked, Identity, Refused, Verdict, ask_by, check_by, refused::AuthResult};
 use crate::{
-    access, config::Required, rate_limit, record::RequestRecord, stage::Step, worker::Worker,
+    access,
+    config::Required,
+    record::RequestRecord,
+    stage::{Passing, Step},
+    worker::Worker,
 };
 
 /// Answers 401, 403, 429 or 503, or goes on.
-pub fn authenticate(
-    worker: &Rc<Worker>,
-    record: &Rc<RequestRecord>,
-    request: ServiceRequest,
-) -> Step {
-    if let Some(answer) = access::answer(&record.site.gateway, record, request.head()) {
-        return Step::Answer(request.into_response(answer));
-    }
-    if rate_limit::stage::has_limits(record) {
-        return later(worker, record, request);
-    }
+pub fn authenticate(worker: &Rc<Worker>, passing: &mut Passing) -> Step {
+    let Passing { request, record, .. } = passing;
     let Some(scheme) = record.site.gateway.scheme(record.route.get()) else {
-        return Step::Pass(request);
+        return Step::Pass;
     };
-    let asked = Asked { worker, record, request: &request };
-    let concluded = match check_by(scheme, asked) {
-        Verdict::Now(checked) => Some(conclude(scheme, checked, asked)),
-        // It borrows the request, which must move: it is asked again where it stays.
-        Verdict::Later(_) => None,
-    };
-    match concluded {
-        Some(None) => Step::Pass(request),
-        Some(Some(refusal)) => Step::Answer(request.into_response(refusal)),
-        None => later(worker, record, request),
+    let asked = Asked { worker, record, request };
+    match check_by(scheme, asked) {
+        Verdict::Now(checked) => conclude(scheme, checked, asked).map_or(Step::Pass, Step::Answer),
+        Verdict::Ask(question) => Step::Later(Box::new(move |worker, passing| {
+            Box::pin(async move {
+                let Passing { request, record, .. } = passing;
+                let asked = Asked { worker, record, request };
+                let checked = ask_by(scheme, question, asked).await;
+                conclude(scheme, checked, asked).map_or(Ok(()), Err)
+            })
+        })),
     }
 }
 
-fn later(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
-    let (worker, record) = (Rc::clone(worker), Rc::clone(record));
-    Step::Later(Box::pin(async move {
-        match admit(Asked { worker: &worker, record: &record, request: &request }).await {
-            Ok(()) => Ok(request),
-            Err(refusal) => Err(request.into_response(refusal)),
+/// Tells the client what the server that knows it wants it to be told.
+pub fn tell_client(record: &RequestRecord, response: &mut ServiceResponse) {
+    if let Some(identity) = record.identity.get() {
+        for (name, value) in &identity.to_client {
+            response.headers_mut().append(name.clone(), value.clone());
         }
-    }))
-}
-
-/// Whether the request may pass.
-async fn admit(asked: Asked<'_>) -> Result<(), HttpResponse> {
-    let Asked { worker, record, request } = asked;
-    rate_limit::stage::before(worker, record, request.head()).await?;
-    if let Some(scheme) = record.site.gateway.scheme(record.route.get()) {
-        let refusal = conclude(scheme, check_by(scheme, asked).known().await, asked);
-        refusal.map_or(Ok(()), Err)?;
     }
-    rate_limit::stage::after(worker, record, request.head()).await
 }
 
 /// Puts who the client is into the record, or says what to answer.

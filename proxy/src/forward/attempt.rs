@@ -199,7 +199,7 @@ impl Attempts<'_> {
             asked: self.outgoing.asked(),
             may_repeat: self.outgoing.method().is_idempotent(),
             bounds: self.outgoing.bounds(self.end),
-            connect: self.outgoing.timeouts().connect,
+            connect: self.outgoing.timeouts.connect,
             own: Some(&self.record.from.arrival().own),
             deadlines: &self.worker.deadlines,
         };

@@ -14,6 +14,7 @@ use actix_web::{
     Error, HttpResponse,
     dev::{ServiceRequest, ServiceResponse},
 };
+use bytes::BytesMut;
 use rand::{RngExt, rngs::SmallRng};
 
 use self::{attempt::Attempts, outgoing::Outgoing};
@@ -26,6 +27,7 @@ use crate::{
     retry::RetryPolicy,
     routing::{Found, Route, RouteMatch, stage::FORWARDED},
     service::Service,
+    stage::Passed,
     telemetry::observe::record,
     upstream::{RequestBody, RequestFraming},
     worker::{Hop, Worker},
@@ -40,15 +42,17 @@ pub async fn forward(
     request: ServiceRequest,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
-    let found = match record.found.take() {
-        Some(Found::Route(found)) => found,
-        Some(Found::MethodNotAllowed(allowed)) => {
+    let Passed { found, fields, signs_in } =
+        record.passed.take().expect("the stages have passed it on");
+    let found = match found {
+        Found::Route(found) => found,
+        Found::MethodNotAllowed(allowed) => {
             return Ok(request.into_response(reply::method_not_allowed(&record, &allowed)));
         }
-        Some(Found::Ambiguous) => {
+        Found::Ambiguous => {
             return Ok(request.into_response(reply::reject(&record, Reason::BadRequest)));
         }
-        Some(Found::NoRoute) | None => {
+        Found::NoRoute => {
             let answer = if asks_about_server(request.head()) {
                 reply::options(&FORWARDED)
             } else {
@@ -72,7 +76,8 @@ pub async fn forward(
             match choose_service(&worker, service, route, &found, &record, path) {
                 Ok(place) => {
                     let hop = record.hop.get_or_init(|| Rc::clone(record.site.hop(place)));
-                    Ok(send(&worker, request, hop, route, &found, &record).await)
+                    let parts = (fields, signs_in);
+                    Ok(send(&worker, request, hop, (route, &found), parts, &record).await)
                 }
                 Err(name) => {
                     let response = reply::unknown_service(&record, name);
@@ -121,12 +126,13 @@ async fn send(
     worker: &Rc<Worker>,
     request: ServiceRequest,
     hop: &Rc<Hop>,
-    route: &Route,
-    found: &RouteMatch,
+    (route, found): (&Route, &RouteMatch),
+    fields: (BytesMut, bool),
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     let service = &*hop.service;
-    let mut outgoing = match Outgoing::prepare(&request, service, route, found, record) {
+    let prepared = Outgoing::prepare(&request, service, (route, found), fields, record);
+    let mut outgoing = match prepared {
         Ok(outgoing) => outgoing,
         Err(reason) => {
             let response = reply::reject(record, reason);

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::{
-    config::{BodyLimit, HeaderRules, NameCase, TimeoutOverrides, Timeouts, UpstreamHost},
+    config::{BodyLimit, HeaderRules, NameCase, Timeouts, UpstreamHost},
     error::Reason,
     record::RequestRecord,
     request::{target::Raw, upgrade},
@@ -27,7 +27,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) framing: RequestFraming,
     pub(super) limit: BodyLimit,
     case: NameCase,
-    overrides: &'a TimeoutOverrides,
+    pub(super) timeouts: Timeouts,
     /// The rewritten path; `None` if it goes as it came.
     path: Option<Vec<u8>>,
     /// The query of the rewrite and that of the request; `None` if that goes as it came.
@@ -35,6 +35,8 @@ pub(super) struct Outgoing<'a> {
     /// Path and query as they came, if the request has them otherwise.
     raw: Option<Raw>,
     fields: BytesMut,
+    /// Whether the credentials in them are for the connection to the endpoint.
+    signs_in: bool,
     rules: &'a HeaderRules,
     /// The protocols that the client offers to switch to.
     pub(super) upgrade: Option<&'a HeaderValue>,
@@ -44,8 +46,8 @@ impl<'a> Outgoing<'a> {
     pub(super) fn prepare(
         request: &'a ServiceRequest,
         service: &'a Service,
-        route: &'a Route,
-        found: &RouteMatch,
+        (route, found): (&'a Route, &RouteMatch),
+        (fields, signs_in): (BytesMut, bool),
         record: &'a RequestRecord,
     ) -> Result<Self, Reason> {
         let gateway = &record.site.gateway;
@@ -70,18 +72,15 @@ impl<'a> Outgoing<'a> {
             framing,
             limit,
             case: gateway.case,
-            overrides: &route.config.timeouts,
+            timeouts: service.timeouts.overridden(route.config.timeouts),
             path,
             query,
             raw,
-            fields: record.upstream_fields.take(),
+            fields,
+            signs_in,
             rules: &route.config.response_headers,
             upgrade: upgrade(request.head()),
         })
-    }
-
-    pub(super) fn timeouts(&self) -> Timeouts {
-        self.service.timeouts.overridden(*self.overrides)
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -99,23 +98,22 @@ impl<'a> Outgoing<'a> {
     /// When the whole exchange must have ended. What has switched protocols lasts as long as it
     /// likes: the end is that of the answer, and a tunnel has none.
     pub(super) fn end(&self) -> Option<Instant> {
-        Some(self.record.started + self.timeouts().total?)
+        Some(self.record.started + self.timeouts.total?)
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
         Asked {
             method: self.request.method(),
             upgrade: self.upgrade,
-            signs_in: self.record.signs_in.get(),
+            signs_in: self.signs_in,
             rules: self.rules,
         }
     }
 
     pub(super) fn bounds(&self, end: Option<Instant>) -> Bounds {
-        let timeouts = self.timeouts();
         Bounds {
-            response: timeouts.response,
-            idle: timeouts.idle,
+            response: self.timeouts.response,
+            idle: self.timeouts.idle,
             end,
             head: self.service.response_head,
         }

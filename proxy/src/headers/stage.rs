@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use actix_http::{StatusCode, header};
+use actix_http::header;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use bytes::BytesMut;
 
@@ -15,14 +15,12 @@ use super::{
     spelling::Spelling,
 };
 use crate::{
-    access::cors,
-    config::{CorsConfig, HeaderRules},
+    config::HeaderRules,
     error::Reason,
-    rate_limit,
     record::RequestRecord,
     reply,
     routing::stage::host,
-    stage::Step,
+    stage::{Passing, Step},
     worker::Worker,
 };
 
@@ -30,64 +28,58 @@ use crate::{
 const OWN_FIELDS: usize = 256;
 const USUAL_FIELD: usize = 64;
 
-/// Puts the field lines for the upstream into the record.
-pub fn headers(_: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
-    let Some(route) = record.matched() else { return Step::Pass(request) };
-    let rules = &route.config;
+/// Stage: writes the field lines for the upstream.
+pub fn write_fields(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+    let Passing { request, record, passed } = passing;
+    let Some(route) = record.matched() else { return Step::Pass };
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);
     let head = record.from.head();
     let head = head.as_deref().map_or(&b""[..], |head| head);
-    let source = source(record, &request, head, &rules.request_headers);
-    let passed = request_fields::write(&source, &mut fields);
-    if passed.returns >= MOST_RETURNS {
-        let response = reply::reject(record, Reason::LoopDetected);
-        return Step::Answer(request.into_response(response));
+    let source = source(record, request, head, &route.config.request_headers);
+    let written = request_fields::write(&source, &mut fields);
+    if written.returns >= MOST_RETURNS {
+        return Step::Answer(reply::reject(record, Reason::LoopDetected));
     }
-    record.signs_in.set(passed.signs_in);
-    record.upstream_fields.replace(fields);
-    Step::Pass(request)
+    (passed.fields, passed.signs_in) = (fields, written.signs_in);
+    Step::Pass
 }
 
-/// Completes an answer, whichever stage has made it, by what the proxy says in it. Of the upstream's
-/// fields those go that the proxy has written as well: nobody reads two.
-pub fn finish(record: &RequestRecord, response: &mut ServiceResponse) {
-    let gateway = &*record.site.gateway;
-    let route = record.matched().map(|route| &route.config);
-    let is_stranger = record.is_stranger.get();
-    if !(is_stranger && gateway.hides_routes()) {
-        rate_limit::stage::tell(record, response.headers_mut());
-    }
-    if let Some(identity) = record.identity.get() {
-        for (name, value) in &identity.to_client {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
-    }
-    // Who is not known learns nothing of the route but what browsers need to read the answer.
-    let of_route = route.map(|route| &route.response_headers);
-    let rules = if is_stranger { Some(&gateway.strangers_headers) } else { of_route };
-    if let Some(rules) = rules.filter(|rules| !rules.is_empty()) {
+/// Applies the route's rules for answers. Who is not known learns nothing of the route but what browsers
+/// need to read the answer.
+pub fn apply_rules(record: &RequestRecord, response: &mut ServiceResponse) {
+    if let Some(rules) = rules(record).filter(|rules| !rules.is_empty()) {
         response_fields::apply(rules, response.headers_mut());
     }
-    if let Some(cors) = route.and_then(|route| route.cors.as_ref()) {
-        finish_cors(cors, record, response);
+}
+
+fn rules(record: &RequestRecord) -> Option<&HeaderRules> {
+    match record.is_stranger.get() {
+        true => Some(&record.site.gateway.strangers_headers),
+        false => record.matched().map(|route| &route.config.response_headers),
     }
+}
+
+/// Names the request to the client.
+pub fn name_request(record: &RequestRecord, response: &mut ServiceResponse) {
     response.headers_mut().insert(X_REQUEST_ID, record.request_id.clone());
+}
+
+/// Tells browsers to come by `https` (HSTS), where the listener does.
+pub fn keep_to_https(record: &RequestRecord, response: &mut ServiceResponse) {
     let tls = record.from.arrival().tls.as_ref();
     if let Some(hsts) = tls.and_then(|tls| tls.hsts.as_ref()) {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
+}
+
+/// Of the upstream's fields those go that the proxy has written as well: nobody reads two. So it is the
+/// last step.
+pub fn leave_out_what_is_said(record: &RequestRecord, response: &mut ServiceResponse) {
     let mut passed = record.passed_fields.borrow_mut();
     if !passed.as_bytes().is_empty() {
         let cookie = record.service().and_then(|service| service.affinity.sets_cookie());
-        response_fields::replace(&mut passed, response.headers(), rules, cookie);
+        response_fields::replace(&mut passed, response.headers(), rules(record), cookie);
     }
-}
-
-fn finish_cors(cors: &CorsConfig, record: &RequestRecord, response: &mut ServiceResponse) {
-    let origin = cors::allowed(cors, response.request().headers());
-    let is_allowed = record.is_preflight.get() && response.status() == StatusCode::NO_CONTENT;
-    let answer = if is_allowed { cors::Answer::Preflight } else { cors::Answer::Other };
-    cors::finish(cors, origin, answer, response.headers_mut());
 }
 
 /// What the fields of a request are made from, for the upstream and for whoever else is shown it;

@@ -1,14 +1,13 @@
-//! Stage, within that of auth: lets a request pass if its route's limits do, those of the client's
-//! address before it is known who the client is, the others after. All that applied are told to the
-//! client with the answer, whatever it is.
+//! Two stages: the limits of the client's address are asked before it is known who the client is, the
+//! others after. All that applied are told to the client with the answer, whatever it is.
 //!
 //! Limits are asked in the order in which the route names them, those before and then those after. The
 //! first that refuses ends it: later ones have counted nothing.
 
 use std::rc::Rc;
 
-use actix_http::{RequestHead, header::HeaderMap};
-use actix_web::HttpResponse;
+use actix_http::header::HeaderMap;
+use actix_web::{HttpResponse, dev::ServiceResponse};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -16,11 +15,18 @@ use super::{
     fields::{Standing, secs},
     gcra::Decision,
     key::Parts,
-    limit::{Counted, Rate},
+    limit::{Counted, Limit, Rate},
     places::Place,
     shared::Unavailable,
 };
-use crate::{error::Reason, ids::LimitId, record::RequestRecord, reply, worker::Worker};
+use crate::{
+    error::Reason,
+    ids::LimitId,
+    record::RequestRecord,
+    reply,
+    stage::{Passing, Step},
+    worker::Worker,
+};
 
 /// What limits have to do with one request.
 #[derive(Default)]
@@ -34,49 +40,24 @@ pub struct Limited {
 /// For requests in flight nobody knows when one of them ends.
 const SOON_SECS: u64 = 1;
 
-/// Whether the route of a request has any.
-pub fn has_limits(record: &RequestRecord) -> bool {
-    record.route.get().is_some_and(|route| {
-        let limits = record.site.gateway.rate_limits.of_route(route);
-        !(limits.before.is_empty() && limits.after.is_empty())
-    })
+/// Stage: the limits of the client's address, before it is known who the client is.
+pub fn limit_addresses(worker: &Rc<Worker>, passing: &mut Passing) -> Step {
+    limit(worker, passing, Time::Before, 0)
 }
 
-/// Asks the limits of the client's address.
-///
-/// # Errors
-/// The answer: 429, or 503.
-pub async fn before(
-    worker: &Rc<Worker>,
-    record: &RequestRecord,
-    head: &RequestHead,
-) -> Result<(), HttpResponse> {
-    match record.route.get().map(|route| record.site.gateway.rate_limits.of_route(route)) {
-        Some(limits) => ask(worker, record, head, &limits.before).await,
-        None => Ok(()),
-    }
+/// Stage: all other limits.
+pub fn limit_clients(worker: &Rc<Worker>, passing: &mut Passing) -> Step {
+    limit(worker, passing, Time::After, 0)
 }
 
-/// Asks all others.
-///
-/// # Errors
-/// The answer: 429, or 503.
-pub async fn after(
-    worker: &Rc<Worker>,
-    record: &RequestRecord,
-    head: &RequestHead,
-) -> Result<(), HttpResponse> {
-    match record.route.get().map(|route| record.site.gateway.rate_limits.of_route(route)) {
-        Some(limits) => ask(worker, record, head, &limits.after).await,
-        None => Ok(()),
-    }
-}
-
-/// Writes into the answer where the client stands.
+/// Writes into the answer where the client stands. Who must not learn which routes there are is told
+/// nothing.
 #[inline]
-pub fn tell(record: &RequestRecord, headers: &mut HeaderMap) {
-    if let Some(limited) = &*record.limited.borrow() {
-        tell_all(record, limited, headers);
+pub fn tell_limits(record: &RequestRecord, response: &mut ServiceResponse) {
+    if let Some(limited) = &*record.limited.borrow()
+        && !(record.is_stranger.get() && record.site.gateway.hides_routes())
+    {
+        tell_all(record, limited, response.headers_mut());
     }
 }
 
@@ -88,65 +69,111 @@ fn tell_all(record: &RequestRecord, limited: &Limited, headers: &mut HeaderMap) 
     }
 }
 
-async fn ask(
-    worker: &Worker,
-    record: &RequestRecord,
-    head: &RequestHead,
-    limits: &[usize],
-) -> Result<(), HttpResponse> {
-    let identity_fields = &record.site.gateway.identity_fields;
-    let route = record.matched().map_or("", |route| &route.config.name);
-    for index in limits {
-        let limit = record.site.gateway.rate_limits.limit(*index);
-        let parts = Parts { key: &limit.config.key, record, head, route, identity_fields };
-        let place = match &limit.places {
-            Some(places) => match places.take(parts) {
-                Some(place) => Some(place),
-                None => return Err(refuse(worker, record, limit.id, SOON_SECS)),
-            },
+/// Which of a route's limits are asked.
+#[derive(Clone, Copy)]
+enum Time {
+    Before,
+    After,
+}
+
+/// The limits of the route, from the one at `first` on: those that are counted here decide at once.
+fn limit(worker: &Worker, passing: &Passing, time: Time, first: usize) -> Step {
+    let limits = &passing.record.site.gateway.rate_limits;
+    let Some(route) = passing.record.route.get() else { return Step::Pass };
+    let of_route = limits.of_route(route);
+    let asked = match time {
+        Time::Before => &of_route.before,
+        Time::After => &of_route.after,
+    };
+    for (place, index) in asked.iter().enumerate().skip(first) {
+        let limit = limits.limit(*index);
+        let parts = parts(passing, limit);
+        let taken = limit.places.as_ref().map(|places| places.take(parts));
+        if let Some(None) = taken {
+            return Step::Answer(refuse(worker, &passing.record, limit.id, SOON_SECS));
+        }
+        let taken = taken.flatten();
+        let decided = match &limit.rate {
             None => None,
+            Some(Rate { counted: Counted::Here(table), quota, .. }) => {
+                let now = worker.clock.nanos_at(Instant::now());
+                Some(table.take(table.key(parts), quota, now))
+            }
+            Some(Rate { counted: Counted::Shared(_), .. }) => {
+                let index = *index;
+                return Step::Later(Box::new(move |worker, passing| {
+                    Box::pin(wait(worker, passing, time, (place, index), taken))
+                }));
+            }
         };
-        if let Some(rate) = &limit.rate {
-            match count(worker, rate, parts).await {
-                Ok(Some(decision)) => {
-                    let standing = Standing::from(&decision);
-                    record
-                        .limited
-                        .borrow_mut()
-                        .get_or_insert_default()
-                        .standings
-                        .push((*index, standing));
-                    if !decision.is_allowed {
-                        let retry_after = secs(decision.retry_after);
-                        return Err(refuse(worker, record, limit.id, retry_after));
-                    }
-                }
-                Ok(None) => {}
+        if let Some(answer) = note(worker, &passing.record, (*index, limit), decided, taken) {
+            return Step::Answer(answer);
+        }
+    }
+    Step::Pass
+}
+
+/// Asks the store for the limit at `place`, which is `index` among all, and those behind it.
+async fn wait(
+    worker: &Rc<Worker>,
+    passing: &mut Passing,
+    time: Time,
+    (place, index): (usize, usize),
+    taken: Option<Place>,
+) -> Result<(), HttpResponse> {
+    let limit = passing.record.site.gateway.rate_limits.limit(index);
+    let decided = match &limit.rate {
+        Some(Rate { counted: Counted::Shared(shared), quota, .. }) => {
+            match shared.take(worker, quota, parts(passing, limit)).await {
+                Ok(decided) => decided,
                 Err(Unavailable) => {
-                    return Err(reply::reject(record, Reason::RateLimitUnavailable));
+                    return Err(reply::reject(&passing.record, Reason::RateLimitUnavailable));
                 }
             }
         }
-        if let Some(place) = place {
-            record.limited.borrow_mut().get_or_insert_default().places.push(place);
-        }
+        Some(_) | None => None,
+    };
+    note(worker, &passing.record, (index, limit), decided, taken).map_or(Ok(()), Err)?;
+    match self::limit(worker, passing, time, place + 1) {
+        Step::Pass => Ok(()),
+        Step::Answer(answer) => Err(answer),
+        Step::Later(waiting) => waiting(worker, passing).await,
     }
-    Ok(())
 }
 
-/// Counts the request; `None` if it passes uncounted.
-async fn count(
-    worker: &Worker,
-    rate: &Rate,
-    parts: Parts<'_>,
-) -> Result<Option<Decision>, Unavailable> {
-    match &rate.counted {
-        Counted::Here(table) => {
-            let now = worker.clock.nanos_at(Instant::now());
-            Ok(Some(table.take(table.key(parts), &rate.quota, now)))
-        }
-        Counted::Shared(shared) => shared.take(worker, &rate.quota, parts).await,
+fn parts<'a>(passing: &'a Passing, limit: &'a Limit) -> Parts<'a> {
+    let Passing { request, record, .. } = passing;
+    Parts {
+        key: &limit.config.key,
+        record,
+        head: request.head(),
+        route: record.matched().map_or("", |route| &route.config.name),
+        identity_fields: &record.site.gateway.identity_fields,
     }
+}
+
+/// Keeps what was decided, for the answer, and a place until the record is closed; a refusal is given
+/// back.
+fn note(
+    worker: &Worker,
+    record: &RequestRecord,
+    (index, limit): (usize, &Limit),
+    decided: Option<Decision>,
+    taken: Option<Place>,
+) -> Option<HttpResponse> {
+    if decided.is_none() && taken.is_none() {
+        return None;
+    }
+    let mut limited = record.limited.borrow_mut();
+    let limited = limited.get_or_insert_default();
+    if let Some(decision) = decided {
+        limited.standings.push((index, Standing::from(&decision)));
+        if !decision.is_allowed {
+            return Some(refuse(worker, record, limit.id, secs(decision.retry_after)));
+        }
+    }
+    limited.places.extend(taken);
+    None
 }
 
 fn refuse(

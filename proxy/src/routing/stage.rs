@@ -1,12 +1,12 @@
-//! Stage: finds the client behind trusted proxies, checks the request, answers what the proxy itself is
-//! asked, and finds the route. What depends on the routes, such as that there is none, is said
+//! Three stages: the first finds the client behind trusted proxies and checks the request, the second
+//! answers what the proxy itself is asked, the third finds the route. What depends on the routes, such as that there is none, is said
 //! later: authentication decides who may know.
 
 use std::{path::PathBuf, rc::Rc};
 
 use actix_http::{Method, RequestHead, header};
 use actix_rt::task::spawn_blocking;
-use actix_web::{HttpResponse, dev::ServiceRequest};
+use actix_web::HttpResponse;
 
 use super::{Found, Request, RouteMatch};
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     gateway::Gateway,
     record::RequestRecord,
     reply,
-    request::{Checked, asks_about_server, check},
-    stage::Step,
+    request::{self, Checked, asks_about_server},
+    stage::{Passing, Step},
     tls::acme,
     worker::Worker,
 };
@@ -34,40 +34,39 @@ pub const FORWARDED: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Puts a `Found` into the record.
-pub fn route(_: &Rc<Worker>, record: &Rc<RequestRecord>, request: ServiceRequest) -> Step {
+/// Stage: refuses what cannot be read in one way only, and says who the client is.
+pub fn check(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+    let Passing { request, record, .. } = passing;
     let gateway = &*record.site.gateway;
     // First of all, for what is refused is logged too.
     let client = gateway.trusted_proxies.client(record.client.get(), &request.head().headers);
     record.client.set(client);
-    if let Some(refusal) = refuse(gateway, record, request.head()) {
-        return Step::Answer(request.into_response(refusal));
-    }
-    if let Some(file) = challenge(gateway, record, request.head()) {
-        let record = Rc::clone(record);
-        return Step::Later(Box::pin(async move {
-            if let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await {
-                return Err(request.into_response(reply::key_authorization(answer)));
-            }
-            match answer(&record.site.gateway, &record, request.head()) {
-                Some(answer) => Err(request.into_response(answer)),
-                None => Ok(request),
-            }
-        }));
-    }
-    match answer(gateway, record, request.head()) {
-        Some(answer) => Step::Answer(request.into_response(answer)),
-        None => Step::Pass(request),
-    }
+    refuse(gateway, record, request.head()).map_or(Step::Pass, Step::Answer)
 }
 
-/// The answer to a request that goes no further; of others the record gets what routing found.
-fn answer(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Option<HttpResponse> {
-    let answer = own_answer(gateway, record, head);
-    if answer.is_none() {
-        find(gateway, record, head);
+/// Stage: what the proxy itself answers, whatever the routes are.
+pub fn own_answers(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+    let Passing { request, record, .. } = passing;
+    let gateway = &*record.site.gateway;
+    if let Some(file) = challenge(gateway, record, request.head()) {
+        return Step::Later(Box::new(|_, passing| Box::pin(read_challenge(file, passing))));
     }
-    answer
+    own_answer(gateway, record, request.head()).map_or(Step::Pass, Step::Answer)
+}
+
+/// Stage: finds the route.
+pub fn route(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+    let Passing { request, record, passed } = passing;
+    passed.found = find(&record.site.gateway, record, request.head());
+    Step::Pass
+}
+
+async fn read_challenge(file: PathBuf, passing: &mut Passing) -> Result<(), HttpResponse> {
+    if let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await {
+        return Err(reply::key_authorization(answer));
+    }
+    let Passing { request, record, .. } = passing;
+    own_answer(&record.site.gateway, record, request.head()).map_or(Ok(()), Err)
 }
 
 /// The answer to a request that is not as it must be; of others the record gets the normal path.
@@ -75,7 +74,7 @@ fn refuse(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Opti
     if let Some(reason) = record.from.refusal() {
         return Some(reply::reject(record, reason));
     }
-    match check(head, gateway.paths) {
+    match request::check(head, gateway.paths) {
         Ok(Checked { path: Some(path) }) => drop(record.normal_path.set(path)),
         Ok(Checked { path: None }) => {}
         Err(Reason::MethodNotAllowed) => {
@@ -118,12 +117,11 @@ fn own_answer(
     Some(redirect.unwrap_or_else(|| reply::reject(record, Reason::BadRequest)))
 }
 
-/// Finds the route.
-fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
+/// What routing makes of it; the record gets the route.
+fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) -> Found {
     if asks_about_server(head) {
         // It is for the proxy, whatever paths its routes take.
-        record.found.replace(Some(Found::NoRoute));
-        return;
+        return Found::NoRoute;
     }
     let request = Request {
         host: std::str::from_utf8(host(head)).unwrap_or_default(),
@@ -137,14 +135,13 @@ fn find(gateway: &Gateway, record: &RequestRecord, head: &RequestHead) {
     {
         record.is_preflight.set(true);
         record.route.set(Some(found.route));
-        record.found.replace(Some(Found::Route(found)));
-        return;
+        return Found::Route(found);
     }
     let found = gateway.find(request);
     if let Found::Route(found) = &found {
         record.route.set(Some(found.route));
     }
-    record.found.replace(Some(found));
+    found
 }
 
 /// The route of the request that a browser asks about, if it answers such questions.

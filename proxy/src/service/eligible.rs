@@ -1,7 +1,7 @@
 //! The endpoints of a service that may get requests, as one thread knows them. A list stands until a
 //! condition changes, which the service's version tells, or until time makes a change: the end of an
 //! ejection or of an open breaker, a step of slow start. So a pick looks at one number instead of at
-//! every endpoint, whether or not all of them are well (docs/adr/0034).
+//! every endpoint, whether or not all of them are well (docs/adr/0011).
 //!
 //! Bounds: 8 bytes an endpoint, a service and a thread; a look at all endpoints for each change.
 

@@ -220,7 +220,6 @@ impl Shard {
     }
 
     pub fn request_ended(&self, record: &RequestRecord, duration: Duration) {
-        self.shared.in_flight.subtract(1);
         if let Some(reason) = record.reason.get() {
             self.shared.errors.of(reason).add(1);
         }
@@ -235,6 +234,8 @@ impl Shard {
             cells.bytes_in.add(record.bytes_in.get());
             cells.bytes_out.add(record.bytes_out.get());
         });
+        // Last: who sees that nothing runs finds all of it counted.
+        self.shared.in_flight.subtract(1);
     }
 
     /// Lets go of the series of all that is not known any more.

@@ -21,9 +21,10 @@ use bytes::Bytes;
 use crate::{
     downstream::Client,
     error::{ProxyError, Reason},
-    headers::{self, lines::FieldLines, request_id, trace},
+    headers::{lines::FieldLines, request_id, trace},
     record::{LoggedHead, RequestRecord},
     routing::stage::host,
+    stage::Finish,
     worker::Worker,
 };
 
@@ -40,10 +41,11 @@ pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
 pub async fn observe(
     open: OpenRecord,
     answering: impl Future<Output = Result<ServiceResponse, Error>>,
+    answers: &'static [Finish],
 ) -> Result<ServiceResponse<Observed>, Error> {
     let mut response = answering.await?;
     open.record.status.set(Some(response.status()));
-    headers::stage::finish(&open.record, &mut response);
+    answers.iter().for_each(|finish| finish(&open.record, &mut response));
     Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 

@@ -36,6 +36,8 @@ kept=$PWD/target/instructions
 mkdir -p "$kept"
 # shellcheck source=scripts/bench/proxies.sh
 source scripts/bench/proxies.sh
+# shellcheck source=scripts/bench/callgrind.sh
+source scripts/bench/callgrind.sh
 finish() {
     trap - EXIT INT TERM
     stop_all
@@ -60,34 +62,6 @@ request_load() { # work seconds: prints the answers, and the failures
         -H 'Authorization: Bearer secret-token' \
         "http://127.0.0.1:$port/items/books" |
         awk '/^report/ { print $5, $6 }'
-}
-
-count() { # program work file: prints instructions per request; what was counted goes to the file
-    local answers failed total
-    taskset -c 0 valgrind --tool=callgrind --instr-atstart=no --callgrind-out-file="$3" \
-        "$1" run -c "$dir/proxy.toml" >/dev/null 2>"$dir/valgrind.err" &
-    proxy_pid=$!
-    wait_for "$port" valgrind
-    request_load "$2" 2 >/dev/null
-    callgrind_control -i on "$proxy_pid" >/dev/null 2>&1
-    read -r answers failed < <(request_load "$2" "$SECONDS_EACH")
-    callgrind_control -i off "$proxy_pid" >/dev/null 2>&1
-    stop_valgrind
-    total=$(awk '/^totals:/ { print $2 }' "$3")
-    if [ "$failed" != 0 ] || [ "$answers" = 0 ] || [ "${total:-0}" = 0 ]; then
-        echo "$1, $2: $answers answers, $failed failures, ${total:-no} instructions" >&2
-        return 1
-    fi
-    echo $((total / answers))
-}
-
-stop_valgrind() { # it writes what it has counted as it ends, which takes a while
-    kill -TERM "$proxy_pid"
-    for _ in $(seq 150); do
-        kill -0 "$proxy_pid" 2>/dev/null || break
-        sleep 0.1
-    done
-    stop_proxy
 }
 
 cargo build --release --quiet --locked -p proxy

@@ -51,7 +51,7 @@ fn check_config(config: &Config) {
     for service in &config.services {
         assert!(service.endpoints.iter().any(|endpoint| !endpoint.backup));
     }
-    let gateway = Gateway::build(config);
+    let gateway = Gateway::build(config, None);
     assert_eq!(gateway.routes.routes().len(), config.routes.len());
     for service in &config.services {
         assert!(gateway.service_named(&service.name).is_some(), "{}", service.name);

@@ -14,12 +14,14 @@ use actix_http::{
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use proxy::{
-    config::HeaderRules,
+    config::{HeaderRules, NameCase},
     headers::{
+        cdn_loop::CdnLoop,
         forwarded::TrustedProxies,
         request_fields::{Source, write},
         request_id,
         rfc7239::{FORWARDED, elements},
+        spelling::Spelling,
     },
     routing::stage::host,
 };
@@ -90,8 +92,11 @@ fn check_fields(request: &Request, peer: Option<IpAddr>, is_trusted: bool, rules
     let head = request.head();
     let request_id = request_id::choose(&head.headers);
     let mut out = BytesMut::new();
+    let cdn_loop = CdnLoop::new(1);
     let source = Source {
         head,
+        spelling: Spelling { head: b"", case: NameCase::Lower },
+        cdn_loop: &cdn_loop,
         peer,
         peer_is_trusted: is_trusted,
         chain: None,
@@ -133,6 +138,10 @@ fn read(out: &[u8]) -> Lines {
         lines.push((name.as_str().to_owned(), value.to_vec()));
     }
     assert_eq!(out.windows(2).filter(|two| two == b"\r\n").count(), lines.len());
+    let is_ours =
+        |(name, value): &(String, Vec<u8>)| name == "cdn-loop" && value.starts_with(b"proxy-");
+    assert_eq!(lines.iter().filter(|line| is_ours(line)).count(), 1, "what it says of itself");
+    lines.retain(|line| !is_ours(line));
     lines
 }
 
@@ -243,8 +252,11 @@ fn last_stranger(
 /// the same whatever stands to the left.
 fn check_forwarded(trusted: &TrustedProxies, peer: Option<IpAddr>, head: &RequestHead) {
     let mut out = BytesMut::new();
+    let cdn_loop = CdnLoop::new(1);
     let source = Source {
         head,
+        spelling: Spelling { head: b"", case: NameCase::Lower },
+        cdn_loop: &cdn_loop,
         peer,
         peer_is_trusted: trusted.believes(peer),
         chain: trusted.chain(peer, &head.headers),

@@ -40,7 +40,7 @@ fuzz_target!(|input: &[u8]| {
     let upgrade = (*method / 3 % 2 == 1).then_some(&offer);
     let rules = rules(*method / 6);
     let method = [Method::GET, Method::HEAD, Method::POST][usize::from(*method % 3)].clone();
-    let asked = Asked { method: &method, upgrade, rules: &rules };
+    let asked = Asked { method: &method, upgrade, signs_in: false, rules: &rules };
     let bound = [64, 1024, 64 << 10][usize::from(*bound % 3)];
     let mut buffer = BytesMut::from(wire);
     let whole = read_head(&mut buffer, asked, bound);
@@ -190,11 +190,11 @@ fn check_fields(fields: &Fields<'_>, head: &ResponseHead, asked: Asked<'_>) {
     expected.retain(|(name, _)| goes_on(name));
     let length;
     match head.framing {
-        Framing::Tunnel => expected.push(("upgrade", values(fields, "upgrade")[0])),
+        Framing::Tunnel => expected.push(("Upgrade", values(fields, "upgrade")[0])),
         // Where there is a body, its framing is written anew for the client.
         Framing::Empty(Some(bytes)) if *asked.method != Method::HEAD => {
             length = bytes.to_string();
-            expected.push(("content-length", length.as_bytes()));
+            expected.push(("Content-Length", length.as_bytes()));
         }
         _ => {}
     }

@@ -35,10 +35,13 @@ pub enum KeySetError {
     NoKey,
 }
 
-/// Keys for a token, and whether its key id named them.
+/// Keys for a token.
 pub struct Candidates<'a> {
     pub keys: Vec<&'a DecodingKey>,
+    /// Whether the key id of the token named them.
     pub are_named: bool,
+    /// Whether the token would have to name its key, and does not.
+    pub lack_name: bool,
 }
 
 impl KeySet {
@@ -68,18 +71,21 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// Keys that may have signed a token with this header: those of its id; those without id, if
-    /// none has its id; all, if it has no id itself.
+    /// Keys that may have signed a token with this header: those of its id, or those without id if none
+    /// has its id. A token without id may also be of the only key that there is; of several, it must say
+    /// which (OpenID Connect Core 1.0 section 10.1).
     pub fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
         let is_of_id = |key: &&Key| key.id.is_some() && key.id.as_deref() == id;
         let are_named = self.keys.iter().any(|key| is_of_id(&key));
+        let is_only = id.is_none() && self.keys.len() == 1;
         let fits = |key: &&Key| {
             key.key.family() == algorithm.family()
                 && key.algorithm.is_none_or(|only| only == KeyAlgorithm::from(algorithm))
-                && (is_of_id(key) || !are_named && (id.is_none() || key.id.is_none()))
+                && (is_only || is_of_id(key) || !are_named && key.id.is_none())
         };
         let keys = self.keys.iter().filter(fits).take(MOST_TRIED).map(|key| &key.key).collect();
-        Candidates { keys, are_named }
+        let all_are_named = self.keys.len() > 1 && self.keys.iter().all(|key| key.id.is_some());
+        Candidates { keys, are_named, lack_name: id.is_none() && all_are_named }
     }
 }
 
@@ -127,7 +133,9 @@ mod tests {
         let keys = [ed(Some("a"), &[]), ed(Some("b"), &[]), ed(None, &[])];
         assert_eq!(found(&keys, Some("a")), (1, true));
         assert_eq!(found(&keys, Some("c")), (1, false));
-        assert_eq!(found(&keys, None), (3, false));
+        assert_eq!(found(&keys, None), (1, false));
+        assert_eq!(found(&keys[..2], None), (0, false), "of several, it must say which");
+        assert_eq!(found(&keys[..1], None), (1, false), "there is only one");
         assert_eq!(found(&keys[..2], Some("c")), (0, false));
         let many: Vec<Value> = (0..200).map(|_| ed(None, &[])).collect();
         assert_eq!(found(&many, None), (8, false));
@@ -148,7 +156,7 @@ mod tests {
     #[test]
     fn a_key_for_another_algorithm_is_no_candidate() {
         let keys = [ed(Some("a"), &[("alg", "ES256")]), ed(Some("b"), &[("alg", "EdDSA")])];
-        assert_eq!(found(&keys, None), (1, false));
+        assert_eq!(found(&keys[1..], None), (1, false));
         assert_eq!(found(&keys, Some("a")), (0, true));
         let set = set(&keys).expect("has keys");
         assert!(set.candidates(None, Algorithm::RS256).keys.is_empty());

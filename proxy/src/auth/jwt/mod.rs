@@ -24,7 +24,7 @@ use self::{
     key_set::{KeySet, KeySetError},
     verify::{Rules, Untrue, Verified},
 };
-use super::{Asked, Cache, Checked, Identity, Refused, Verdict, credentials};
+use super::{Asked, Cache, Checked, Identity, Question, Refused, Verdict, credentials};
 use crate::{
     clock::Millis,
     config::{JwtConfig, JwtKeys},
@@ -109,7 +109,7 @@ impl Jwt {
         }
     }
 
-    pub(super) fn check<'a>(&'a self, asked: &Asked<'a>) -> Verdict<'a> {
+    pub(super) fn check(&self, asked: &Asked<'_>) -> Verdict {
         let Some(token) = credentials::bearer(asked.request.headers()) else {
             return Verdict::Now(Err(Refused::missing(CHALLENGE)));
         };
@@ -124,7 +124,7 @@ impl Jwt {
             Keys::Fetched { source, .. } => {
                 let keys = source.keys();
                 match self.judge(token, &keys, now) {
-                    Err(Untrue::UnknownKey) => Verdict::Later(Box::pin(self.ask_again(token, now))),
+                    Err(Untrue::UnknownKey) => Verdict::Ask(Question::Keys),
                     judged => Verdict::Now(judged.map_err(refuse).flatten()),
                 }
             }
@@ -132,10 +132,12 @@ impl Jwt {
     }
 
     /// With the keys that a fetch may bring.
-    async fn ask_again(&self, token: &[u8], now: Millis) -> Checked {
-        let Keys::Fetched { source, caller } = &self.keys else {
+    pub(super) async fn ask_again(&self, asked: Asked<'_>) -> Checked {
+        let token = credentials::bearer(asked.request.headers());
+        let (Keys::Fetched { source, caller }, Some(token)) = (&self.keys, token) else {
             return Err(Refused::wrong(INVALID));
         };
+        let now = asked.worker.clock.at(asked.record.started);
         let before = source.keys().fingerprint;
         fetch(source, caller, now);
         source.wait(FETCH_TIMEOUT).await;

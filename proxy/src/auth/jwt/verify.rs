@@ -82,7 +82,8 @@ impl Rules {
         }
         let validation = self.by_algorithm.get(&header.alg).ok_or(Untrue::Algorithm)?;
         let candidates = keys.candidates(header.kid.as_deref(), header.alg);
-        let mut untrue = Untrue::UnknownKey;
+        // To fetch the keys again would be of no use to a token that names none.
+        let mut untrue = if candidates.lack_name { Untrue::Signature } else { Untrue::UnknownKey };
         for key in candidates.keys {
             match decode::<Map<String, Value>>(token, key, validation) {
                 Ok(decoded) => return self.accept(decoded.claims),
