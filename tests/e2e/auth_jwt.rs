@@ -247,6 +247,35 @@ fn without_keys() -> (SigningKey, KeyServer, Proxy) {
     (key, keys, proxy)
 }
 
+/// OpenID Connect Core 1.0 section 10.1: of several keys, a token must say which.
+#[test]
+fn a_token_that_names_no_key_is_of_the_only_one() {
+    let (first, second) = (SigningKey::new("first"), SigningKey::new("second"));
+    for (keys, status) in [(&[&first][..], 404), (&[&first, &second], 401)] {
+        let server = KeyServer::start(keys);
+        let config = format!(
+            "auth = \"tokens\"\n[auth_schemes.tokens]\ntype = \"jwt\"\n\
+             issuer = \"https://id.test\"\naudience = \"off\"\nalgorithms = \"ES256\"\n\
+             jwks_url = \"http://{}/\"\n",
+            server.origin.address
+        );
+        let proxy = Proxy::start(&config);
+        let token = |kid: Option<&str>| {
+            let mut header = Header::new(Algorithm::ES256);
+            header.kid = kid.map(str::to_owned);
+            first.sign_with(&header, &claims())
+        };
+        // Once the keys are there.
+        eventually("the keys", || {
+            (proxy.get("/").bearer(&token(Some("first"))).send().status == 404).then_some(())
+        });
+        for _ in 0..3 {
+            assert_eq!(proxy.get("/").bearer(&token(None)).send().status, status);
+        }
+        assert_eq!(server.asked(), 1, "it is no reason to fetch them again");
+    }
+}
+
 #[test]
 fn without_any_keys_nobody_can_be_known_and_that_is_said() {
     let (key, _keys, proxy) = without_keys();
