@@ -1,6 +1,8 @@
 //! The admin listener: whether the process is alive, whether it takes requests, and its numbers.
 //! On a thread of its own, so that it answers while every worker is busy.
 
+pub mod metrics;
+
 use std::{
     io,
     sync::{
@@ -13,11 +15,11 @@ use actix_http::{Method, StatusCode, header};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use subtle::ConstantTimeEq;
 
+use self::metrics::Numbers;
 use crate::{
     bind::Listener,
     config::{AdminConfig, Secret},
     reply::{self, JSON},
-    telemetry::metrics::Metrics,
     vitals::Vitals,
 };
 
@@ -30,7 +32,7 @@ const PROBES: [&str; 2] = ["/livez", "/readyz"];
 /// What the admin listener shows.
 #[derive(Clone)]
 pub struct State {
-    pub metrics: Arc<Metrics>,
+    pub numbers: Numbers,
     pub readiness: Arc<Readiness>,
     pub vitals: Vitals,
 }
@@ -102,7 +104,7 @@ fn answer(request: &HttpRequest, state: &State, token: Option<&Secret>) -> HttpR
     match request.path() {
         "/livez" => say(StatusCode::OK, "alive"),
         "/readyz" => state.readiness.say(),
-        "/metrics" => reply::with_body(StatusCode::OK, METRICS, state.metrics.render()),
+        "/metrics" => reply::with_body(StatusCode::OK, METRICS, state.numbers.render()),
         _ => say(StatusCode::NOT_FOUND, "not found"),
     }
 }

@@ -207,12 +207,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
-        downstream::Client,
-        gateway::{Gateway, Snapshots},
-        scratch::Scratch,
-        telemetry::metrics::Metrics,
-        upstream::lazy::Lazy,
+        downstream::Client, scratch::Scratch, telemetry::metrics::Metrics, upstream::lazy::Lazy,
         worker::Site,
     };
 
@@ -224,9 +219,7 @@ mod tests {
     fn tunnel(upstream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> Tunnel {
         let upstream = Connection::new(Box::new(upstream), Scratch::default(), Arc::default());
         let limits = TunnelLimits { idle: Duration::from_secs(5), lifetime: None };
-        let config = Config::load("", "test", &|_| None).expect("is valid");
-        let metrics =
-            Metrics::new(Snapshots::new(Gateway::build(&config, None)).follow(), Arc::default());
+        let metrics = Metrics::default();
         let counted = metrics.shard().open_tunnel();
         Tunnel::new(upstream, limits, &Deadlines::new().0, counted)
     }

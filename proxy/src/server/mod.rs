@@ -34,7 +34,7 @@ use self::connections::Connections;
 pub use self::start_error::{StartError, remedy};
 use self::still_listening::Doubles;
 use crate::{
-    admin::{self, Readiness},
+    admin::{self, Readiness, metrics::Numbers},
     bind::{Bound, Listener, SocketFile, bind},
     config::{Config, ListenAddress},
     gateway::{Gateway, Snapshots},
@@ -101,7 +101,7 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     room::look_for(config.server.workers.get())?;
     vitals.watch_acceptors();
     let snapshots = Snapshots::new(Gateway::build(config, None).with(connectors));
-    let metrics = Arc::new(Metrics::new(snapshots.follow(), Arc::clone(&tls)));
+    let metrics = Arc::<Metrics>::default();
     let (access_log, log_writer) = start_access_log(config, &metrics, vitals)?;
     let resolver = Resolver::start(Arc::clone(&metrics.lookups), vitals.vital("resolver"))
         .map_err(|source| StartError::Resolver { source })?;
@@ -121,7 +121,11 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     let connections = Arc::new(limit_connections(config, open_files, &metrics));
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
     let admin = admin::State {
-        metrics: Arc::clone(&metrics),
+        numbers: Numbers {
+            metrics: Arc::clone(&metrics),
+            present: snapshots.follow(),
+            tls: Arc::clone(&tls),
+        },
         readiness: Arc::clone(&readiness),
         vitals: vitals.clone(),
     };

@@ -3,16 +3,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use prometheus_client::{
-    encoding::{DescriptorEncoder, NoLabelSet},
-    metrics::MetricType,
-};
-
-use super::{
-    events,
-    publish::{Written, family},
-};
-
 #[derive(Debug, Default)]
 pub struct Losses {
     all: AtomicU64,
@@ -46,21 +36,6 @@ impl Losses {
     pub fn all(&self) -> u64 {
         self.all.load(Relaxed)
     }
-}
-
-pub(super) fn write(access_lines: &Losses, encoder: &mut DescriptorEncoder<'_>) -> Written {
-    for (name, help, lost) in [
-        (
-            "proxy_access_log_dropped",
-            "Access lines lost because stdout did not take them",
-            access_lines.all(),
-        ),
-        ("proxy_events_dropped", "Events lost because stderr did not take them", events::dropped()),
-    ] {
-        family(encoder, name, help, MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, u64>(&lost, None)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -22,19 +22,14 @@ use crate::{
     auth::AuthResult,
     error::Reason,
     forward::mirror::Copied,
-    gateway::Present,
     ids::{EndpointId, LimitId, RouteId, SchemeId, ServiceId, Tables},
     record::RequestRecord,
     retry::Trouble,
-    tls::Tls,
 };
 
-/// All shards, and what else metrics are read from.
+/// All shards, and what is counted for the process as a whole.
+#[derive(Default)]
 pub struct Metrics {
-    /// Has the state of services and endpoints.
-    pub(super) present: Present,
-    /// Has the certificates.
-    pub(super) tls: Arc<Tls>,
     /// Not in the shards: the bounds on connections hold for all workers together.
     pub clients: ClientConnections,
     pub lookups: Arc<Lookups>,
@@ -42,28 +37,28 @@ pub struct Metrics {
     /// Lines of the access log.
     pub log_losses: Arc<Losses>,
     /// Guards the list of shards: taken once by each worker, and when metrics are read.
-    pub(super) shards: Mutex<Vec<Arc<SharedShard>>>,
+    pub shards: Mutex<Vec<Arc<SharedShard>>>,
 }
 
 /// The part of a shard that others read.
 #[derive(Default)]
 pub struct SharedShard {
-    pub(super) requests: Published<RequestLabels, RequestCells>,
-    pub(super) upstream: Published<UpstreamLabels, Counter>,
-    pub(super) connects: Published<EndpointId, Histogram>,
-    pub(super) retries: Published<RetryLabels, Counter>,
-    pub(super) queued: Published<ServiceId, Histogram>,
-    pub(super) copies: Published<CopyLabels, Counter>,
-    pub(super) budgets: Published<ServiceId, Counter>,
-    pub(super) checks: Published<CheckLabels, Counter>,
-    pub(super) rate_limited: Published<LimitId, Counter>,
-    pub(super) rate_limit_store_errors: Counter,
-    pub(super) errors: ByReason,
-    pub(super) in_flight: Counter,
-    pub(super) tunnels: Counter,
-    pub(super) open_tunnels: Counter,
-    pub(super) connections: Arc<UpstreamConnections>,
-    pub(super) downstream: DownstreamCells,
+    pub requests: Published<RequestLabels, RequestCells>,
+    pub upstream: Published<UpstreamLabels, Counter>,
+    pub connects: Published<EndpointId, Histogram>,
+    pub retries: Published<RetryLabels, Counter>,
+    pub queued: Published<ServiceId, Histogram>,
+    pub copies: Published<CopyLabels, Counter>,
+    pub budgets: Published<ServiceId, Counter>,
+    pub checks: Published<CheckLabels, Counter>,
+    pub rate_limited: Published<LimitId, Counter>,
+    pub rate_limit_store_errors: Counter,
+    pub errors: ByReason,
+    pub in_flight: Counter,
+    pub tunnels: Counter,
+    pub open_tunnels: Counter,
+    pub connections: Arc<UpstreamConnections>,
+    pub downstream: DownstreamCells,
 }
 
 /// Connections of one worker to all endpoints.
@@ -112,44 +107,44 @@ pub struct Shard {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestLabels {
-    pub(super) route: Option<RouteId>,
-    pub(super) service: Option<ServiceId>,
-    pub(super) method: MethodLabel,
-    pub(super) code: u16,
+    pub route: Option<RouteId>,
+    pub service: Option<ServiceId>,
+    pub method: MethodLabel,
+    pub code: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UpstreamLabels {
-    pub(super) endpoint: EndpointId,
+    pub endpoint: EndpointId,
     /// 0 if there was no answer.
-    pub(super) code: u16,
+    pub code: u16,
 }
 
 /// What a retry is for, and whether there was one or the budget was spent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RetryLabels {
-    pub(super) reason: &'static str,
-    pub(super) is_made: bool,
+    pub reason: &'static str,
+    pub is_made: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CopyLabels {
-    pub(super) service: ServiceId,
-    pub(super) result: &'static str,
+    pub service: ServiceId,
+    pub result: &'static str,
 }
 
 /// A scheme, and what came of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckLabels {
-    pub(super) scheme: SchemeId,
-    pub(super) result: AuthResult,
+    pub scheme: SchemeId,
+    pub result: AuthResult,
 }
 
 #[derive(Default)]
 pub struct RequestCells {
-    pub(super) duration: Histogram,
-    pub(super) bytes_in: Counter,
-    pub(super) bytes_out: Counter,
+    pub duration: Histogram,
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -167,18 +162,6 @@ pub enum MethodLabel {
 }
 
 impl Metrics {
-    pub fn new(present: Present, tls: Arc<Tls>) -> Self {
-        Self {
-            present,
-            tls,
-            clients: ClientConnections::default(),
-            lookups: Arc::default(),
-            acme: Arc::default(),
-            log_losses: Arc::default(),
-            shards: Mutex::default(),
-        }
-    }
-
     /// A shard for a new worker.
     pub fn shard(&self) -> Shard {
         let shared = Arc::new(SharedShard::default());
@@ -338,7 +321,7 @@ impl MethodLabel {
         }
     }
 
-    pub(super) fn text(self) -> &'static str {
+    pub fn text(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Head => "HEAD",
