@@ -31,7 +31,6 @@ pub mod routing;
 pub mod scratch;
 pub mod server;
 pub mod service;
-pub mod stage;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -17,10 +17,10 @@ use crate::{
     error::Reason,
     forward::tunnel::Tunnel,
     headers::lines::FieldLines,
+    pipeline::Passed,
     rate_limit::Limited,
     routing::Route,
     service::Service,
-    stage::Passed,
     worker::{Hop, InFlight, Permit, Site},
 };
 

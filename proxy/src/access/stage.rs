@@ -8,8 +8,8 @@ use actix_web::dev::ServiceResponse;
 
 use super::{answer, cors};
 use crate::{
+    pipeline::{Passing, Step},
     record::RequestRecord,
-    stage::{Passing, Step},
     worker::Worker,
 };
 

@@ -11,8 +11,8 @@ use super::{Asked, Checked, Identity, Refused, Verdict, ask_by, check_by, refuse
 use crate::{
     access,
     config::Required,
+    pipeline::{Passing, Step},
     record::RequestRecord,
-    stage::{Passing, Step},
     worker::Worker,
 };
 

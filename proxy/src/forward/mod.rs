@@ -21,14 +21,14 @@ use self::{attempt::Attempts, outgoing::Outgoing};
 use crate::{
     config::{MirrorConfig, RouteAction, ServiceChoice},
     error::{ProxyError, Reason},
+    pipeline::Passed,
+    pipeline::record,
     record::RequestRecord,
     reply,
     request::asks_about_server,
     retry::RetryPolicy,
     routing::{Found, Route, RouteMatch, stage::FORWARDED},
     service::Service,
-    stage::Passed,
-    telemetry::observe::record,
     upstream::{RequestBody, RequestFraming},
     worker::{Hop, Worker},
 };

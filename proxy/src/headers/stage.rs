@@ -17,10 +17,10 @@ use super::{
 use crate::{
     config::HeaderRules,
     error::Reason,
+    pipeline::{Passing, Step},
     record::RequestRecord,
     reply,
     routing::stage::host,
-    stage::{Passing, Step},
     worker::Worker,
 };
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     downstream::{Arrival, Client, Preread, Stream},
     pipeline::App,
-    telemetry::observe::Observed,
+    pipeline::Observed,
 };
 
 /// Room for a usual response head with a small body, in bytes.

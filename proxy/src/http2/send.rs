@@ -14,10 +14,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 
 use super::{answer, serve::SEND_BUFFER, stream::Stream};
-use crate::{
-    telemetry::{downstream::ResetBy, observe::Observed},
-    upstream::USUAL_READ,
-};
+use crate::{pipeline::Observed, telemetry::downstream::ResetBy, upstream::USUAL_READ};
 
 /// Why an answer did not reach its end.
 enum Cut {

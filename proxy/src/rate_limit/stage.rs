@@ -22,9 +22,9 @@ use super::{
 use crate::{
     error::Reason,
     ids::LimitId,
+    pipeline::{Passing, Step},
     record::RequestRecord,
     reply,
-    stage::{Passing, Step},
     worker::Worker,
 };
 

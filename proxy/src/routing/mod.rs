@@ -67,8 +67,26 @@ pub struct RouteMatch {
     values: Values,
 }
 
-/// Byte ranges of the path, in the order of the placeholders.
-type Values = smallvec::SmallVec<[(usize, usize); 4]>;
+/// What the placeholders stand for, in their order.
+type Values = smallvec::SmallVec<[Span; 4]>;
+
+/// A range of bytes of a path, which has fewer than 64 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        let bound = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        Self { start: bound(start), end: bound(end) }
+    }
+
+    fn of(self, path: &str) -> &str {
+        &path[self.start as usize..self.end as usize]
+    }
+}
 
 /// All routes, prepared.
 pub struct RouteTable {
@@ -184,7 +202,7 @@ impl Route {
     /// What the placeholder `name` stands for in `path`.
     pub fn value<'a>(&self, found: &RouteMatch, name: &str, path: &'a str) -> Option<&'a str> {
         let index = self.paths[found.path].names.iter().position(|known| known == name)?;
-        found.values.get(index).map(|(start, end)| &path[*start..*end])
+        found.values.get(index).map(|span| span.of(path))
     }
 
     /// The route's template filled for `path`; `None` if it has none.

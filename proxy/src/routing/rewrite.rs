@@ -50,8 +50,8 @@ impl Filled {
                 match piece {
                     FilledPiece::Literal(text) => out.extend_from_slice(text.as_bytes()),
                     FilledPiece::Value(index) => {
-                        if let Some((start, end)) = values.get(*index) {
-                            write(&path[*start..*end], &mut out);
+                        if let Some(span) = values.get(*index) {
+                            write(span.of(path), &mut out);
                         }
                     }
                 }

@@ -15,10 +15,10 @@ use crate::{
     error::Reason,
     forward::redirect,
     gateway::Gateway,
+    pipeline::{Passing, Step},
     record::RequestRecord,
     reply,
     request::{self, Checked, asks_about_server},
-    stage::{Passing, Step},
     tls::acme,
     worker::Worker,
 };

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, hash::BuildHasherDefault};
 
-use super::{Values, work::step};
+use super::{Span, Values, work::step};
 use crate::telemetry::series::KeyHasher;
 
 /// The texts are the file's, so nobody can aim for collisions.
@@ -119,7 +119,7 @@ impl Placeholders {
         let end = start + segment.len();
         for (behind, node) in self.one.ends(segment) {
             if behind < segment.len() {
-                values.push((start, end - behind));
+                values.push(Span::new(start, end - behind));
                 let found = node.find(path, end + 1, values, visit);
                 values.pop();
                 if found.is_some() {
@@ -128,7 +128,7 @@ impl Placeholders {
             }
         }
         let number = self.rest.filter(|_| start < path.len())?;
-        values.push((start, path.len()));
+        values.push(Span::new(start, path.len()));
         let found = visit(number, values);
         values.pop();
         found

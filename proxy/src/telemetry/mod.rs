@@ -9,7 +9,6 @@ pub mod labels;
 pub mod log_writer;
 mod losses;
 pub mod metrics;
-pub mod observe;
 pub mod output;
 pub mod series;
 mod timestamp;

@@ -12,7 +12,7 @@ fn found(patterns: &[String], path: &str) -> Vec<(String, Vec<String>)> {
     }
     let mut found = Vec::new();
     tree.find(path, |index, values| {
-        let text = |(start, end): &(usize, usize)| path[*start..*end].to_owned();
+        let text = |span: &Span| span.of(path).to_owned();
         found.push((patterns[index].clone(), values.iter().map(text).collect()));
         None::<()>
     });

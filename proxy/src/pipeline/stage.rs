@@ -14,7 +14,8 @@ use actix_web::{
 use bytes::BytesMut;
 use futures_util::future::{Either, LocalBoxFuture};
 
-use crate::{record::RequestRecord, routing::Found, telemetry::observe::record, worker::Worker};
+use super::{STAGES, observe::record};
+use crate::{record::RequestRecord, routing::Found, worker::Worker};
 
 /// A request on its way through the stages, with what one of them hands to those behind it.
 pub struct Passing {
@@ -59,13 +60,11 @@ type Answered = Result<ServiceResponse, Error>;
 /// The stages, in their order, as one middleware.
 pub struct Stages {
     worker: Rc<Worker>,
-    list: &'static [Decide],
 }
 
 /// The stages before what answers.
 pub struct Staged<S> {
     worker: Rc<Worker>,
-    list: &'static [Decide],
     next: Rc<S>,
 }
 
@@ -73,8 +72,8 @@ pub struct Staged<S> {
 enum Ran {
     Passed,
     Answered(HttpResponse),
-    /// Behind what it waits for come these stages.
-    Waits(Waiting, &'static [Decide]),
+    /// Behind what it waits for comes the stage of this number.
+    Waits(Waiting, usize),
 }
 
 impl Passing {
@@ -92,37 +91,43 @@ impl Passing {
 }
 
 impl Stages {
-    pub fn new(worker: &Rc<Worker>, list: &'static [Decide]) -> Self {
-        Self { worker: Rc::clone(worker), list }
+    pub fn new(worker: &Rc<Worker>) -> Self {
+        Self { worker: Rc::clone(worker) }
     }
 }
 
-/// Runs the stages of `list` until one of them does not pass the request on.
-fn run(worker: &Rc<Worker>, list: &'static [Decide], passing: &mut Passing) -> Ran {
-    for (index, decide) in list.iter().enumerate() {
+/// Runs the stages from the first on until one of them does not pass the request on. The list is a
+/// constant, so that the compiler sees which functions these are.
+#[inline]
+fn run(worker: &Rc<Worker>, passing: &mut Passing) -> Ran {
+    for (index, decide) in STAGES.iter().enumerate() {
         match decide(worker, passing) {
             Step::Pass => {}
             Step::Answer(response) => return Ran::Answered(response),
-            Step::Later(waiting) => return Ran::Waits(waiting, &list[index + 1..]),
+            Step::Later(waiting) => return Ran::Waits(waiting, index + 1),
         }
     }
     Ran::Passed
 }
 
-/// Runs what is left of the stages of a request that waits.
+/// Waits, and runs what is left of the stages.
 async fn wait(
     worker: &Rc<Worker>,
     mut waiting: Waiting,
-    mut rest: &'static [Decide],
+    mut next: usize,
     passing: &mut Passing,
 ) -> Result<(), HttpResponse> {
     loop {
         waiting(worker, passing).await?;
-        match run(worker, rest, passing) {
-            Ran::Passed => return Ok(()),
-            Ran::Answered(response) => return Err(response),
-            Ran::Waits(next, behind) => (waiting, rest) = (next, behind),
-        }
+        waiting = loop {
+            let Some(decide) = STAGES.get(next) else { return Ok(()) };
+            next += 1;
+            match decide(worker, passing) {
+                Step::Pass => {}
+                Step::Answer(response) => return Err(response),
+                Step::Later(waiting) => break waiting,
+            }
+        };
     }
 }
 
@@ -138,7 +143,7 @@ where
 
     fn new_transform(&self, next: S) -> Self::Future {
         let worker = Rc::clone(&self.worker);
-        ready(Ok(Staged { worker, list: self.list, next: Rc::new(next) }))
+        ready(Ok(Staged { worker, next: Rc::new(next) }))
     }
 }
 
@@ -154,15 +159,15 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let mut passing = Passing::new(request);
-        match run(&self.worker, self.list, &mut passing) {
+        match run(&self.worker, &mut passing) {
             Ran::Passed => Either::Left(self.next.call(passing.over())),
             Ran::Answered(response) => {
                 Either::Right(Either::Left(ready(Ok(passing.request.into_response(response)))))
             }
-            Ran::Waits(waiting, rest) => {
+            Ran::Waits(waiting, behind) => {
                 let (worker, next) = (Rc::clone(&self.worker), Rc::clone(&self.next));
                 Either::Right(Either::Right(Box::pin(async move {
-                    match wait(&worker, waiting, rest, &mut passing).await {
+                    match wait(&worker, waiting, behind, &mut passing).await {
                         Ok(()) => next.call(passing.over()).await,
                         Err(response) => Ok(passing.request.into_response(response)),
                     }

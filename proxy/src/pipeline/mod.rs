@@ -1,5 +1,8 @@
 //! The order of the stages, and of what is done to answers. This file alone knows it.
 
+mod observe;
+mod stage;
+
 use std::rc::Rc;
 
 use actix_http::{HttpMessage, Request};
@@ -13,6 +16,14 @@ use actix_web::{
     dev::{AppConfig, ServiceRequest, ServiceResponse},
 };
 
+pub use self::{
+    observe::{Observed, record},
+    stage::{Decide, Finish, Passed, Passing, Step, Waiting},
+};
+use self::{
+    observe::{OpenRecord, observe},
+    stage::Stages,
+};
 use crate::{
     access::stage::{access, tell_origin},
     auth::stage::{authenticate, tell_client},
@@ -23,8 +34,6 @@ use crate::{
     },
     rate_limit::stage::{limit_addresses, limit_clients, tell_limits},
     routing::stage::{check, own_answers, route},
-    stage::{Decide, Finish, Stages},
-    telemetry::observe::{Observed, OpenRecord, observe},
     worker::Worker,
 };
 
@@ -50,7 +59,7 @@ impl App {
     ) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> + use<> {
         let open = OpenRecord::new(&self.worker, request.head(), from);
         request.extensions_mut().insert(Rc::clone(&open.record));
-        observe(open, self.service.call(request), &ANSWERS)
+        observe(open, self.service.call(request))
     }
 }
 
@@ -78,6 +87,6 @@ fn stages(
         .default_service(fn_service(move |request: ServiceRequest| {
             forward(Rc::clone(&handler), request)
         }))
-        .wrap(Stages::new(worker, &STAGES));
+        .wrap(Stages::new(worker));
     map_config(app.into_factory(), |_| AppConfig::default())
 }

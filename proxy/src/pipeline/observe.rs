@@ -18,13 +18,13 @@ use actix_web::{
 };
 use bytes::Bytes;
 
+use super::ANSWERS;
 use crate::{
     downstream::Client,
     error::{ProxyError, Reason},
     headers::{lines::FieldLines, request_id, trace},
     record::{LoggedHead, RequestRecord},
     routing::stage::host,
-    stage::Finish,
     worker::Worker,
 };
 
@@ -41,11 +41,10 @@ pub fn record(request: &ServiceRequest) -> Rc<RequestRecord> {
 pub async fn observe(
     open: OpenRecord,
     answering: impl Future<Output = Result<ServiceResponse, Error>>,
-    answers: &'static [Finish],
 ) -> Result<ServiceResponse<Observed>, Error> {
     let mut response = answering.await?;
     open.record.status.set(Some(response.status()));
-    answers.iter().for_each(|finish| finish(&open.record, &mut response));
+    ANSWERS.iter().for_each(|finish| finish(&open.record, &mut response));
     Ok(response.map_body(|head, body| Observed::new(head.status, body, open)))
 }
 
