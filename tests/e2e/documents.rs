@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::PathBuf, process::Command};
 
-use proxy::{config::schema, error::Reason};
+use proxy::{admin::metrics::METRICS, config::schema, error::Reason};
 
 use crate::support::{
     Client, ClosedPort, Exchange, Launch, Mock, Origin, Proxy, demo_config, eventually,
@@ -149,6 +149,34 @@ fn hold(exchange: &mut Exchange) {
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let names = text.split('`').filter(|word| word.starts_with("proxy_"));
     names.map(|name| name.split('{').next().unwrap_or(name).to_owned()).collect()
+}
+
+/// Each metric of the table has its row, with its labels, and no row is of another.
+#[test]
+fn the_metrics_of_configuration_md_are_those_of_the_table() {
+    let text = document("proxy/docs/configuration.md");
+    let section = text.split("\n## Metrics\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows = section.expect("is there").lines().filter(|line| line.starts_with("| `proxy_"));
+    let mut shown = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let labels: BTreeSet<&str> = cells[2]
+            .split(|byte: char| !(byte.is_ascii_alphanumeric() || byte == '_'))
+            .filter(|word| !word.is_empty() && *word != "and")
+            .collect();
+        let names: Vec<&str> = cells[1].split('`').skip(1).step_by(2).collect();
+        let mut all = BTreeSet::new();
+        for name in names {
+            let metric = METRICS.iter().find(|one| one.shown() == name);
+            let metric = metric.unwrap_or_else(|| panic!("{name} is no metric"));
+            all.extend(metric.labels);
+            assert!(shown.insert(metric.shown()), "{name} has two rows");
+        }
+        let all: BTreeSet<&str> = all.into_iter().copied().collect();
+        assert_eq!(labels, all, "the labels of {}", cells[1]);
+    }
+    let all: BTreeSet<String> = METRICS.iter().map(|one| one.shown()).collect();
+    assert_eq!(shown, all);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn write_checks(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
             count.get();
     }
     let counts = counts.iter().map(|((scheme, result), count)| ([*scheme, *result], *count));
-    page.rows(&table::AUTH, counts)?;
+    page.rows_if_any(&table::AUTH, counts)?;
     let schemes = sources.gateway.schemes.iter();
     let fetched = schemes.filter_map(|scheme| Some((scheme, scheme.key_source.as_ref()?)));
     let fetches = fetched.flat_map(|(scheme, source)| {
@@ -42,7 +42,7 @@ fn write_checks(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
         [("ok", &source.fetched), ("failed", &source.failed)]
             .map(|(result, count)| ([scheme, result], count.load(Relaxed)))
     });
-    page.rows(&table::KEY_FETCHES, fetches)
+    page.rows_if_any(&table::KEY_FETCHES, fetches)
 }
 
 fn write_limits(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
@@ -53,8 +53,8 @@ fn write_limits(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
         *refused.entry(limit).or_default() += count.get();
     }
     let refused = refused.into_iter().map(|(limit, count)| ([sources.limit(limit)], count));
-    page.rows(&table::RATE_LIMITED, refused)?;
-    page.rows(&table::GIVEN_UP, limits.given_up().map(|(limit, count)| ([limit], count)))?;
+    page.rows_if_any(&table::RATE_LIMITED, refused)?;
+    page.rows_if_any(&table::GIVEN_UP, limits.given_up().map(|(limit, count)| ([limit], count)))?;
     if !limits.are_shared() {
         return Ok(());
     }

@@ -18,16 +18,22 @@ pub(super) struct Page<'a> {
 pub(super) type Row<'a, const N: usize> = ([&'a str; N], u64);
 
 impl Page<'_> {
-    /// A family with its rows; it is left out if there is none.
-    pub(super) fn rows<'r, const N: usize>(
+    /// A family of a feature: it is left out if there are no rows.
+    pub(super) fn rows_if_any<'r, const N: usize>(
         &mut self,
         of: &Described,
         rows: impl IntoIterator<Item = Row<'r, N>>,
     ) -> Written {
         let mut rows = rows.into_iter().peekable();
-        if rows.peek().is_none() {
-            return Ok(());
-        }
+        if rows.peek().is_none() { Ok(()) } else { self.rows(of, rows) }
+    }
+
+    /// A family with its rows.
+    pub(super) fn rows<'r, const N: usize>(
+        &mut self,
+        of: &Described,
+        rows: impl IntoIterator<Item = Row<'r, N>>,
+    ) -> Written {
         let mut family = self.family(of)?;
         for (labels, value) in rows {
             let labels = named(of, &labels);
@@ -43,16 +49,12 @@ impl Page<'_> {
         write(family, of, value)
     }
 
-    /// A family of distributions; it is left out if there is none.
+    /// A family of distributions.
     pub(super) fn histograms<'r, const N: usize>(
         &mut self,
         of: &Described,
         rows: impl IntoIterator<Item = ([&'r str; N], &'r Distribution)>,
     ) -> Written {
-        let mut rows = rows.into_iter().peekable();
-        if rows.peek().is_none() {
-            return Ok(());
-        }
         let mut family = self.family(of)?;
         for (labels, distribution) in rows {
             let labels = named(of, &labels);

@@ -47,23 +47,23 @@ fn by_service<'a>(
 fn write_endpoints(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     let now = sources.gateway.clock.now();
     let healthy = by_endpoint(sources, |endpoint| Some(is_healthy(endpoint, now).into()));
-    page.rows(&table::HEALTHY, healthy)?;
+    page.rows_if_any(&table::HEALTHY, healthy)?;
     let in_flight = by_endpoint(sources, |endpoint| Some(endpoint.load.in_flight().into()));
-    page.rows(&table::ENDPOINT_IN_FLIGHT, in_flight)?;
+    page.rows_if_any(&table::ENDPOINT_IN_FLIGHT, in_flight)?;
     let ejected = by_endpoint(sources, |endpoint| Some(endpoint.is_ejected(now).into()));
-    page.rows(&table::EJECTED, ejected)?;
+    page.rows_if_any(&table::EJECTED, ejected)?;
     let causes = [Cause::ConsecutiveFailures, Cause::SuccessRate].into_iter();
     let ejections = causes.flat_map(|cause| {
         let counts = by_endpoint(sources, move |endpoint| Some(endpoint.counts.ejected(cause)));
         counts.map(move |([service, endpoint], count)| ([service, endpoint, cause.word()], count))
     });
-    page.rows(&table::EJECTIONS, ejections)?;
+    page.rows_if_any(&table::EJECTIONS, ejections)?;
     let phases = by_endpoint(sources, |endpoint| endpoint.breaker().map(phase));
-    page.rows(&table::BREAKERS, phases)?;
+    page.rows_if_any(&table::BREAKERS, phases)?;
     let opens = by_endpoint(sources, |endpoint| {
         endpoint.breaker().map(|_| endpoint.counts.opens.load(Relaxed))
     });
-    page.rows(&table::OPENS, opens)?;
+    page.rows_if_any(&table::OPENS, opens)?;
     let checked = sources.gateway.endpoints().filter(|(service, _)| service.health.is_some());
     let checks = checked.flat_map(|(service, endpoint)| {
         let counts = &endpoint.counts;
@@ -73,7 +73,7 @@ fn write_endpoints(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
             },
         )
     });
-    page.rows(&table::CHECKS, checks)
+    page.rows_if_any(&table::CHECKS, checks)
 }
 
 fn is_healthy(endpoint: &Endpoint, now: Millis) -> bool {
@@ -90,7 +90,7 @@ fn phase(phase: Phase) -> u64 {
 
 fn write_services(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     let failed_open = by_service(sources, |service| Some(service.state().failed_open()));
-    page.rows(&table::FAILED_OPEN, failed_open)?;
+    page.rows_if_any(&table::FAILED_OPEN, failed_open)?;
     let in_flight: fn(&Limits) -> Option<u32> = |limits| Some(limits.in_flight());
     let waiting: fn(&Limits) -> Option<u32> = |limits| Some(limits.waiting());
     let limited: [(&Described, fn(&Limits) -> Option<u32>); 3] = [
@@ -100,7 +100,7 @@ fn write_services(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     ];
     for (of, number) in limited {
         let number = |service: &Service| service.limits().and_then(number).map(u64::from);
-        page.rows(of, by_service(sources, number))?;
+        page.rows_if_any(of, by_service(sources, number))?;
     }
     let mut budgets = BTreeMap::<ServiceId, u64>::new();
     for (service, left) in sources.read(|shard| &shard.budgets) {
@@ -108,13 +108,16 @@ fn write_services(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     }
     // What has gone has no budget.
     let left = by_service(sources, |service| budgets.get(&service.id).copied());
-    page.rows(&table::BUDGET_LEFT, left)
+    page.rows_if_any(&table::BUDGET_LEFT, left)
 }
 
 fn write_waits(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     let mut waits = BTreeMap::<ServiceId, Distribution>::new();
     for (service, histogram) in sources.read(|shard| &shard.queued) {
         histogram.add_to(waits.entry(service).or_default());
+    }
+    if waits.is_empty() {
+        return Ok(());
     }
     let rows = waits.iter().map(|(service, waited)| ([sources.service(*service)], waited));
     page.histograms(&table::QUEUE_WAITS, rows)
@@ -127,7 +130,7 @@ fn write_retries(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     }
     for (is_made, of) in [(true, &table::RETRIES), (false, &table::RETRIES_REFUSED)] {
         let counts = counts.iter().filter(|((made, _), _)| *made == is_made);
-        page.rows(of, counts.map(|((_, reason), count)| ([*reason], *count)))?;
+        page.rows_if_any(of, counts.map(|((_, reason), count)| ([*reason], *count)))?;
     }
     Ok(())
 }
@@ -138,5 +141,5 @@ fn write_copies(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
         *counts.entry((sources.service(labels.service), labels.result)).or_default() += count.get();
     }
     let counts = counts.iter().map(|((service, result), count)| ([*service, *result], *count));
-    page.rows(&table::COPIES, counts)
+    page.rows_if_any(&table::COPIES, counts)
 }
