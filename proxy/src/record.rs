@@ -50,7 +50,7 @@ pub struct RequestRecord {
     /// The path with its dot segments resolved, if it had any.
     pub normal_path: OnceCell<String>,
     /// What the stages have made of it; taken by who answers.
-    pub passed: RefCell<Option<Passed>>,
+    pub passed: RefCell<Passed>,
     /// The field lines of the upstream's answer that go to the client.
     pub passed_fields: RefCell<FieldLines>,
     pub route: Cell<Option<Index>>,

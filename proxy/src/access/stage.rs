@@ -13,7 +13,7 @@ use crate::{
     worker::Worker,
 };
 
-pub fn access(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn access(_: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     let Passing { request, record, .. } = passing;
     answer(&record.site.gateway, record, request.head()).map_or(Step::Pass, Step::Answer)
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Answers 401, 403, 429 or 503, or goes on.
-pub fn authenticate(worker: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn authenticate(worker: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     let Passing { request, record, .. } = passing;
     let Some(scheme) = record.site.gateway.scheme(record.route.get()) else {
         return Step::Pass;

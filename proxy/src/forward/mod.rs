@@ -14,14 +14,12 @@ use actix_web::{
     Error, HttpResponse,
     dev::{ServiceRequest, ServiceResponse},
 };
-use bytes::BytesMut;
 use rand::{RngExt, rngs::SmallRng};
 
 use self::{attempt::Attempts, outgoing::Outgoing};
 use crate::{
     config::{MirrorConfig, RouteAction, ServiceChoice},
     error::{ProxyError, Reason},
-    pipeline::Passed,
     pipeline::record,
     record::RequestRecord,
     reply,
@@ -42,8 +40,7 @@ pub async fn forward(
     request: ServiceRequest,
 ) -> Result<ServiceResponse, Error> {
     let record = record(&request);
-    let Passed { found, fields, signs_in } =
-        record.passed.take().expect("the stages have passed it on");
+    let found = std::mem::replace(&mut record.passed.borrow_mut().found, Found::NoRoute);
     let found = match found {
         Found::Route(found) => found,
         Found::MethodNotAllowed(allowed) => {
@@ -76,8 +73,7 @@ pub async fn forward(
             match choose_service(&worker, service, route, &found, &record, path) {
                 Ok(place) => {
                     let hop = record.hop.get_or_init(|| Rc::clone(record.site.hop(place)));
-                    let parts = (fields, signs_in);
-                    Ok(send(&worker, request, hop, (route, &found), parts, &record).await)
+                    Ok(send(&worker, request, hop, (route, &found), &record).await)
                 }
                 Err(name) => {
                     let response = reply::unknown_service(&record, name);
@@ -127,11 +123,10 @@ async fn send(
     request: ServiceRequest,
     hop: &Rc<Hop>,
     (route, found): (&Route, &RouteMatch),
-    fields: (BytesMut, bool),
     record: &Rc<RequestRecord>,
 ) -> ServiceResponse {
     let service = &*hop.service;
-    let prepared = Outgoing::prepare(&request, service, (route, found), fields, record);
+    let prepared = Outgoing::prepare(&request, service, (route, found), record);
     let mut outgoing = match prepared {
         Ok(outgoing) => outgoing,
         Err(reason) => {

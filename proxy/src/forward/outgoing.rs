@@ -47,7 +47,6 @@ impl<'a> Outgoing<'a> {
         request: &'a ServiceRequest,
         service: &'a Service,
         (route, found): (&'a Route, &RouteMatch),
-        (fields, signs_in): (BytesMut, bool),
         record: &'a RequestRecord,
     ) -> Result<Self, Reason> {
         let gateway = &record.site.gateway;
@@ -65,6 +64,8 @@ impl<'a> Outgoing<'a> {
             }
             None => (None, None),
         };
+        let passed = &mut *record.passed.borrow_mut();
+        let fields = std::mem::take(&mut passed.fields);
         Ok(Self {
             service,
             record,
@@ -77,7 +78,7 @@ impl<'a> Outgoing<'a> {
             query,
             raw,
             fields,
-            signs_in,
+            signs_in: passed.signs_in,
             rules: &route.config.response_headers,
             upgrade: upgrade(request.head()),
         })

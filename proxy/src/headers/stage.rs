@@ -29,7 +29,7 @@ const OWN_FIELDS: usize = 256;
 const USUAL_FIELD: usize = 64;
 
 /// Stage: writes the field lines for the upstream.
-pub fn write_fields(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn write_fields(_: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     let Passing { request, record, passed } = passing;
     let Some(route) = record.matched() else { return Step::Pass };
     let mut fields = BytesMut::with_capacity(OWN_FIELDS + request.headers().len() * USUAL_FIELD);

@@ -18,13 +18,13 @@ use super::{STAGES, observe::record};
 use crate::{record::RequestRecord, routing::Found, worker::Worker};
 
 /// A request on its way through the stages, with what one of them hands to those behind it.
-pub struct Passing {
-    pub request: ServiceRequest,
-    pub record: Rc<RequestRecord>,
-    pub passed: Passed,
+pub struct Passing<'a> {
+    pub request: &'a ServiceRequest,
+    pub record: &'a Rc<RequestRecord>,
+    pub passed: &'a mut Passed,
 }
 
-/// What the stages hand to who answers.
+/// What the stages hand to one another, and to who answers.
 pub struct Passed {
     /// What routing has found.
     pub found: Found,
@@ -32,6 +32,12 @@ pub struct Passed {
     pub fields: BytesMut,
     /// Whether the credentials in them are for the connection to the endpoint.
     pub signs_in: bool,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Self { found: Found::NoRoute, fields: BytesMut::new(), signs_in: false }
+    }
 }
 
 /// What becomes of a request.
@@ -45,14 +51,11 @@ pub enum Step {
 
 /// Asks, once, and waits for what comes of it; it owns what the stage knows already.
 pub type Waiting = Box<
-    dyn for<'a> FnOnce(
-        &'a Rc<Worker>,
-        &'a mut Passing,
-    ) -> LocalBoxFuture<'a, Result<(), HttpResponse>>,
+    dyn for<'a> FnOnce(&'a Rc<Worker>, Passing<'a>) -> LocalBoxFuture<'a, Result<(), HttpResponse>>,
 >;
 
 /// One stage.
-pub type Decide = fn(&Rc<Worker>, &mut Passing) -> Step;
+pub type Decide = fn(&Rc<Worker>, &mut Passing<'_>) -> Step;
 /// One step of an answer on its way to the client, whichever stage has made it.
 pub type Finish = fn(&RequestRecord, &mut ServiceResponse);
 type Answered = Result<ServiceResponse, Error>;
@@ -76,20 +79,6 @@ enum Ran {
     Waits(Waiting, usize),
 }
 
-impl Passing {
-    fn new(request: ServiceRequest) -> Self {
-        let record = record(&request);
-        let passed = Passed { found: Found::NoRoute, fields: BytesMut::new(), signs_in: false };
-        Self { request, record, passed }
-    }
-
-    /// Leaves what the stages have made of the request for who answers.
-    fn over(self) -> ServiceRequest {
-        self.record.passed.replace(Some(self.passed));
-        self.request
-    }
-}
-
 impl Stages {
     pub fn new(worker: &Rc<Worker>) -> Self {
         Self { worker: Rc::clone(worker) }
@@ -99,7 +88,9 @@ impl Stages {
 /// Runs the stages from the first on until one of them does not pass the request on. The list is a
 /// constant, so that the compiler sees which functions these are.
 #[inline]
-fn run(worker: &Rc<Worker>, passing: &mut Passing) -> Ran {
+fn run(worker: &Rc<Worker>, record: &Rc<RequestRecord>, request: &ServiceRequest) -> Ran {
+    let mut passed = record.passed.borrow_mut();
+    let passing = &mut Passing { request, record, passed: &mut passed };
     for (index, decide) in STAGES.iter().enumerate() {
         match decide(worker, passing) {
             Step::Pass => {}
@@ -115,14 +106,20 @@ async fn wait(
     worker: &Rc<Worker>,
     mut waiting: Waiting,
     mut next: usize,
-    passing: &mut Passing,
+    record: &Rc<RequestRecord>,
+    request: &ServiceRequest,
 ) -> Result<(), HttpResponse> {
+    // Nobody else asks for it before the request has passed.
+    let passed = &mut record.passed.take();
     loop {
-        waiting(worker, passing).await?;
+        waiting(worker, Passing { request, record, passed }).await?;
         waiting = loop {
-            let Some(decide) = STAGES.get(next) else { return Ok(()) };
+            let Some(decide) = STAGES.get(next) else {
+                record.passed.replace(std::mem::take(passed));
+                return Ok(());
+            };
             next += 1;
-            match decide(worker, passing) {
+            match decide(worker, &mut Passing { request, record, passed }) {
                 Step::Pass => {}
                 Step::Answer(response) => return Err(response),
                 Step::Later(waiting) => break waiting,
@@ -158,18 +155,18 @@ where
     forward_ready!(next);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let mut passing = Passing::new(request);
-        match run(&self.worker, &mut passing) {
-            Ran::Passed => Either::Left(self.next.call(passing.over())),
+        let record = record(&request);
+        match run(&self.worker, &record, &request) {
+            Ran::Passed => Either::Left(self.next.call(request)),
             Ran::Answered(response) => {
-                Either::Right(Either::Left(ready(Ok(passing.request.into_response(response)))))
+                Either::Right(Either::Left(ready(Ok(request.into_response(response)))))
             }
             Ran::Waits(waiting, behind) => {
                 let (worker, next) = (Rc::clone(&self.worker), Rc::clone(&self.next));
                 Either::Right(Either::Right(Box::pin(async move {
-                    match wait(&worker, waiting, behind, &mut passing).await {
-                        Ok(()) => next.call(passing.over()).await,
-                        Err(response) => Ok(passing.request.into_response(response)),
+                    match wait(&worker, waiting, behind, &record, &request).await {
+                        Ok(()) => next.call(request).await,
+                        Err(response) => Ok(request.into_response(response)),
                     }
                 })))
             }

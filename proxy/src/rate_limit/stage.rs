@@ -41,12 +41,12 @@ pub struct Limited {
 const SOON_SECS: u64 = 1;
 
 /// Stage: the limits of the client's address, before it is known who the client is.
-pub fn limit_addresses(worker: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn limit_addresses(worker: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     limit(worker, passing, Time::Before, 0)
 }
 
 /// Stage: all other limits.
-pub fn limit_clients(worker: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn limit_clients(worker: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     limit(worker, passing, Time::After, 0)
 }
 
@@ -77,7 +77,7 @@ enum Time {
 }
 
 /// The limits of the route, from the one at `first` on: those that are counted here decide at once.
-fn limit(worker: &Worker, passing: &Passing, time: Time, first: usize) -> Step {
+fn limit(worker: &Worker, passing: &Passing<'_>, time: Time, first: usize) -> Step {
     let limits = &passing.record.site.gateway.rate_limits;
     let Some(route) = passing.record.route.get() else { return Step::Pass };
     let of_route = limits.of_route(route);
@@ -116,7 +116,7 @@ fn limit(worker: &Worker, passing: &Passing, time: Time, first: usize) -> Step {
 /// Asks the store for the limit at `place`, which is `index` among all, and those behind it.
 async fn wait(
     worker: &Rc<Worker>,
-    passing: &mut Passing,
+    passing: Passing<'_>,
     time: Time,
     (place, index): (usize, usize),
     taken: Option<Place>,
@@ -124,24 +124,24 @@ async fn wait(
     let limit = passing.record.site.gateway.rate_limits.limit(index);
     let decided = match &limit.rate {
         Some(Rate { counted: Counted::Shared(shared), quota, .. }) => {
-            match shared.take(worker, quota, parts(passing, limit)).await {
+            match shared.take(worker, quota, parts(&passing, limit)).await {
                 Ok(decided) => decided,
                 Err(Unavailable) => {
-                    return Err(reply::reject(&passing.record, Reason::RateLimitUnavailable));
+                    return Err(reply::reject(passing.record, Reason::RateLimitUnavailable));
                 }
             }
         }
         Some(_) | None => None,
     };
-    note(worker, &passing.record, (index, limit), decided, taken).map_or(Ok(()), Err)?;
-    match self::limit(worker, passing, time, place + 1) {
+    note(worker, passing.record, (index, limit), decided, taken).map_or(Ok(()), Err)?;
+    match self::limit(worker, &passing, time, place + 1) {
         Step::Pass => Ok(()),
         Step::Answer(answer) => Err(answer),
         Step::Later(waiting) => waiting(worker, passing).await,
     }
 }
 
-fn parts<'a>(passing: &'a Passing, limit: &'a Limit) -> Parts<'a> {
+fn parts<'a>(passing: &Passing<'a>, limit: &'a Limit) -> Parts<'a> {
     let Passing { request, record, .. } = passing;
     Parts {
         key: &limit.config.key,

@@ -35,7 +35,7 @@ pub const FORWARDED: [Method; 7] = [
 ];
 
 /// Stage: refuses what cannot be read in one way only, and says who the client is.
-pub fn check(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn check(_: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     let Passing { request, record, .. } = passing;
     let gateway = &*record.site.gateway;
     // First of all, for what is refused is logged too.
@@ -45,7 +45,7 @@ pub fn check(_: &Rc<Worker>, passing: &mut Passing) -> Step {
 }
 
 /// Stage: what the proxy itself answers, whatever the routes are.
-pub fn own_answers(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn own_answers(_: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     let Passing { request, record, .. } = passing;
     let gateway = &*record.site.gateway;
     if let Some(file) = challenge(gateway, record, request.head()) {
@@ -55,13 +55,13 @@ pub fn own_answers(_: &Rc<Worker>, passing: &mut Passing) -> Step {
 }
 
 /// Stage: finds the route.
-pub fn route(_: &Rc<Worker>, passing: &mut Passing) -> Step {
+pub fn route(_: &Rc<Worker>, passing: &mut Passing<'_>) -> Step {
     let Passing { request, record, passed } = passing;
     passed.found = find(&record.site.gateway, record, request.head());
     Step::Pass
 }
 
-async fn read_challenge(file: PathBuf, passing: &mut Passing) -> Result<(), HttpResponse> {
+async fn read_challenge(file: PathBuf, passing: Passing<'_>) -> Result<(), HttpResponse> {
     if let Ok(Some(answer)) = spawn_blocking(move || acme::answer(&file)).await {
         return Err(reply::key_authorization(answer));
     }
