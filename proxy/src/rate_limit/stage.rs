@@ -90,7 +90,7 @@ fn limit(worker: &Worker, passing: &Passing<'_>, time: Time, first: usize) -> St
         let parts = parts(passing, limit);
         let taken = limit.places.as_ref().map(|places| places.take(parts));
         if let Some(None) = taken {
-            return Step::Answer(refuse(worker, &passing.record, limit.id, SOON_SECS));
+            return Step::Answer(refuse(worker, passing.record, limit.id, SOON_SECS));
         }
         let taken = taken.flatten();
         let decided = match &limit.rate {
@@ -106,7 +106,7 @@ fn limit(worker: &Worker, passing: &Passing<'_>, time: Time, first: usize) -> St
                 }));
             }
         };
-        if let Some(answer) = note(worker, &passing.record, (*index, limit), decided, taken) {
+        if let Some(answer) = note(worker, passing.record, (*index, limit), decided, taken) {
             return Step::Answer(answer);
         }
     }

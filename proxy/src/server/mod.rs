@@ -105,8 +105,8 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     let (access_log, log_writer) = start_access_log(config, &metrics, vitals)?;
     let resolver = Resolver::start(Arc::clone(&metrics.lookups), vitals.vital("resolver"))
         .map_err(|source| StartError::Resolver { source })?;
-    let checks = Checks::new(Arc::clone(&resolver));
-    drop(vitals.spawn("health checks", checks.follow(snapshots.follow())));
+    let checks = Checks::new(Arc::clone(&resolver)).follow(snapshots.follow());
+    drop(vitals.spawn("health checks", checks));
     let shared = Shared {
         present: snapshots.follow(),
         resolver,
@@ -120,12 +120,9 @@ pub fn start(config: &Config, vitals: &Vitals) -> Result<Running, StartError> {
     let readiness = Arc::<Readiness>::default();
     let connections = Arc::new(limit_connections(config, open_files, &metrics));
     let (listeners, traffic, mut socket_files) = take_apart(traffic);
+    let (present, metrics_shown) = (snapshots.follow(), Arc::clone(&metrics));
     let admin = admin::State {
-        numbers: Numbers {
-            metrics: Arc::clone(&metrics),
-            present: snapshots.follow(),
-            tls: Arc::clone(&tls),
-        },
+        numbers: Numbers { metrics: metrics_shown, present, tls: Arc::clone(&tls) },
         readiness: Arc::clone(&readiness),
         vitals: vitals.clone(),
     };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use super::{
     Sources,
     page::{Page, Row, Written},
-    table::{self, Described},
+    table,
 };
 use crate::{
     clock::Millis,
@@ -91,17 +91,13 @@ fn phase(phase: Phase) -> u64 {
 fn write_services(sources: &Sources<'_>, page: &mut Page<'_>) -> Written {
     let failed_open = by_service(sources, |service| Some(service.state().failed_open()));
     page.rows_if_any(&table::FAILED_OPEN, failed_open)?;
-    let in_flight: fn(&Limits) -> Option<u32> = |limits| Some(limits.in_flight());
-    let waiting: fn(&Limits) -> Option<u32> = |limits| Some(limits.waiting());
-    let limited: [(&Described, fn(&Limits) -> Option<u32>); 3] = [
-        (&table::SERVICE_IN_FLIGHT, in_flight),
-        (&table::SERVICE_LIMIT, Limits::limit),
-        (&table::QUEUE_DEPTH, waiting),
-    ];
-    for (of, number) in limited {
-        let number = |service: &Service| service.limits().and_then(number).map(u64::from);
-        page.rows_if_any(of, by_service(sources, number))?;
-    }
+    let limited = |number: fn(&Limits) -> Option<u32>| {
+        by_service(sources, move |service| service.limits().and_then(number).map(u64::from))
+    };
+    let in_flight = limited(|limits| Some(limits.in_flight()));
+    page.rows_if_any(&table::SERVICE_IN_FLIGHT, in_flight)?;
+    page.rows_if_any(&table::SERVICE_LIMIT, limited(Limits::limit))?;
+    page.rows_if_any(&table::QUEUE_DEPTH, limited(|limits| Some(limits.waiting())))?;
     let mut budgets = BTreeMap::<ServiceId, u64>::new();
     for (service, left) in sources.read(|shard| &shard.budgets) {
         *budgets.entry(service).or_default() += left.get();
