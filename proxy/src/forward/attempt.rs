@@ -188,7 +188,7 @@ impl Attempts<'_> {
     }
 
     /// One endpoint; a second connection to it if the first turns out to have been closed.
-    async fn attempt(&self, place: usize, body: RequestBody) -> Ending {
+    async fn attempt(&self, place: usize, mut body: RequestBody) -> Ending {
         let to = To { attempts: self, end: self.hop.end(place) };
         let host = || self.outgoing.host(&self.hop.service, &to.end.endpoint);
         let origin = match to.end.origin_for(host) {
@@ -203,7 +203,7 @@ impl Attempts<'_> {
             own: Some(&self.record.from.arrival().own),
             deadlines: &self.worker.deadlines,
         };
-        match origin.ask(body, &asking, &to).await {
+        match origin.ask(&mut body, &asking, &to).await {
             Ok(answer) => {
                 if let Some(in_flight) = &mut *self.record.in_flight.borrow_mut() {
                     in_flight.answered(answer.head.status, answer.sent_at);

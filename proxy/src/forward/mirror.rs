@@ -148,8 +148,8 @@ impl Copy {
             own: None,
             deadlines: &self.worker.deadlines,
         };
-        let body = std::mem::take(&mut self.body);
-        let asked = self.origin.ask(body, &asking, &Head(&self.head)).await;
+        let mut body = std::mem::take(&mut self.body);
+        let asked = self.origin.ask(&mut body, &asking, &Head(&self.head)).await;
         let answer = asked.map_err(|unanswered| {
             let failure = unanswered.failure;
             // As for any request: see `Attempts::give_up`.

@@ -77,14 +77,24 @@ enum Time {
 }
 
 /// The limits of the route, from the one at `first` on: those that are counted here decide at once.
+#[inline]
 fn limit(worker: &Worker, passing: &Passing<'_>, time: Time, first: usize) -> Step {
     let limits = &passing.record.site.gateway.rate_limits;
-    let Some(route) = passing.record.route.get() else { return Step::Pass };
-    let of_route = limits.of_route(route);
-    let asked = match time {
-        Time::Before => &of_route.before,
-        Time::After => &of_route.after,
-    };
+    match passing.record.route.get() {
+        Some(route) if !limits.all().is_empty() => {
+            let of_route = limits.of_route(route);
+            let asked = match time {
+                Time::Before => &of_route.before,
+                Time::After => &of_route.after,
+            };
+            ask(worker, passing, asked, time, first)
+        }
+        Some(_) | None => Step::Pass,
+    }
+}
+
+fn ask(worker: &Worker, passing: &Passing<'_>, asked: &[usize], time: Time, first: usize) -> Step {
+    let limits = &passing.record.site.gateway.rate_limits;
     for (place, index) in asked.iter().enumerate().skip(first) {
         let limit = limits.limit(*index);
         let parts = parts(passing, limit);

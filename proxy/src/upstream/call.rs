@@ -148,7 +148,7 @@ impl Caller {
     }
 
     async fn answer(&self, call: &Call<'_>) -> Result<Answer, ProxyError> {
-        let body = RequestBody::whole(call.body.clone());
+        let mut body = RequestBody::whole(call.body.clone());
         let rules = HeaderRules::default();
         // The end of it all is the caller's timer.
         let (response, idle) = (call.time, call.time);
@@ -166,7 +166,7 @@ impl Caller {
             deadlines: &self.deadlines,
         };
         let question = Question { caller: self, call, framing: body.framing() };
-        let asked = self.origin.ask(body, &asking, &question).await;
+        let asked = self.origin.ask(&mut body, &asking, &question).await;
         asked.map_err(|unanswered| unanswered.failure.error)
     }
 }

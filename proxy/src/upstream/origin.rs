@@ -1,7 +1,7 @@
 //! Where a thread asks one endpoint: its idle connections, and the way to fresh ones. The one place
 //! that takes from the pool, dials, sends, and repeats a request that an idle connection has lost.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, mem::take, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::time::Instant;
@@ -121,14 +121,14 @@ impl Dialing {
 }
 
 impl Origin {
-    /// Sends a request and waits for the head of the answer; over a fresh connection, once, if the idle
+    /// Sends a request with the body, which it takes, and waits for the head of the answer; over a fresh connection, once, if the idle
     /// one turns out to have been closed.
     ///
     /// # Errors
     /// Why there is no answer.
     pub async fn ask(
         &self,
-        mut body: RequestBody,
+        body: &mut RequestBody,
         asking: &Asking<'_>,
         witness: &impl Witness,
     ) -> Result<Answer, Unanswered> {
@@ -147,20 +147,21 @@ impl Origin {
                     Ok(connection) => connection,
                     Err(error) => {
                         witness.tried(None);
-                        let failure = SendFailure::unsent(error, body);
+                        let failure = SendFailure::unsent(error, take(body));
                         return Err(Unanswered { failure, was_stale });
                     }
                 },
             };
             let home = Home { pool: &self.pool, own: asking.own.map(|own| (own, self.id)) };
             let (head, asked, bounds) = (witness.head(), asking.asked, asking.bounds);
-            let sent = send(connection, head, body, asked, bounds, asking.deadlines, home).await;
+            let sent =
+                send(connection, head, take(body), asked, bounds, asking.deadlines, home).await;
             witness.tried(sent.as_ref().ok().map(|answer| answer.head.status.as_u16()));
             match sent {
                 Ok(answer) => return Ok(answer),
                 Err(mut failure) => match failure.request.take() {
                     Some(again) if failure.is_lost_by_chance(asking.may_repeat) => {
-                        (body, was_stale) = (again, true);
+                        (*body, was_stale) = (again, true);
                     }
                     request => {
                         failure.request = request;
