@@ -80,6 +80,7 @@ mod rate_limits;
 mod refusals;
 mod request_ids;
 mod retries;
+mod rooms;
 mod routing;
 mod routing_hosts;
 mod security_headers;
