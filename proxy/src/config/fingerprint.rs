@@ -2,7 +2,7 @@
 //! of a table after `${VAR}`, with the contents of the files that it names.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
 };
 
@@ -98,19 +98,17 @@ impl<'a> Hasher<'a> {
 }
 
 fn read(path: &str) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // A pipe gives what is in it once, to who reads the configuration.
+    if !fs::metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut contents = Vec::new();
-    file.take(LONGEST_FILE).read_to_end(&mut contents)?;
+    File::open(path)?.take(LONGEST_FILE).read_to_end(&mut contents)?;
     Ok(contents)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn of(text: &str, variables: Lookup<'_>) -> Fingerprint {
@@ -172,5 +170,16 @@ mod tests {
         fs::write(&path, "one").expect("can be written");
         assert!(first != second && first != missing && second != missing);
         assert_eq!(of(&text, &none), first);
+    }
+
+    #[test]
+    fn a_pipe_is_left_to_who_reads_the_configuration() {
+        let folder = tempfile::tempdir().expect("can be made");
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("can be made");
+        // To open it would wait for somebody who writes.
+        of(&format!("tls = {{ ca = \"{}\" }}", path.display()), &none);
     }
 }

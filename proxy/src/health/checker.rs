@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use actix_http::header::HeaderValue;
 use rand::{RngExt, rngs::SmallRng};
 use tokio::{
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
     time::timeout,
 };
 
@@ -80,12 +80,13 @@ impl Checks {
                     Some(gateway) => self.move_to(&gateway),
                     None => break,
                 },
-                // One that has ended was told to, or has panicked, which vitals have seen.
-                Some(_) = self.tasks.join_next() => {}
+                Some(ended) = self.tasks.join_next() => hand_on_panic(ended),
             }
         }
         // The process ends: what is checked is checked to the last.
-        while self.tasks.join_next().await.is_some() {}
+        while let Some(ended) = self.tasks.join_next().await {
+            hand_on_panic(ended);
+        }
     }
 
     /// Endpoints of services that have not changed are checked as before; all others begin anew.
@@ -130,6 +131,16 @@ impl Checks {
             }
         });
         Running { service: Arc::clone(service), task }
+    }
+}
+
+/// A check that has ended was told to, or has panicked: then its endpoint would never be checked again,
+/// and the part of the process that all checks are ends with it.
+fn hand_on_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 

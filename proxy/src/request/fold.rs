@@ -60,9 +60,17 @@ pub fn fold(pattern: &str) -> String {
 /// A reading in the form in which `fold` has patterns: without what many servers do not tell apart,
 /// which is case, a slash at the end, and a plus that forms write for a space.
 pub fn loosened(reading: &str) -> String {
-    let bare =
-        if reading.len() > 1 { reading.strip_suffix('/').unwrap_or(reading) } else { reading };
-    let text = bare.replace('+', " ");
+    without_case(without_end(reading))
+}
+
+/// A reading without a slash at the end.
+pub fn without_end(reading: &str) -> &str {
+    if reading.len() > 1 { reading.strip_suffix('/').unwrap_or(reading) } else { reading }
+}
+
+/// A reading for servers that tell neither case nor a plus from a space, but a slash at the end.
+pub fn without_case(reading: &str) -> String {
+    let text = reading.replace('+', " ");
     if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {

@@ -17,7 +17,7 @@ use actix_http::{
 };
 
 pub use self::{
-    fold::{fold, is_plain, loosened, readings},
+    fold::{fold, is_plain, loosened, readings, without_case, without_end},
     host::{is_valid as is_host, without_port},
     method::{check as check_method, in_capitals},
 };

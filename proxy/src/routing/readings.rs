@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{Config, PathPattern, RateLimitConfig, RouteConfig},
     record::Index,
-    request::{fold, in_capitals, is_plain, loosened, readings},
+    request::{fold, in_capitals, is_plain, loosened, readings, without_case, without_end},
 };
 
 pub struct OtherReadings {
@@ -81,8 +81,13 @@ impl OtherReadings {
             };
             methods.iter().any(asks)
         };
-        // A server may tell letters and slashes apart where `fold` does not.
-        let evades = |path: &String| reaches(routes, path) || reaches(&self.table, &loosened(path));
+        // A server may tell letters apart, or a slash at the end, or both, where `fold` does not.
+        let evades = |path: &String| {
+            reaches(routes, path)
+                || reaches(routes, without_end(path))
+                || reaches(&self.table, &without_case(path))
+                || reaches(&self.table, &loosened(path))
+        };
         paths.iter().any(evades)
     }
 
